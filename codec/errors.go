@@ -1,0 +1,43 @@
+package codec
+
+import "fmt"
+
+// MaxErrors is how many invalid records one InvalidError names; it counts the
+// rest.
+const MaxErrors = 100
+
+// RecordError says what is wrong with one record of a batch.
+type RecordError struct {
+	Index  int    `json:"index"`  // position in the batch, from 0 (a CSV header line does not count)
+	Field  string `json:"field"`  // timestamp, path, userAgent, or record when it is the whole
+	Reason string `json:"reason"` // for a person
+}
+
+// InvalidError is returned for a batch with invalid records. Nothing of such a
+// batch is to be stored.
+type InvalidError struct {
+	Errors  []RecordError // the first MaxErrors, in order
+	Count   int           // invalid records in all
+	Records int           // records seen, good and bad
+}
+
+func (e *InvalidError) Error() string {
+	if len(e.Errors) == 0 {
+		return "invalid batch"
+	}
+	first := e.Errors[0]
+	return fmt.Sprintf("%d of %d records invalid; first: record %d: %s: %s", e.Count, e.Records, first.Index, first.Field, first.Reason)
+}
+
+// LimitError is returned for a batch over one of its Limits. Nothing of such a
+// batch is to be stored.
+type LimitError struct {
+	Index   int    // the record that went over
+	What    string // "records" (a batch) or "record bytes"
+	Max     int
+	Records int // records seen up to there
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("record %d is over the limit of %d %s", e.Index, e.Max, e.What)
+}

@@ -1,0 +1,61 @@
+// Package sink stores batches.
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"logforge/codec"
+)
+
+// Ack is where a batch has to be before it is acknowledged.
+type Ack uint8
+
+// Acknowledgement levels. The zero value means the sink's configured one.
+const (
+	Default    Ack = iota
+	Written        // version 1: handed to the operating system; survives the death of the process
+	Synced         // version 1: on disk
+	Enqueued       // version 2: in this process's bounded buffer
+	Replicated     // version 2: on every in-sync replica
+)
+
+var ackNames = [...]string{"", "written", "synced", "enqueued", "replicated"}
+
+func (a Ack) String() string { return ackNames[a] }
+
+// ParseAck reads one of written, synced, enqueued, replicated; the empty string
+// is Default.
+func ParseAck(s string) (Ack, error) {
+	for a, name := range ackNames {
+		if s == name {
+			return Ack(a), nil
+		}
+	}
+	return Default, fmt.Errorf("%q is not an acknowledgement level: use written or synced (version 1), replicated or enqueued (version 2)", s)
+}
+
+// Sink is where batches go. Files and kafka.Producer are the two of them.
+type Sink interface {
+	// Write stores b and returns when it is where ack says. The batch is the
+	// caller's again when Write returns, whatever it returns. On an error
+	// nothing is claimed: see the errors below for what the caller can expect.
+	//
+	// Cancelling ctx stops the waiting, never another caller's batch.
+	Write(ctx context.Context, b *codec.Batch, ack Ack) error
+}
+
+// What a caller decides on. Anything else is an internal error.
+var (
+	// ErrFull: no room within the wait. Nothing of the batch was stored.
+	ErrFull = errors.New("buffer full")
+	// ErrDiskFull: the file system has no room. Nothing of the batch was stored.
+	ErrDiskFull = errors.New("disk full")
+	// ErrUnavailable: Kafka could not be reached in time; the batch may or may not arrive.
+	ErrUnavailable = errors.New("kafka unreachable")
+	// ErrClosed: the sink is closed or closing. Nothing of the batch was stored.
+	ErrClosed = errors.New("shutting down")
+	// ErrAck: this sink cannot give the acknowledgement level asked for.
+	ErrAck = errors.New("acknowledgement level not offered by this pipeline")
+)
