@@ -91,6 +91,9 @@ type Kafka struct {
 	Brokers          []string      `yaml:"brokers" env:"LOGFORGE_KAFKA_BROKERS" env-description:"seed brokers, host:port"`
 	Topic            string        `yaml:"topic" env:"LOGFORGE_KAFKA_TOPIC" env-description:"topic of the records"`
 	DeadLetterTopic  string        `yaml:"deadLetterTopic" env:"LOGFORGE_KAFKA_DEAD_LETTER_TOPIC" env-description:"topic of what does not parse; empty means the topic's name with .dlq"`
+	Partitions       int           `yaml:"partitions" env:"LOGFORGE_KAFKA_PARTITIONS" env-description:"partitions of the topic when it is created; an existing topic is left as it is"`
+	Replication      int           `yaml:"replication" env:"LOGFORGE_KAFKA_REPLICATION" env-description:"replicas of each partition when the topic is created; -1 means the cluster's own default"`
+	MaxMessageBytes  Bytes         `yaml:"maxMessageBytes" env:"LOGFORGE_KAFKA_MAX_MESSAGE_BYTES" env-description:"largest record batch sent; the topic is created with the same max.message.bytes"`
 	GroupID          string        `yaml:"groupID" env:"LOGFORGE_KAFKA_GROUP_ID" env-description:"consumer group"`
 	Role             string        `yaml:"role" env:"LOGFORGE_KAFKA_ROLE" env-description:"ingest (HTTP to Kafka), consume (Kafka to files) or both"`
 	Compression      string        `yaml:"compression" env:"LOGFORGE_KAFKA_COMPRESSION" env-description:"none, lz4, snappy or zstd"`
@@ -171,6 +174,9 @@ func Default() Config {
 		Kafka: Kafka{
 			Brokers:          []string{"localhost:19092"},
 			Topic:            "logs",
+			Partitions:       10,
+			Replication:      -1,
+			MaxMessageBytes:  8 * MiB,
 			GroupID:          "logforge",
 			Role:             "both",
 			Compression:      "lz4",
