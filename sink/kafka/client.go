@@ -1,0 +1,279 @@
+package kafka
+
+// What every client of the cluster has in common, the producer's and the
+// consumer's: how to connect, where its log and its metrics go, and whether
+// the cluster can be reached at all.
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+	"github.com/twmb/franz-go/plugin/kslog"
+
+	"logforge/config"
+	"logforge/sink"
+)
+
+const (
+	// probeInterval is how often the cluster is asked whether it is there: one
+	// small metadata request.
+	probeInterval = time.Second
+	// probeTimeout is how long it may take to answer, retries included; and so
+	// how long a cluster can be gone before kafka_up says so.
+	probeTimeout = 2 * time.Second
+	dialTimeout  = 3 * time.Second
+)
+
+// errFirstContact is what a client is before its first probe.
+var errFirstContact = errors.New("not reached yet")
+
+// client is a franz-go client that knows whether its cluster can be reached.
+// It asks once a second, and at once when a connection fails; when the first
+// answer comes it creates the topics that are missing. A client made while the
+// cluster is away is a good client that becomes ready later.
+type client struct {
+	*kgo.Client
+	cfg   config.Kafka
+	log   *slog.Logger
+	hooks *hooks
+
+	mu      sync.Mutex
+	down    error         // why the cluster cannot be used; nil when it can
+	changed chan struct{} // closed, and replaced, when down changes between nil and not
+
+	ensured bool // the topics are there; belongs to watch
+	stop    context.CancelFunc
+	done    chan struct{} // closed when watch has ended
+}
+
+// newClient connects to cfg's cluster with the options common to all clients,
+// and with more. The caller closes it with close.
+func newClient(cfg config.Kafka, log *slog.Logger, set *metrics.Set, more ...kgo.Opt) (*client, error) {
+	h := newHooks(set)
+	opts, err := clientOptions(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	kc, err := kgo.NewClient(append(append(opts, kgo.WithHooks(h)), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c := &client{
+		Client: kc, cfg: cfg, log: log, hooks: h,
+		down: errFirstContact, changed: make(chan struct{}),
+		stop: stop, done: make(chan struct{}),
+	}
+	go c.watch(ctx)
+	return c, nil
+}
+
+// close ends the watching, leaves the group if there is one, and closes the
+// connections. What is still buffered fails.
+func (c *client) close() {
+	c.stop()
+	<-c.done
+	c.Client.Close()
+}
+
+// Ready returns nil when the cluster can be used, otherwise why not (wrapping
+// sink.ErrUnavailable).
+func (c *client) Ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down != nil {
+		return fmt.Errorf("%w: %w", sink.ErrUnavailable, c.down)
+	}
+	return nil
+}
+
+// await returns nil as soon as the cluster can be used, or what Ready says
+// once ctx has ended.
+func (c *client) await(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		down, changed := c.down, c.changed
+		c.mu.Unlock()
+		if down == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return c.Ready()
+		}
+	}
+}
+
+// watch probes the cluster until ctx ends.
+func (c *client) watch(ctx context.Context) {
+	defer close(c.done)
+	tick := time.NewTicker(probeInterval)
+	defer tick.Stop()
+	for {
+		c.probed(c.probe(ctx))
+		doubt := c.hooks.doubt
+		if c.Ready() != nil {
+			doubt = nil // known to be away; its failing connections say nothing new
+		}
+		select {
+		case <-tick.C:
+		case <-doubt:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// probe asks any broker for the topic. An error says why the cluster cannot be
+// used.
+func (c *client) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	admin := kadm.NewClient(c.Client)
+	if !c.ensured {
+		if err := ensureTopics(ctx, admin, c.cfg, c.log); err != nil {
+			return err
+		}
+		c.ensured = true
+	}
+	topics, err := admin.ListTopics(ctx, c.cfg.Topic)
+	if err != nil {
+		return err
+	}
+	topic := topics[c.cfg.Topic]
+	if topic.Err != nil {
+		return fmt.Errorf("topic %s: %w", c.cfg.Topic, topic.Err)
+	}
+	for _, p := range topic.Partitions {
+		if p.Err == nil && p.Leader >= 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("topic %s: none of its %d partitions has a leader", c.cfg.Topic, len(topic.Partitions))
+}
+
+// probed takes note of what a probe said.
+func (c *client) probed(err error) {
+	if errors.Is(err, context.Canceled) {
+		return // closing; says nothing about the cluster
+	}
+	c.mu.Lock()
+	was := c.down
+	c.down = err
+	if (was == nil) != (err == nil) {
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.hooks.up.Set(0)
+		c.log.Warn("kafka cannot be used", "brokers", c.cfg.Brokers, "err", err)
+	case was != nil:
+		c.hooks.up.Set(1)
+		c.log.Info("kafka is there", "brokers", c.cfg.Brokers, "topic", c.cfg.Topic)
+	}
+}
+
+// clientOptions returns the options that every client of cfg's cluster shares:
+// brokers, encryption, authentication, time-outs, log.
+func clientOptions(cfg config.Kafka, log *slog.Logger) ([]kgo.Opt, error) {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID("logforge"),
+		kgo.WithLogger(kslog.New(slog.New(quiet{log.Handler()}))),
+		kgo.DisableClientMetrics(),
+		// The defaults (10 s, back-off up to 5 s, metadata at most every 5 s)
+		// would leave a producer idle for seconds after the broker is back.
+		kgo.RequestTimeoutOverhead(5 * time.Second),
+		kgo.RetryBackoffFn(backoff),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if cfg.TLS.Enabled {
+		tc, err := tlsConfig(cfg.TLS)
+		if err != nil {
+			return nil, err
+		}
+		td := &tls.Dialer{NetDialer: dialer, Config: tc}
+		opts = append(opts, kgo.Dialer(td.DialContext))
+	} else {
+		opts = append(opts, kgo.Dialer(dialer.DialContext))
+	}
+	switch s := cfg.SASL; s.Mechanism {
+	case "":
+	case "PLAIN":
+		opts = append(opts, kgo.SASL(plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()))
+	case "SCRAM-SHA-256":
+		opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()))
+	case "SCRAM-SHA-512":
+		opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()))
+	default:
+		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", s.Mechanism)
+	}
+	return opts, nil
+}
+
+// backoff is the wait before try number fails+1: 50 ms, doubling up to 1 s.
+func backoff(fails int) time.Duration {
+	return min(time.Second, 50*time.Millisecond<<min(max(fails-1, 0), 5))
+}
+
+func tlsConfig(cfg config.KafkaTLS) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		pem, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.caFile: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("kafka.tls.caFile: no PEM certificate in %s", cfg.CAFile)
+		}
+	}
+	if cfg.CertFile != "" || cfg.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.tls.certFile and keyFile: %w", err)
+		}
+		c.Certificates = []tls.Certificate{cert}
+	}
+	return c, nil
+}
+
+// quiet makes debug of franz-go's info, which is written for people who debug
+// franz-go.
+type quiet struct{ slog.Handler }
+
+func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
+	return q.Handler.Enabled(ctx, quieter(l))
+}
+
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = quieter(r.Level)
+	return q.Handler.Handle(ctx, r)
+}
+
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
+
+func quieter(l slog.Level) slog.Level {
+	if l == slog.LevelInfo {
+		return slog.LevelDebug
+	}
+	return l
+}
