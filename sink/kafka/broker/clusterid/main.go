@@ -26,18 +26,28 @@ func main() {
 		os.Exit(64)
 	}
 	addr := os.Args[1]
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
+	if err := dial(addr); err != nil {
 		fmt.Fprintln(os.Stderr, "clusterid:", err)
 		os.Exit(1)
 	}
-	conn.Close()
 	id, err := ask(addr)
 	if err != nil {
+		if dial(addr) != nil { // it was just ending
+			fmt.Fprintln(os.Stderr, "clusterid:", err)
+			os.Exit(1)
+		}
 		fmt.Fprintf(os.Stderr, "clusterid: %s does not answer as Kafka: %v\n", addr, err)
 		os.Exit(2)
 	}
 	fmt.Println(id)
+}
+
+func dial(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 func ask(addr string) (string, error) {
