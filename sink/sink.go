@@ -1,4 +1,5 @@
-// Package sink stores batches.
+// Sink, the one word that server, consumer and main share, and its errors.
+
 package sink
 
 import (

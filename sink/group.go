@@ -1,0 +1,108 @@
+package sink
+
+import (
+	"errors"
+	"sync"
+)
+
+var errAborted = errors.New("the commit did not come to its end")
+
+// Group is a group commit: while one commit is under way, whoever arrives joins
+// the next one. There is no timer and no extra goroutine. A caller that finds
+// nobody at work commits at once, by itself; the others wait, and when the work
+// is done the one who waited longest leads the next commit, for everybody who
+// has come meanwhile. Under load the groups grow by themselves.
+//
+//	A  Do ──commit{A}────────┐
+//	B      Do ···wait········lead──commit{B,C}──┐
+//	C         Do ···wait························┴─ done
+//
+// The zero value is not usable: NewGroup.
+type Group[T any] struct {
+	commit func(items []T) error
+
+	mu      sync.Mutex
+	leading bool         // somebody is committing or has been told to
+	waiting []*waiter[T] // in order of arrival
+
+	// Scratch of whoever leads.
+	items []T
+	taken []*waiter[T]
+
+	waiters sync.Pool
+}
+
+type waiter[T any] struct {
+	item T
+	err  error
+	lead bool
+	wake chan struct{} // capacity 1, used again and again
+}
+
+// NewGroup returns a group that commits with commit. At most one commit runs at
+// a time; items is valid during the call only, and its error is everybody's.
+func NewGroup[T any](commit func(items []T) error) *Group[T] {
+	g := &Group[T]{commit: commit}
+	g.waiters.New = func() any { return &waiter[T]{wake: make(chan struct{}, 1)} }
+	return g
+}
+
+// Do returns when a commit that began after Do was called, and that includes
+// item, has ended.
+func (g *Group[T]) Do(item T) error {
+	g.mu.Lock()
+	if !g.leading {
+		g.leading = true
+		g.mu.Unlock()
+		return g.run(item, nil)
+	}
+	w := g.waiters.Get().(*waiter[T])
+	w.item, w.err, w.lead = item, nil, false
+	g.waiting = append(g.waiting, w)
+	g.mu.Unlock()
+
+	<-w.wake
+	err := w.err
+	if w.lead {
+		// g.waiting[0] is w: take it, and all who came after it.
+		g.mu.Lock()
+		g.taken, g.waiting = g.waiting, g.taken[:0]
+		g.mu.Unlock()
+		err = g.run(item, g.taken[1:])
+	}
+	var none T
+	w.item = none
+	g.waiters.Put(w)
+	return err
+}
+
+// run commits item together with those of followers, wakes them, and passes the
+// lead on.
+func (g *Group[T]) run(item T, followers []*waiter[T]) (err error) {
+	g.items = append(g.items[:0], item)
+	for _, w := range followers {
+		g.items = append(g.items, w.item)
+	}
+	// Should commit panic, nobody is left waiting, and nobody is told success.
+	err = errAborted
+	defer func() { g.passOn(followers, err) }()
+	err = g.commit(g.items)
+	return err
+}
+
+func (g *Group[T]) passOn(followers []*waiter[T], err error) {
+	clear(g.items)
+	for _, w := range followers {
+		w.err = err
+		w.wake <- struct{}{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.leading = false
+		return
+	}
+	next := g.waiting[0]
+	next.lead = true
+	next.wake <- struct{}{}
+}

@@ -1,0 +1,233 @@
+package sink
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"strconv"
+
+	"logforge/codec"
+)
+
+// The journal is one append-only file of lines, each the CRC-32C of an entry in
+// eight hexadecimal digits, a space, and the entry as JSON:
+//
+//	5f1c2a90 {"kind":"floor","files":{"2026-02-09T15":1042}}
+//
+// It answers one question after a crash: up to where is each file good?
+//
+//	floor     files are good at least up to here; whole lines behind count too
+//	          (version 1: a line is acknowledged before it is on disk)
+//	open      files are good exactly up to here; what is behind was never
+//	          decided (version 2), until an entry below says otherwise
+//	prepare   transaction tx has put files on disk up to here, and will be
+//	          decided by position; until then nothing of it counts
+//	decide    it counts
+//	rollback  it never will
+//
+// Entries are synced where the order matters: floor and open before the first
+// append to a file, prepare before the commit elsewhere, rollback before the
+// truncation. decide need not be: without it recovery asks again.
+type journal struct {
+	disk disk
+	dir  string
+	file file
+	size int64
+}
+
+type entry struct {
+	Kind     string               `json:"kind"`
+	Tx       string               `json:"tx,omitempty"`
+	Position []byte               `json:"position,omitempty"`
+	Files    map[codec.Hour]int64 `json:"-"`
+}
+
+const (
+	kindFloor    = "floor"
+	kindOpen     = "open"
+	kindPrepare  = "prepare"
+	kindDecide   = "decide"
+	kindRollback = "rollback"
+)
+
+// compactBytes is the size from which the journal is written anew.
+const compactBytes = 1 << 20
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errCorrupt is returned for a journal that was damaged, not merely cut short.
+var errCorrupt = errors.New("journal is damaged")
+
+// line returns the entry as it stands in the journal.
+func (e entry) line() []byte {
+	files := make(map[string]int64, len(e.Files))
+	for h, n := range e.Files {
+		files[h.String()] = n
+	}
+	body, err := json.Marshal(struct {
+		entry
+		Files map[string]int64 `json:"files,omitempty"`
+	}{e, files})
+	if err != nil {
+		panic(err) // strings, integers and bytes: cannot fail
+	}
+	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(body, castagnoli), body)
+}
+
+// parseEntry reads one line, without its end. It reports false for anything
+// that line did not write.
+func parseEntry(line []byte) (entry, bool) {
+	if len(line) < 10 || line[8] != ' ' {
+		return entry{}, false
+	}
+	sum, err := strconv.ParseUint(string(line[:8]), 16, 32)
+	body := line[9:]
+	if err != nil || uint32(sum) != crc32.Checksum(body, castagnoli) {
+		return entry{}, false
+	}
+	var e struct {
+		entry
+		Files map[string]int64 `json:"files"`
+	}
+	if err := json.Unmarshal(body, &e); err != nil {
+		return entry{}, false
+	}
+	e.entry.Files = make(map[codec.Hour]int64, len(e.Files))
+	for name, n := range e.Files {
+		h, err := codec.ParseHour(name)
+		if err != nil {
+			return entry{}, false
+		}
+		e.entry.Files[h] = n
+	}
+	return e.entry, true
+}
+
+// parseJournal returns the entries of text and the length of the part they
+// fill. What a crash has cut short at the end is left out; an entry that does
+// not read, with good ones behind it, is errCorrupt.
+func parseJournal(text []byte) (entries []entry, good int64, err error) {
+	bad := false
+	for off := 0; off < len(text); {
+		end := bytes.IndexByte(text[off:], '\n')
+		if end < 0 {
+			break
+		}
+		e, ok := parseEntry(text[off : off+end])
+		switch {
+		case !ok:
+			bad = true
+		case bad:
+			return nil, 0, fmt.Errorf("%w at byte %d, with good entries behind", errCorrupt, good)
+		default:
+			entries = append(entries, e)
+			good = int64(off + end + 1)
+		}
+		off += end + 1
+	}
+	return entries, good, nil
+}
+
+// openJournal reads the journal of dir; a missing one is empty. The tail that a
+// crash left is cut off.
+func openJournal(d disk, dir string) (*journal, []entry, error) {
+	j := &journal{disk: d, dir: dir}
+	// A compaction that did not come to its end.
+	if err := d.remove(j.path() + ".tmp"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	f, err := d.open(j.path(), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil, j.rewrite(nil)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	j.file = f
+	text, err := readFrom(f, 0)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("reading the journal: %w", err), f.close())
+	}
+	entries, good, err := parseJournal(text)
+	if err == nil && good < int64(len(text)) {
+		err = f.truncate(good)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.close())
+	}
+	j.size = good
+	return j, entries, nil
+}
+
+func (j *journal) path() string { return j.dir + "/" + journalName }
+
+// add appends e. With durable it returns once e is on disk.
+func (j *journal) add(e entry, durable bool) error {
+	line := e.line()
+	for left := line; len(left) > 0; {
+		n, err := j.file.writev([][]byte{left})
+		if err != nil {
+			// Half a line must not stay: the next entry would be glued to it.
+			err = fmt.Errorf("writing the journal: %w", err)
+			if failed := j.file.truncate(j.size); failed != nil {
+				return &fatalError{errors.Join(err, failed)}
+			}
+			return err
+		}
+		left = left[n:]
+	}
+	j.size += int64(len(line))
+	if !durable {
+		return nil
+	}
+	if err := j.file.sync(); err != nil {
+		return &fatalError{fmt.Errorf("syncing the journal: %w", err)}
+	}
+	return nil
+}
+
+// rewrite replaces the journal by entries: the compaction. A crash leaves the
+// old one or the new one.
+func (j *journal) rewrite(entries []entry) error {
+	name := j.path() + ".tmp"
+	if err := j.disk.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := j.disk.open(name, true)
+	if err != nil {
+		return err
+	}
+	next := &journal{disk: j.disk, dir: j.dir, file: f}
+	for _, e := range entries {
+		if err := next.add(e, false); err != nil {
+			return errors.Join(err, f.close())
+		}
+	}
+	if err := f.sync(); err != nil {
+		return errors.Join(&fatalError{err}, f.close())
+	}
+	if err := j.disk.rename(name, j.path()); err != nil {
+		return errors.Join(err, f.close())
+	}
+	if err := j.disk.syncDir(j.dir); err != nil {
+		return errors.Join(&fatalError{err}, f.close())
+	}
+	old := j.file
+	j.file, j.size = f, next.size
+	if old != nil {
+		return old.close()
+	}
+	return nil
+}
+
+func (j *journal) close() error { return j.file.close() }
+
+// fatalError marks an error after which nothing may be written any more: a
+// failed sync, or half an entry that could not be taken back.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }
+func (e *fatalError) Unwrap() error { return e.err }
