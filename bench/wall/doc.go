@@ -1,0 +1,14 @@
+// Command wall runs the servers that logforge is measured against:
+//
+//	discard  receives each body and throws it away: what HTTP alone costs
+//	append   appends each body to one file as it came: what HTTP and the page
+//	         cache cost, with nothing looked at
+//	first    the first design: net/http, encoding/json into structs and out
+//	         again, a file opened for each batch, a system call for each record
+//
+// discard and append are walls: no server that stores records can be faster.
+// They use the same HTTP library as logforge with the same settings, so that
+// the ratio to them is what decoding, cutting by hour and grouping cost.
+//
+// Usage: go run ./bench/wall -mode append -addr 127.0.0.1:8090 -dir /var/tmp/wall
+package main
