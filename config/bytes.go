@@ -1,5 +1,7 @@
 package config
 
+// Sizes with units.
+
 import (
 	"fmt"
 	"math"
@@ -53,7 +55,8 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// UnmarshalText implements encoding.TextUnmarshaler, for YAML and flags.
+// UnmarshalText implements encoding.TextUnmarshaler, for YAML and the
+// environment.
 func (b *Bytes) UnmarshalText(text []byte) (err error) {
 	*b, err = ParseBytes(string(text))
 	return err
@@ -61,6 +64,3 @@ func (b *Bytes) UnmarshalText(text []byte) (err error) {
 
 // MarshalText implements encoding.TextMarshaler.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
-
-// SetValue implements cleanenv.Setter, for the environment.
-func (b *Bytes) SetValue(s string) error { return b.UnmarshalText([]byte(s)) }

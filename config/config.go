@@ -1,12 +1,11 @@
-// Package config holds every setting of logforge: its name in YAML, its
-// environment variable, its meaning and, in Default, its default. No other
-// place in the program writes a default.
 package config
+
+// The settings and their defaults.
 
 import "time"
 
-// Config is the whole configuration. Load fills it; the parts are handed as
-// they are to the packages that use them.
+// Config is the whole configuration. Loader.Load fills it; the parts are handed
+// as they are to the packages that use them.
 type Config struct {
 	Version     int         `yaml:"version" env:"LOGFORGE_VERSION" env-description:"pipeline: 1 writes the files itself, 2 goes through Kafka"`
 	Server      Server      `yaml:"server"`
@@ -58,7 +57,7 @@ type Auth struct {
 // Ingestion says what a 202 means and how large a batch may be.
 type Ingestion struct {
 	Ack             string `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
-	SyncOnIngest    *bool  `yaml:"syncOnIngest" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack: true is replicated, false is enqueued"`
+	SyncOnIngest    string `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued"`
 	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413"`
 	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes one record may have as sent; more is 413"`
 	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400"`

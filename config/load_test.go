@@ -1,0 +1,217 @@
+package config
+
+import (
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// load runs Load as the command does, with text as the file when it is not
+// empty. It runs in an environment without LOGFORGE_ variables but env's.
+func load(t *testing.T, text string, env map[string]string, args ...string) (*Config, []string, error) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "LOGFORGE_") {
+			t.Setenv(name, value) // restores it when the test ends
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	if text != "" {
+		file := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append([]string{"-config", file}, args...)
+	}
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	l := Bind(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return l.Load()
+}
+
+func mustLoad(t *testing.T, text string, env map[string]string, args ...string) (*Config, []string) {
+	t.Helper()
+	cfg, warnings, err := load(t, text, env, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg, warnings
+}
+
+func TestNothingSetIsDefaultAndComplete(t *testing.T) {
+	cfg, warnings := mustLoad(t, "", nil)
+	want := Default()
+	want.Ingestion.Ack = "written"
+	if diff := cmp.Diff(&want, cfg); diff != "" || len(warnings) != 0 {
+		t.Errorf("warnings %q, difference to Default:\n%s", warnings, diff)
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	file := "server:\n  addr: :1001\n"
+	env := map[string]string{"LOGFORGE_SERVER_ADDR": ":1002"}
+	f := func(want, text string, env map[string]string, args ...string) {
+		t.Helper()
+		if cfg, _ := mustLoad(t, text, env, args...); cfg.Server.Addr != want {
+			t.Errorf("got %s, want %s", cfg.Server.Addr, want)
+		}
+	}
+	f(":8082", "", nil)
+	f(":1001", file, nil)
+	f(":1003", file, env, "-addr", ":1003")
+	f(":1002", file, env)
+}
+
+func TestEveryFlagSetsItsSetting(t *testing.T) {
+	cfg, _ := mustLoad(t, "", nil, "-version", "2", "-addr", ":1", "-logs-dir", "l", "-analytics-dir", "a",
+		"-aggregation-interval", "7s", "-brokers", "a:1, b:2", "-topic", "t", "-group", "g")
+	want := Default()
+	want.Version, want.Server.Addr, want.Ingestion.Ack = 2, ":1", "replicated"
+	want.Storage.LogsDir, want.Storage.AnalyticsDir, want.Aggregation.Interval = "l", "a", 7*time.Second
+	want.Kafka.Brokers, want.Kafka.Topic, want.Kafka.GroupID = []string{"a:1", "b:2"}, "t", "g"
+	if diff := cmp.Diff(&want, cfg); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExplicitZeroIsAValue(t *testing.T) {
+	cfg, _ := mustLoad(t, "server:\n  waitForRoom: 0\n  dashboard: false\nlog: {throttle: 0s}\n", nil)
+	if cfg.Server.WaitForRoom != 0 || cfg.Server.Dashboard || cfg.Log.Throttle != 0 {
+		t.Errorf("a zero in the file was replaced by a default: %+v %+v", cfg.Server, cfg.Log)
+	}
+	cfg, _ = mustLoad(t, "server: {waitForRoom: 5s}", map[string]string{"LOGFORGE_SERVER_WAIT_FOR_ROOM": "0", "LOGFORGE_SERVER_DASHBOARD": "false"})
+	if cfg.Server.WaitForRoom != 0 || cfg.Server.Dashboard {
+		t.Errorf("a zero in the environment was replaced: %+v", cfg.Server)
+	}
+}
+
+func TestEmptyFileAndEmptySectionsMeanDefaults(t *testing.T) {
+	for _, text := range []string{"# nothing\n", "{}", "server:\nkafka:\n  brokers:\n"} {
+		cfg, _ := mustLoad(t, text, nil)
+		if want := Default(); cfg.Server.Addr != want.Server.Addr || !cmp.Equal(cfg.Kafka, want.Kafka) {
+			t.Errorf("%q changed something", text)
+		}
+	}
+}
+
+func TestListsInTheEnvironmentAreCommaSeparated(t *testing.T) {
+	cfg, _ := mustLoad(t, "", map[string]string{"LOGFORGE_KAFKA_BROKERS": "a:1, b:2,", "LOGFORGE_AUTH_KEYS": "k1,k2"})
+	if diff := cmp.Diff([]string{"a:1", "b:2"}, cfg.Kafka.Brokers); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"k1", "k2"}, cfg.Auth.Keys); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryKindOfSettingIsReadFromTheEnvironment(t *testing.T) {
+	cfg, _ := mustLoad(t, "version: 2", map[string]string{
+		"LOGFORGE_SERVER_MAX_BODY_BYTES":    "1MiB",
+		"LOGFORGE_SERVER_READ_TIMEOUT":      "90s",
+		"LOGFORGE_KAFKA_CONSUMERS":          "7",
+		"LOGFORGE_AUTH_ENABLED":             "true",
+		"LOGFORGE_AUTH_KEYS":                "k",
+		"LOGFORGE_KAFKA_ROLE":               "ingest",
+		"LOGFORGE_INGESTION_SYNC_ON_INGEST": "false",
+	})
+	if cfg.Server.MaxBodyBytes != MiB || cfg.Server.ReadTimeout != 90*time.Second || cfg.Kafka.Consumers != 7 ||
+		!cfg.Auth.Enabled || cfg.Kafka.Role != "ingest" || cfg.Ingestion.Ack != "enqueued" {
+		t.Errorf("%+v", cfg)
+	}
+	_, _, err := load(t, "", map[string]string{"LOGFORGE_SERVER_READ_TIMEOUT": "soon"})
+	if err == nil || !strings.Contains(err.Error(), "LOGFORGE_SERVER_READ_TIMEOUT") {
+		t.Errorf("error does not name the variable: %v", err)
+	}
+}
+
+func TestAckIsSettledBetweenItsTwoNames(t *testing.T) {
+	const ackEnv, oldEnv = "LOGFORGE_INGESTION_ACK", "LOGFORGE_INGESTION_SYNC_ON_INGEST"
+	f := func(want, text string, env map[string]string) {
+		t.Helper()
+		cfg, _ := mustLoad(t, text, env)
+		if cfg.Ingestion.Ack != want || cfg.Ingestion.SyncOnIngest != "" {
+			t.Errorf("%q %v: got %q, want %q", text, env, cfg.Ingestion.Ack, want)
+		}
+	}
+	f("written", "version: 1", nil)
+	f("synced", "ingestion: {ack: synced}", nil)
+	f("replicated", "version: 2", nil)
+	f("enqueued", "version: 2\ningestion: {ack: enqueued}", nil)
+	f("enqueued", "version: 2\ningestion: {syncOnIngest: false}", nil)
+	f("replicated", "version: 2\ningestion: {syncOnIngest: true}", nil)
+	f("replicated", "version: 2\ningestion: {syncOnIngest: true, ack: replicated}", nil)
+	f("enqueued", "version: 2\ningestion: {ack: replicated}", map[string]string{oldEnv: "false"})
+	f("enqueued", "version: 2\ningestion: {syncOnIngest: true}", map[string]string{ackEnv: "enqueued"})
+	f("replicated", "version: 2\ningestion: {ack: enqueued}", map[string]string{ackEnv: ""})
+	f("written", "version: 1\ningestion: {syncOnIngest: true}", nil)
+
+	_, _, err := load(t, "version: 2\ningestion: {syncOnIngest: true, ack: enqueued}", nil)
+	if err == nil || !strings.Contains(err.Error(), "syncOnIngest") {
+		t.Errorf("a contradiction was accepted: %v", err)
+	}
+	if _, warnings := mustLoad(t, "ingestion: {syncOnIngest: true}", nil); len(warnings) != 1 {
+		t.Errorf("syncOnIngest in version 1: warnings %q", warnings)
+	}
+}
+
+func TestUnknownEnvironmentVariableIsAWarningWithTheNearestName(t *testing.T) {
+	_, warnings := mustLoad(t, "", map[string]string{
+		"LOGFORGE_SERVER_ADR":        ":1",
+		"LOGFORGE_SERVICE_HOST":      "10.0.0.1",
+		"LOGFORGE_PORT_8082_TCP":     "tcp://10.0.0.1:8082",
+		"LOGFORGE_SOMETHING_FOREIGN": "x",
+	})
+	want := []string{
+		"environment variable LOGFORGE_SERVER_ADR sets nothing; did you mean LOGFORGE_SERVER_ADDR?",
+		"environment variable LOGFORGE_SOMETHING_FOREIGN sets nothing",
+	}
+	if diff := cmp.Diff(want, warnings); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMissingFileIsAnError(t *testing.T) {
+	if _, _, err := load(t, "", nil, "-config", "/nowhere/c.yaml"); err == nil || !strings.Contains(err.Error(), "/nowhere/c.yaml") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
+	cfg, _ := mustLoad(t, "version: 2\nserver: {addr: ':1', drainDelay: 3s, maxBodyBytes: 1000}\nkafka: {brokers: [a:1], linger: 2ms}", nil)
+	text, err := cfg.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, warnings := mustLoad(t, string(text), nil)
+	if diff := cmp.Diff(cfg, again); diff != "" || len(warnings) != 0 {
+		t.Errorf("warnings %q; difference:\n%s", warnings, diff)
+	}
+
+	cfg.Auth.Keys, cfg.Kafka.SASL.Password = []string{"hunter2", "swordfish"}, "sesame"
+	text, err = cfg.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"hunter2", "swordfish", "sesame"} {
+		if strings.Contains(string(text), secret) {
+			t.Errorf("the printed configuration shows %q", secret)
+		}
+	}
+	if cfg.Auth.Keys[0] != "hunter2" {
+		t.Error("printing changed the configuration")
+	}
+}
