@@ -167,6 +167,15 @@ func (c *Config) validateKafka(v *validation) {
 		v.address("kafka.brokers", b, false)
 	}
 	v.that(topicName.MatchString(k.Topic), "kafka.topic", k.Topic, "a topic's name: letters, digits, dot, underscore, dash")
+	atLeast(v, "kafka.partitions", k.Partitions, 1)
+	v.that(k.Replication == -1 || k.Replication >= 1 && k.Replication < 1<<15, "kafka.replication", k.Replication, "-1 or a number of replicas")
+	v.that(k.MaxMessageBytes >= 4*KiB && k.MaxMessageBytes < 1<<31, "kafka.maxMessageBytes", k.MaxMessageBytes, "from 4KiB to 2147483647")
+	if k.RecordBytes > k.MaxMessageBytes/2 {
+		v.fail("kafka.recordBytes (%v) must be at most half of kafka.maxMessageBytes (%v), to leave room for what is around a record", k.RecordBytes, k.MaxMessageBytes)
+	}
+	if c.Ingestion.MaxRecordBytes > k.MaxMessageBytes/8 {
+		v.fail("ingestion.maxRecordBytes (%v) must be at most an eighth of kafka.maxMessageBytes (%v): a control character sent as one byte is six in canonical form", c.Ingestion.MaxRecordBytes, k.MaxMessageBytes)
+	}
 	if k.DeadLetterTopic != "" {
 		v.that(topicName.MatchString(k.DeadLetterTopic), "kafka.deadLetterTopic", k.DeadLetterTopic, "a topic's name: letters, digits, dot, underscore, dash")
 		v.that(k.DeadLetterTopic != k.Topic, "kafka.deadLetterTopic", k.DeadLetterTopic, "another topic than kafka.topic")
