@@ -1,0 +1,213 @@
+package server
+
+// The dashboard: one embedded page at / and what it reads. The page and its
+// assets hold no figures and are open; the figures (dashboard/config,
+// dashboard/metrics, analytics) ask for the API key where keys are on.
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-json"
+	"github.com/valyala/fasthttp"
+
+	"logforge/config"
+	"logforge/sink"
+)
+
+//go:embed dashboard/*.html dashboard/*.css dashboard/*.js dashboard/*.svg dashboard/uplot
+var dashboardFiles embed.FS
+
+// dashboardPolicy lets the page load its own files and speak to its own server,
+// and nothing else: no inline script or style, no other host, no frame around
+// it, and no string that becomes markup.
+const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+// dashboard serves the page, its files and its figures.
+type dashboard struct {
+	page    dashboardFile
+	files   map[string]dashboardFile // by path below /dashboard/
+	facts   dashboardFacts
+	metrics func(io.Writer) // writes this process's metrics as Prometheus text
+	dir     string          // analytics directory: its names tell which days have summaries
+}
+
+// dashboardKinds is written out, because package mime asks the machine it runs on.
+var dashboardKinds = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
+
+type dashboardFile struct {
+	body []byte
+	kind string // Content-Type
+	etag string
+}
+
+// dashboardFacts is GET /dashboard/config: what the page says about this
+// server. Sizes are bytes.
+type dashboardFacts struct {
+	Version                    string          `json:"version"`
+	Commit                     string          `json:"commit"`
+	Ack                        string          `json:"ack"`  // what a 202 means
+	Acks                       []string        `json:"acks"` // what ?ack= may ask for
+	SyncIntervalSeconds        float64         `json:"syncIntervalSeconds"`
+	AggregationIntervalSeconds float64         `json:"aggregationIntervalSeconds"`
+	WaitForRoomSeconds         float64         `json:"waitForRoomSeconds"`
+	MaxAnalyticsHours          int             `json:"maxAnalyticsHours"`
+	MaxInFlightBytes           config.Bytes    `json:"maxInFlightBytes"`
+	MaxBodyBytes               config.Bytes    `json:"maxBodyBytes"`
+	MaxBatchRecords            int             `json:"maxBatchRecords"`
+	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // version 2 only
+	FirstDay                   string          `json:"firstDay"`        // 2026-02-09; empty while there is no summary
+	LastDay                    string          `json:"lastDay"`
+}
+
+type dashboardKafka struct {
+	Topic string `json:"topic"`
+	Role  string `json:"role"`
+}
+
+// newDashboard reads the embedded files. metrics writes Prometheus text.
+func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer)) (*dashboard, error) {
+	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, dir: cfg.Storage.AnalyticsDir}
+	err := fs.WalkDir(dashboardFiles, "dashboard", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		body, err := dashboardFiles.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		d.files[strings.TrimPrefix(name, "dashboard/")] = newDashboardFile(name, body)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded dashboard: %w", err)
+	}
+	page := d.files["index.html"].body
+	delete(d.files, "index.html")
+	if cfg.Auth.Enabled {
+		// The page has to know before its first request which header takes the key.
+		asks := fmt.Appendf(nil, `data-key-header="%s"`, html.EscapeString(cfg.Auth.HeaderName))
+		page = bytes.Replace(page, []byte(`data-key-header=""`), asks, 1)
+	}
+	d.page = newDashboardFile("index.html", page)
+	return d, nil
+}
+
+func newDashboardFile(name string, body []byte) dashboardFile {
+	kind, ok := dashboardKinds[path.Ext(name)]
+	if !ok {
+		kind = "text/plain; charset=utf-8" // a licence, a list of sums
+	}
+	sum := sha256.Sum256(body)
+	return dashboardFile{body: body, kind: kind, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+}
+
+func factsOf(cfg *config.Config, build Build) dashboardFacts {
+	f := dashboardFacts{
+		Version: build.Version, Commit: build.Commit,
+		Ack: cfg.Ingestion.Ack, Acks: []string{sink.Written.String(), sink.Synced.String()},
+		SyncIntervalSeconds:        cfg.Storage.SyncInterval.Seconds(),
+		AggregationIntervalSeconds: cfg.Aggregation.Interval.Seconds(),
+		WaitForRoomSeconds:         cfg.Server.WaitForRoom.Seconds(),
+		MaxAnalyticsHours:          cfg.Server.MaxAnalyticsHours,
+		MaxInFlightBytes:           cfg.Server.MaxInFlightBytes,
+		MaxBodyBytes:               cfg.Server.MaxBodyBytes,
+		MaxBatchRecords:            cfg.Ingestion.MaxBatchRecords,
+	}
+	if cfg.Version == 2 {
+		f.Acks = []string{sink.Replicated.String(), sink.Enqueued.String()}
+		f.Kafka = &dashboardKafka{Topic: cfg.Kafka.Topic, Role: cfg.Kafka.Role}
+	}
+	return f
+}
+
+// servePage answers GET /.
+func (d *dashboard) servePage(ctx *fasthttp.RequestCtx) { d.page.serve(ctx) }
+
+// serveFile answers GET /dashboard/NAME, or 404 through notFound.
+func (d *dashboard) serveFile(ctx *fasthttp.RequestCtx, notFound fasthttp.RequestHandler) {
+	file, ok := d.files[strings.TrimPrefix(string(ctx.Path()), "/dashboard/")]
+	if !ok {
+		notFound(ctx)
+		return
+	}
+	file.serve(ctx)
+}
+
+func (f dashboardFile) serve(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set("Content-Security-Policy", dashboardPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	// A new version of the server is a new page at once: kept, but asked for.
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", f.etag)
+	if string(ctx.Request.Header.Peek("If-None-Match")) == f.etag {
+		ctx.SetStatusCode(fasthttp.StatusNotModified)
+		return
+	}
+	ctx.SetContentType(f.kind)
+	ctx.SetBody(f.body)
+}
+
+// serveConfig answers GET /dashboard/config.
+func (d *dashboard) serveConfig(ctx *fasthttp.RequestCtx) error {
+	facts := d.facts
+	var err error
+	if facts.FirstDay, facts.LastDay, err = summarisedDays(d.dir); err != nil {
+		return err
+	}
+	body, err := json.Marshal(facts)
+	if err != nil {
+		return fmt.Errorf("encode the dashboard's configuration: %w", err)
+	}
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
+	return nil
+}
+
+// serveMetrics answers GET /dashboard/metrics: what /metrics says, behind the key.
+func (d *dashboard) serveMetrics(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set("Cache-Control", "no-store")
+	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	d.metrics(ctx)
+}
+
+// summarisedDays returns the first and the last day with a directory of
+// summaries, as 2026-02-09; empty strings where there is none.
+func summarisedDays(dir string) (first, last string, err error) {
+	entries, err := os.ReadDir(dir) // sorted by name, and so by day
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", fmt.Errorf("list the days with summaries: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := time.Parse(time.DateOnly, e.Name()); err != nil || !e.IsDir() {
+			continue
+		}
+		if first == "" {
+			first = e.Name()
+		}
+		last = e.Name()
+	}
+	return first, last, nil
+}

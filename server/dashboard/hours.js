@@ -1,0 +1,197 @@
+// "Hours": a heat map that is a table: a row a day and a column an hour, or
+// the other way round on a narrow screen. Each cell is a button, reached by
+// arrow keys; with Shift they extend the choice to a range.
+import { readRange } from "./api.js";
+import * as f from "./format.js";
+import { el, say, byId } from "./dom.js";
+
+const levels = 6;
+const narrow = matchMedia("(max-width: 640px)");
+const dayOf = (h) => Math.floor(h / 24);
+
+export class Hours {
+  /** choose(from, to) is called with the hours chosen, both included. */
+  constructor(config, choose) {
+    this.config = config;
+    this.choose = choose;
+    this.records = new Map();
+    this.lastDay = config.lastDay ? dayOf(f.hourOf(`${config.lastDay}T00`)) : dayOf(Date.now() / 3_600_000);
+    this.firstDay = config.firstDay ? dayOf(f.hourOf(`${config.firstDay}T00`)) : this.lastDay;
+    this.shownTo = this.lastDay;
+    byId("earlier").addEventListener("click", () => this.move(-this.days));
+    byId("later").addEventListener("click", () => this.move(this.days));
+    byId("newest").addEventListener("click", () => this.show(this.lastDay));
+    byId("range").addEventListener("submit", (e) => this.ask(e));
+    const clock = (minute) => Array.from({ length: 24 }, (_, c) => el("option", { value: c }, `${String(c).padStart(2, "0")}:${minute}`));
+    byId("from-hour").replaceChildren(...clock("00"));
+    byId("to-hour").replaceChildren(...clock("59"));
+    byId("scale").replaceChildren("fewer", ...Array.from({ length: levels }, (_, i) => el("i", { "data-level": i + 1 })), "more");
+    narrow.addEventListener("change", () => this.load());
+  }
+
+  get days() {
+    return Math.max(1, Math.min(narrow.matches ? 7 : 14, Math.floor(this.config.maxAnalyticsHours / 24)));
+  }
+
+  get from() {
+    return (this.shownTo - this.days + 1) * 24;
+  }
+
+  get to() {
+    return this.shownTo * 24 + 23;
+  }
+
+  /** The configuration read again: there may be newer days. */
+  renew(config) {
+    const atEnd = this.shownTo === this.lastDay;
+    if (config.lastDay) this.lastDay = dayOf(f.hourOf(`${config.lastDay}T00`));
+    if (config.firstDay) this.firstDay = dayOf(f.hourOf(`${config.firstDay}T00`));
+    if (atEnd) this.shownTo = this.lastDay;
+    this.config = config;
+  }
+
+  move(days) {
+    return this.show(Math.max(this.firstDay, Math.min(this.lastDay, this.shownTo + days)));
+  }
+
+  show(lastDay) {
+    this.shownTo = lastDay;
+    return this.load();
+  }
+
+  /** Fetches the days shown and draws them; the newest hour with records is chosen the first time. */
+  async load() {
+    const { from, to } = this;
+    byId("heat").setAttribute("aria-busy", "true");
+    const merged = await readRange(f.hourText(from), f.hourText(to), 1);
+    if (from !== this.from || to !== this.to) return; // moved on meanwhile
+    this.records = new Map((merged.hours ?? []).map((h) => [f.hourOf(h.hour.slice(0, 13)), h.records]));
+    byId("heat").removeAttribute("aria-busy");
+    const held = [...this.records].filter(([, n]) => n > 0).map(([h]) => h);
+    if (this.chosen === undefined && held.length > 0) this.take(Math.max(...held), Math.max(...held));
+    this.draw();
+  }
+
+  /** How many records the chosen hours hold, as far as they are shown. */
+  get chosenRecords() {
+    if (!this.chosen) return 0;
+    return [...this.records].reduce((n, [h, r]) => (h >= this.chosen.from && h <= this.chosen.to ? n + r : n), 0);
+  }
+
+  take(from, to) {
+    this.chosen = { from: Math.min(from, to), to: Math.max(from, to) };
+    this.cursor = to;
+    for (const edge of ["from", "to"]) {
+      byId(`${edge}-day`).value = f.hourText(this.chosen[edge]).slice(0, 10);
+      byId(`${edge}-hour`).value = String(this.chosen[edge] % 24);
+    }
+    this.choose(this.chosen.from, this.chosen.to);
+  }
+
+  pick(h, extend) {
+    const anchor = extend && this.anchor !== undefined ? this.anchor : h;
+    if (!extend) this.anchor = h;
+    this.take(anchor, h);
+    this.mark();
+  }
+
+  ask(event) {
+    event.preventDefault();
+    const read = (edge) => f.hourOf(byId(`${edge}-day`).value) + Number(byId(`${edge}-hour`).value);
+    const from = read("from"), to = read("to");
+    const most = this.config.maxAnalyticsHours;
+    const wrong = to < from ? "The range ends before it begins." : to - from + 1 > most ? `At most ${f.count(most)} hours.` : "";
+    byId("to").setCustomValidity(wrong);
+    const field = byId("to-day");
+    if (wrong) {
+      field.setCustomValidity(wrong);
+      field.reportValidity();
+      byId("range").addEventListener("input", () => field.setCustomValidity(""), { once: true });
+      return;
+    }
+    this.anchor = from;
+    this.take(from, to);
+    if (to < this.from || from > this.to) this.show(dayOf(to));
+    else this.mark();
+  }
+
+  draw() {
+    const days = Array.from({ length: this.days }, (_, i) => this.shownTo - this.days + 1 + i);
+    const clock = Array.from({ length: 24 }, (_, i) => i);
+    this.top = Math.max(0, ...this.records.values());
+    this.cells = new Map();
+    const total = days.map((d) => clock.reduce((n, c) => n + (this.records.get(d * 24 + c) ?? 0), 0));
+    const dayHead = (d, scope) => el("th", { scope, class: "day" },
+      el("span", { class: "weekday" }, f.weekday(d * 24)), ` ${f.dayMonth(d * 24)}`);
+    const hourHead = (c, scope) => el("th", { scope, class: "clock" }, String(c).padStart(2, "0"));
+    const caption = el("caption", { class: "sr" }, `Records by UTC hour, ${this.spanText()}. Arrow keys move, Enter chooses, Shift extends.`);
+    const table = el("table", { class: "heat", role: "grid", "aria-multiselectable": "true" }, caption);
+    if (narrow.matches) {
+      table.append(el("thead", {}, el("tr", {}, el("td"), ...days.map((d) => dayHead(d, "col")))),
+        el("tbody", {}, ...clock.map((c) => el("tr", {}, hourHead(c, "row"), ...days.map((d) => this.cell(d * 24 + c))))),
+        el("tfoot", {}, el("tr", {}, el("th", { scope: "row" }, "All"), ...total.map((n) => el("td", { class: "total" }, n ? f.compact(n) : "")))));
+    } else {
+      table.append(el("thead", {}, el("tr", {}, el("td"), ...clock.map((c) => hourHead(c, "col")), el("th", { scope: "col", class: "total" }, "Day"))),
+        el("tbody", {}, ...days.map((d, i) => el("tr", {}, dayHead(d, "row"), ...clock.map((c) => this.cell(d * 24 + c)),
+          el("td", { class: "total" }, total[i] ? f.count(total[i]) : "")))));
+    }
+    const held = document.activeElement?.closest?.("#heat") ? this.cursor : undefined;
+    table.addEventListener("keydown", (e) => this.key(e));
+    byId("heat").replaceChildren(table);
+    if (this.records.size === 0) byId("heat").append(this.empty());
+    say(byId("span"), this.spanText());
+    byId("later").disabled = byId("newest").disabled = this.shownTo >= this.lastDay;
+    byId("earlier").disabled = this.shownTo - this.days < this.firstDay;
+    say(byId("hours-note"), `${f.count(total.reduce((a, b) => a + b, 0))} records in these ${this.days} days, summarised every ${f.span(this.config.aggregationIntervalSeconds)}`);
+    this.mark();
+    if (held !== undefined) this.cells.get(held)?.focus();
+  }
+
+  spanText() {
+    return `${f.dayMonth(this.from)} – ${f.plainDay(this.to)}`;
+  }
+
+  empty() {
+    if (this.config.lastDay) return el("p", { class: "empty" }, "No records in these days.");
+    return el("p", { class: "empty" }, "No hour has been summarised yet. Records posted to ", el("code", {}, "/logs"),
+      ` show up here within ${f.span(this.config.aggregationIntervalSeconds)}.`);
+  }
+
+  cell(h) {
+    const n = this.records.get(h) ?? 0;
+    const level = n > 0 ? Math.max(1, Math.ceil((levels * n) / this.top)) : 0;
+    const words = `${f.fullDay(h)}, ${f.clock(h)} UTC: ${n > 0 ? `${f.count(n)} records` : "no records"}`;
+    const button = el("button", { type: "button", tabindex: -1, "data-level": level, "data-hour": f.hourText(h), "aria-label": words, title: words,
+      onclick: (e) => { this.focusOn(h); this.pick(h, e.shiftKey); } });
+    this.cells.set(h, button);
+    return el("td", { role: "gridcell" }, button);
+  }
+
+  mark() {
+    const inside = (h) => this.chosen && h >= this.chosen.from && h <= this.chosen.to;
+    for (const [h, button] of this.cells) button.parentNode.setAttribute("aria-selected", String(Boolean(inside(h))));
+    const at = this.cells.has(this.cursor) ? this.cursor : [...this.cells.keys()].at(-1);
+    for (const [h, button] of this.cells) button.tabIndex = h === at ? 0 : -1;
+  }
+
+  focusOn(h) {
+    const button = this.cells.get(h);
+    if (!button) return false;
+    this.cursor = h;
+    for (const b of this.cells.values()) b.tabIndex = -1;
+    button.tabIndex = 0;
+    button.focus();
+    return true;
+  }
+
+  key(event) {
+    const [across, down] = narrow.matches ? [24, 1] : [1, 24];
+    const hour = this.cursor ?? this.to;
+    const start = hour - (((hour % 24) + 24) % 24);
+    const to = { ArrowLeft: hour - across, ArrowRight: hour + across, ArrowUp: hour - down, ArrowDown: hour + down,
+      Home: start, End: start + 23 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    if (this.focusOn(to) && event.shiftKey) this.pick(to, true);
+  }
+}

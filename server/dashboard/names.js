@@ -1,0 +1,21 @@
+// The metrics this page reads, each under the name the server gives it. The
+// Go test of the dashboard holds that the server exports every one of them.
+export const names = {
+  written: "logforge_records_written_total",
+  rejected: "logforge_records_rejected_total",
+  duration: "logforge_http_request_duration_seconds",
+  inFlight: "logforge_in_flight_bytes",
+  sync: "logforge_sync_duration_seconds",
+  lag: "logforge_consumer_lag",
+  aggregations: "aggregation_runs_total",
+  openFiles: "logforge_open_files",
+  writtenBytes: "logforge_written_bytes_total",
+  kafkaUp: "kafka_up",
+  cpu: "process_cpu_seconds_total",
+  memory: "process_resident_memory_bytes",
+  start: "process_start_time_seconds",
+  goroutines: "go_goroutines",
+};
+
+/** The labels of the one route whose latency is shown. */
+export const route = { route: "/logs" };

@@ -1,0 +1,109 @@
+// "Top": the most frequent paths and user agents of the chosen hours, with
+// search. The first thousand are fetched; a search fetches the rest once.
+import { readRange, Refused } from "./api.js";
+import * as f from "./format.js";
+import { el, say, byId } from "./dom.js";
+
+const first = 1000, everything = 1_000_000_000;
+const page = 12;
+
+export class Top {
+  constructor() {
+    this.lists = [
+      new List(byId("paths"), "Paths", "path", "requestsPerPath", () => this.all()),
+      new List(byId("agents"), "User agents", "user agent", "requestsPerUserAgent", () => this.all()),
+    ];
+  }
+
+  /** Fetches and shows the hours from..to. */
+  async load(from, to) {
+    this.hours = [from, to];
+    say(byId("chosen"), f.hours(from, to));
+    say(byId("top-note"), "Loading");
+    const summary = await this.fetch(first);
+    if (!summary) return;
+    this.complete = false;
+    this.show(summary);
+  }
+
+  // The summary of the chosen hours; an hour without one counts as empty.
+  // null where another choice was made meanwhile.
+  async fetch(top) {
+    const asked = this.hours;
+    let summary = { records: 0 };
+    try {
+      summary = await readRange(...asked.map(f.hourText), top);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+    }
+    return asked === this.hours ? summary : null;
+  }
+
+  show(summary) {
+    say(byId("top-note"), `${f.count(summary.records)} records, UTC`);
+    for (const list of this.lists) list.take(summary);
+  }
+
+  /** Everything, once somebody searches: what is below the first thousand can be found too. */
+  async all() {
+    if (this.complete || !this.lists.some((l) => l.rows.length >= first)) return;
+    this.complete = true;
+    const summary = await this.fetch(everything);
+    if (summary) this.show(summary);
+  }
+}
+
+class List {
+  constructor(node, title, noun, member, searched) {
+    Object.assign(this, { noun, member, rows: [], shown: page, records: 0 });
+    const id = `search-${member}`;
+    this.search = el("input", { id, type: "search", placeholder: "Search", autocomplete: "off", spellcheck: "false",
+      oninput: () => { this.shown = page; this.draw(); searched(); } });
+    this.found = el("p", { class: "note", role: "status" });
+    this.body = el("tbody");
+    this.more = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.showMore() }, "Show more");
+    this.none = el("p", { class: "empty", hidden: true });
+    node.replaceChildren(
+      el("div", { class: "head" }, el("h3", {}, title), this.found,
+        el("label", { class: "sr", for: id }, `Search ${title.toLowerCase()}`), this.search),
+      el("table", { class: "ranks" },
+        el("caption", { class: "sr" }, `${title} by number of records, most first`),
+        el("colgroup", {}, el("col"), el("col", { class: "n" }), el("col", { class: "p" })),
+        el("thead", {}, el("tr", {}, ...[title, "Records", "Share"].map((t) => el("th", { scope: "col" }, el("span", { class: "sr" }, t))))),
+        this.body),
+      this.none, this.more);
+  }
+
+  take(summary) {
+    this.records = summary.records;
+    this.rows = Object.entries(summary[this.member] ?? {}).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
+    this.shown = page;
+    this.draw();
+  }
+
+  showMore() {
+    const from = this.shown;
+    this.shown += 4 * page;
+    this.draw();
+    this.body.rows[from]?.querySelector("th")?.focus();
+  }
+
+  draw() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const rows = wanted ? this.rows.filter(([name]) => name.toLowerCase().includes(wanted)) : this.rows;
+    const most = this.rows[0]?.[1] ?? 1;
+    this.body.replaceChildren(...rows.slice(0, this.shown).map(([name, n]) => this.row(name, n, most)));
+    this.more.hidden = rows.length <= this.shown;
+    this.none.hidden = rows.length > 0;
+    say(this.none, wanted ? `No ${this.noun} contains “${this.search.value.trim()}”.` : "No records in this hour.");
+    const sum = rows.reduce((total, [, n]) => total + n, 0);
+    say(this.found, rows.length === 0 ? "" : wanted ? `${f.count(rows.length)} found, ${f.share(sum, this.records)} of records` : "");
+  }
+
+  row(name, n, most) {
+    const bar = el("span", { class: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--part", String(n / most));
+    return el("tr", {}, el("th", { scope: "row", tabindex: -1, title: name }, bar, el("span", { class: "name" }, name)),
+      el("td", {}, f.count(n)), el("td", { class: "share" }, f.share(n, this.records)));
+  }
+}
