@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"logforge/bench/child"
+)
+
+// Measurement is one server under one load, once.
+type Measurement struct {
+	Round        int     `json:"round"`
+	Server       string  `json:"server"`
+	Batch        int     `json:"batch"`
+	Conns        int     `json:"connections"`
+	Records      int64   `json:"records"` // acknowledged while measured
+	Seconds      float64 `json:"seconds"`
+	CPUSeconds   float64 `json:"cpuSeconds"` // of the server
+	PerCPUSecond float64 `json:"recordsPerCPUSecond"`
+	PerSecond    float64 `json:"recordsPerSecond"`
+	P50          float64 `json:"p50ms"`
+	P99          float64 `json:"p99ms"`
+	PeakBytes    int64   `json:"peakResidentBytes"`
+	Acknowledged int64   `json:"acknowledged"` // records, warm-up included
+	Stored       int64   `json:"stored"`       // records in the files afterwards; -1 where nothing is stored
+}
+
+// errLost is a run that must not be quoted.
+var errLost = errors.New("acknowledged records are missing from the files")
+
+// pinned returns a command that runs on one core, where the system can do that.
+func pinned(ctx context.Context, core string, args []string) *exec.Cmd {
+	if _, err := exec.LookPath("taskset"); err == nil {
+		args = append([]string{"taskset", "-c", core}, args...)
+	}
+	return exec.CommandContext(ctx, args[0], args[1:]...)
+}
+
+// measure starts the server afresh, warms it up, loads it, and counts.
+func (s *settings) measure(ctx context.Context, c contender, batch int) (m Measurement, err error) {
+	dir, err := os.MkdirTemp(s.dir, c.name)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	addr, err := child.FreeAddr()
+	if err != nil {
+		return m, err
+	}
+	args := c.command(addr, dir)
+	args[0] = filepath.Join(s.dir, args[0])
+	cmd := pinned(ctx, s.serverCore, args)
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "LOGFORGE_LOG_LEVEL=warn")
+	p, err := child.Start(addr, cmd)
+	if err != nil {
+		return m, err
+	}
+	defer p.Kill()
+	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := p.WaitReady(soon, c.ready); err != nil {
+		return m, err
+	}
+
+	m = Measurement{Server: c.name, Batch: batch, Conns: c.conns, Stored: -1}
+	if s.warmUp > 0 {
+		warm, err := s.drive(ctx, c, addr, batch, s.warmUp)
+		if err != nil {
+			return m, err
+		}
+		m.Acknowledged = warm.Accepted * int64(batch)
+	}
+	if err := s.load1(ctx, c, p, &m); err != nil {
+		return m, err
+	}
+	p.Kill()
+	return m, m.check(c, dir)
+}
+
+// load1 is the measured part.
+func (s *settings) load1(ctx context.Context, c contender, p *child.Process, m *Measurement) error {
+	before, err := child.CPU(p.Pid())
+	if err != nil {
+		return err
+	}
+	got, err := s.drive(ctx, c, p.Addr, m.Batch, s.length)
+	if err != nil {
+		return err
+	}
+	after, err := child.CPU(p.Pid())
+	if err != nil {
+		return err
+	}
+	if _, m.PeakBytes, err = child.Memory(p.Pid()); err != nil {
+		return err
+	}
+	if got.Accepted < got.Requests || got.Errors > 0 {
+		return fmt.Errorf("of %d requests %d were accepted, and %d more not answered", got.Requests, got.Accepted, got.Errors)
+	}
+	m.Records = got.Accepted * int64(m.Batch)
+	m.Acknowledged += m.Records
+	m.Seconds, m.P50, m.P99 = got.Seconds, got.P50, got.P99
+	m.CPUSeconds = (after - before).Seconds()
+	m.PerCPUSecond = float64(m.Records) / m.CPUSeconds
+	m.PerSecond = float64(m.Records) / m.Seconds
+	return nil
+}
+
+// check counts what the killed server left. Requests that were under way when
+// the generator stopped (at most one a connection, twice: warm-up and
+// measurement) may be stored though nobody read their answer.
+func (m *Measurement) check(c contender, dir string) (err error) {
+	if c.stored == nil {
+		return nil
+	}
+	if m.Stored, err = c.stored(dir); err != nil {
+		return err
+	}
+	most := m.Acknowledged + 2*int64(m.Conns)*int64(m.Batch)
+	if m.Stored < m.Acknowledged {
+		return fmt.Errorf("%w: %d of %d", errLost, m.Acknowledged-m.Stored, m.Acknowledged)
+	}
+	if m.Stored > most {
+		return fmt.Errorf("%d records stored, though at most %d were sent", m.Stored, most)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Report is everything that was measured, and where.
+type Report struct {
+	Machine      Machine       `json:"machine"`
+	Generator    string        `json:"generator"`
+	Form         string        `json:"form"`
+	Seconds      float64       `json:"secondsEach"`
+	Rounds       int           `json:"rounds"`
+	Rows         []Row         `json:"rows"`
+	Measurements []Measurement `json:"measurements"`
+}
+
+// Machine is where it was measured.
+type Machine struct {
+	CPU    string `json:"cpu"`
+	Cores  int    `json:"cores"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+}
+
+// Row is the medians of one server at one batch size. A ratio is 0 where the
+// server it is to was not measured.
+type Row struct {
+	Server       string  `json:"server"`
+	About        string  `json:"about"`
+	Batch        int     `json:"batch"`
+	Conns        int     `json:"connections"`
+	PerCPUSecond float64 `json:"recordsPerCPUSecond"`
+	PerSecond    float64 `json:"recordsPerSecond"`
+	P99          float64 `json:"p99ms"`
+	PeakBytes    int64   `json:"peakResidentBytes"`
+	OfDiscard    float64 `json:"ofDiscard"` // records per CPU-second, as a share of that server's in the same round
+	OfAppend     float64 `json:"ofAppend"`
+	OfFirst      float64 `json:"ofFirst"`
+	Spread       float64 `json:"spread"` // (largest - smallest) / median of the records per CPU-second
+}
+
+func thisMachine() Machine {
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: runtime.GOARCH}
+	if f, err := os.Open("/proc/cpuinfo"); err == nil {
+		defer f.Close() //nolint:errcheck // only read
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			if name, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(name) == "model name" {
+				m.CPU = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if kernel, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = "Linux " + strings.TrimSpace(string(kernel))
+	}
+	return m
+}
+
+// summarise fills the rows from the measurements.
+func (r *Report) summarise(order []contender) {
+	type key struct {
+		server       string
+		batch, round int
+	}
+	perCPU := map[key]float64{}
+	var batches []int
+	for _, m := range r.Measurements {
+		perCPU[key{m.Server, m.Batch, m.Round}] = m.PerCPUSecond
+		if !slices.Contains(batches, m.Batch) {
+			batches = append(batches, m.Batch)
+		}
+	}
+	for _, batch := range batches {
+		for _, c := range order {
+			var own []Measurement
+			for _, m := range r.Measurements {
+				if m.Server == c.name && m.Batch == batch {
+					own = append(own, m)
+				}
+			}
+			if len(own) == 0 {
+				continue
+			}
+			share := func(of string) float64 {
+				return median(own, func(m Measurement) float64 {
+					if other := perCPU[key{of, batch, m.Round}]; other > 0 {
+						return m.PerCPUSecond / other
+					}
+					return 0
+				})
+			}
+			figure := func(m Measurement) float64 { return m.PerCPUSecond }
+			row := Row{
+				Server: c.name, About: c.about, Batch: batch, Conns: c.conns,
+				PerCPUSecond: median(own, figure),
+				PerSecond:    median(own, func(m Measurement) float64 { return m.PerSecond }),
+				P99:          median(own, func(m Measurement) float64 { return m.P99 }),
+				OfDiscard:    share("discard"), OfAppend: share("append"), OfFirst: share("first"),
+			}
+			low, high := own[0], own[0]
+			for _, m := range own {
+				row.PeakBytes = max(row.PeakBytes, m.PeakBytes)
+				low = slices.MinFunc([]Measurement{low, m}, by(figure))
+				high = slices.MaxFunc([]Measurement{high, m}, by(figure))
+			}
+			row.Spread = (figure(high) - figure(low)) / row.PerCPUSecond
+			r.Rows = append(r.Rows, row)
+		}
+	}
+}
+
+func by(figure func(Measurement) float64) func(a, b Measurement) int {
+	return func(a, b Measurement) int { return cmp.Compare(figure(a), figure(b)) }
+}
+
+func median(ms []Measurement, figure func(Measurement) float64) float64 {
+	all := make([]float64, len(ms))
+	for i, m := range ms {
+		all[i] = figure(m)
+	}
+	slices.Sort(all)
+	if n := len(all); n%2 == 0 {
+		return (all[n/2-1] + all[n/2]) / 2
+	}
+	return all[len(all)/2]
+}
+
+// print writes the rows as a table that Markdown reads as one.
+func (r *Report) print(w io.Writer) {
+	fmt.Fprintf(w, "%s, %d cores, %s, %s; server and %s on one core each; %s bodies; medians of %d rounds of %.0f s\n\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Generator, r.Form, r.Rounds, r.Seconds)
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(t, "| batch\t| server\t| records a CPU-second\t| ± \t| of discard\t| of append\t| of first\t| records a second\t| p99 ms\t| peak MB\t|")
+	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	for _, row := range r.Rows {
+		fmt.Fprintf(t, "| %d\t| %s\t| %s\t| %.0f %%\t| %s\t| %s\t| %s\t| %s\t| %.2f\t| %d\t|\n",
+			row.Batch, row.About, thousands(row.PerCPUSecond), 50*row.Spread,
+			ratio(row.OfDiscard), ratio(row.OfAppend), ratio(row.OfFirst), thousands(row.PerSecond), row.P99, row.PeakBytes>>20)
+	}
+	_ = t.Flush() // to a terminal or a pipe; there is nobody left to tell
+}
+
+func ratio(x float64) string {
+	if x == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", x)
+}
+
+// thousands prints 1234567 as 1,235k, and small figures whole.
+func thousands(x float64) string {
+	if x < 1e5 {
+		return fmt.Sprintf("%.1fk", x/1e3)
+	}
+	s := fmt.Sprintf("%.0f", x/1e3)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s + "k"
+}
