@@ -13,19 +13,35 @@ type Run struct {
 
 // Batch is canonical NDJSON, cut into one Run per hour. It is filled by Decode
 // or AppendLines, handed to a sink, and used again: a Batch and every slice it
-// gives out are valid until its next Decode, Reset or PutBatch. A Batch is not
-// safe for concurrent use.
+// gives out are valid until its next Decode, AppendLines, Reset or PutBatch. A
+// Batch is not safe for concurrent use; but as long as none of those is called,
+// any number of goroutines may read it, once Runs has been called after the
+// last AppendLines.
 type Batch struct {
 	buf     []byte
-	runs    []Run
 	records int
+
+	// runs cut buf, in its order. While lines are being added an hour may
+	// have several; unsorted says that they are to be regrouped.
+	runs     []Run
+	unsorted bool
+
+	// Memory that is kept for the next decoding.
+	scratch []byte   // single values; and buf's twin when runs are regrouped
+	spare   []Run    // runs' twin
+	nesting []uint64 // one bit a level of skipped JSON
+	order   []uint8  // the columns of a CSV body
 }
 
 // Records returns how many records the batch holds.
 func (b *Batch) Records() int { return b.records }
 
-// Runs returns one Run per hour, in ascending order of the hour.
-func (b *Batch) Runs() []Run { return b.runs }
+// Runs returns one Run per hour, in ascending order of the hour. It is valid
+// as long as the batch is unchanged.
+func (b *Batch) Runs() []Run {
+	b.regroup()
+	return b.runs
+}
 
 // Lines returns the canonical lines of r, each ending in a newline.
 func (b *Batch) Lines(r Run) []byte { return b.buf[r.start:r.end:r.end] }
@@ -35,8 +51,15 @@ func (b *Batch) Len() int { return len(b.buf) }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.buf, b.runs, b.records = b.buf[:0], b.runs[:0], 0
+	b.buf, b.runs, b.records, b.unsorted = b.buf[:0], b.runs[:0], 0, false
 }
+
+// retained is how much memory, in bytes, a batch in the pool may keep. A batch
+// of 1,000 records with its regrouping is some 0.4 MB and of 10,000 some 4 MB:
+// those are what shippers send all day, and are decoded without an allocation.
+// Above it the allocation is little beside the decoding, and a few clients
+// with large bodies must not leave the process holding memory for hundreds.
+const retained = 4 << 20
 
 var batches = sync.Pool{New: func() any { return new(Batch) }}
 
@@ -44,8 +67,18 @@ var batches = sync.Pool{New: func() any { return new(Batch) }}
 func GetBatch() *Batch { return batches.Get().(*Batch) }
 
 // PutBatch gives the batch back. The caller must not use it, nor any slice it
-// gave out, afterwards.
+// gave out, afterwards: built with the tag poison, its memory is overwritten.
 func PutBatch(b *Batch) {
+	poison(b)
+	if b.held() > retained {
+		return
+	}
 	b.Reset()
 	batches.Put(b)
+}
+
+// held returns the bytes of memory that b keeps.
+func (b *Batch) held() int {
+	const runBytes = 32
+	return cap(b.buf) + cap(b.scratch) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.nesting) + cap(b.order)
 }

@@ -15,10 +15,15 @@ type RecordError struct {
 
 // InvalidError is returned for a batch with invalid records. Nothing of such a
 // batch is to be stored.
+//
+// The scan goes on after an invalid record, so that one answer names them all.
+// Only where the body is no longer JSON, in an array or in objects one after
+// another, nothing after that point can be told apart: then the last error is
+// that one, and Records counts up to it.
 type InvalidError struct {
 	Errors  []RecordError // the first MaxErrors, in order
 	Count   int           // invalid records in all
-	Records int           // records seen, good and bad
+	Records int           // records seen, good and bad; 0 for an empty body, which is one error
 }
 
 func (e *InvalidError) Error() string {
@@ -26,6 +31,9 @@ func (e *InvalidError) Error() string {
 		return "invalid batch"
 	}
 	first := e.Errors[0]
+	if e.Records == 0 {
+		return "invalid batch: " + first.Reason
+	}
 	return fmt.Sprintf("%d of %d records invalid; first: record %d: %s: %s", e.Count, e.Records, first.Index, first.Field, first.Reason)
 }
 
@@ -35,7 +43,7 @@ type LimitError struct {
 	Index   int    // the record that went over
 	What    string // "records" (a batch) or "record bytes"
 	Max     int
-	Records int // records seen up to there
+	Records int // records seen before it
 }
 
 func (e *LimitError) Error() string {

@@ -1,0 +1,215 @@
+package codec
+
+import "math"
+
+// The fast path: records that already are what would be written. They are
+// compared with the bytes every such record has, their strings are passed over
+// eight bytes at a time, and they are copied many at once. On any surprise the
+// record is left to the general path, which knows every form: so what is
+// accepted here must be accepted there, with the same bytes.
+
+// framing is what stands between the records of a body.
+type framing uint8
+
+const (
+	inArray   framing = iota // commas
+	inLines                  // newlines
+	inObjects                // newlines, or nothing
+)
+
+// The bytes that every record has, as words: the first character is the
+// lowest byte. Where a text is longer than a word, the next one overlaps it.
+const (
+	braceTimest  = '{' | '"'<<8 | 't'<<16 | 'i'<<24 | 'm'<<32 | 'e'<<40 | 's'<<48 | 't'<<56
+	stampColon   = 's' | 't'<<8 | 'a'<<16 | 'm'<<24 | 'p'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	commaPath    = '"' | ','<<8 | '"'<<16 | 'p'<<24 | 'a'<<32 | 't'<<40 | 'h'<<48 | '"'<<56
+	pathColon    = '"' | 'p'<<8 | 'a'<<16 | 't'<<24 | 'h'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	commaUserA   = '"' | ','<<8 | '"'<<16 | 'u'<<24 | 's'<<32 | 'e'<<40 | 'r'<<48 | 'A'<<56
+	agentColon   = 'A' | 'g'<<8 | 'e'<<16 | 'n'<<24 | 't'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	quoteTimesta = '"' | 't'<<8 | 'i'<<16 | 'm'<<24 | 'e'<<32 | 's'<<40 | 't'<<48 | 'a'<<56
+	mestampQuote = 'm' | 'e'<<8 | 's'<<16 | 't'<<24 | 'a'<<32 | 'm'<<40 | 'p'<<48 | '"'<<56
+	quoteUserAge = '"' | 'u'<<8 | 's'<<16 | 'e'<<24 | 'r'<<32 | 'A'<<40 | 'g'<<48 | 'e'<<56
+	erAgentQuote = 'e' | 'r'<<8 | 'A'<<16 | 'g'<<24 | 'e'<<32 | 'n'<<40 | 't'<<48 | '"'<<56
+
+	quotePathQuote = '"' | 'p'<<8 | 'a'<<16 | 't'<<24 | 'h'<<32 | '"'<<40
+	sixBytes       = 1<<48 - 1
+)
+
+const (
+	hourAt   = len(`{"timestamp":"`)
+	secondAt = hourAt + len(`2026-02-09T15`)
+	// shortest is the length of the shortest canonical record.
+	shortest = len(`{"timestamp":"2026-02-09T15:23:00Z","path":"/","userAgent":"-"}`)
+)
+
+// canonical takes canonical records from b[i] on, as many as come one after
+// another, and returns the index after them. It is whole after a record that
+// was not followed by what stands between records (the end of the body, for
+// one); otherwise a record is still expected at that index. In lines every
+// record that is taken has its line to itself.
+//
+// They are copied in pieces of many records, in which each keeps its distance
+// to the others: newlines take the place of commas.
+func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole bool) {
+	room, longest := math.MaxInt, math.MaxInt
+	if d.limits.Records > 0 {
+		room = d.limits.Records - d.index
+	}
+	if d.limits.RecordBytes > 0 {
+		longest = d.limits.RecordBytes
+	}
+	separator := byte('\n')
+	if between == inArray {
+		separator = ','
+	}
+	from, n := i, 0 // where the piece begins that is not copied yet, and its commas
+	good := d.good
+	for ; room > 0; room-- {
+		size := d.clock.record(b[i:])
+		if size < 0 || size > longest {
+			break
+		}
+		end := i + size
+		alone := end == len(b) || b[end] == separator
+		if !alone && between == inLines && !newline(b[end:]) {
+			break
+		}
+		if d.clock.hour != d.hour {
+			d.turn(d.clock.hour, len(d.out)+i-from, good)
+		}
+		good++
+		i = end
+		if alone && i < len(b) {
+			i++
+			if between == inArray {
+				d.commas[n] = end - from
+				if n++; n == len(d.commas) {
+					d.copy(b[from:i], n)
+					from, n = i, 0
+				}
+			}
+			continue
+		}
+		d.copy(b[from:i], n)
+		d.out = append(d.out, '\n')
+		from, n = i, 0
+		switch {
+		case between == inLines && i < len(b):
+			i += len("\r\n")
+			from = i
+		case between == inObjects && i < len(b) && b[i] == '{':
+		default:
+			whole = true
+			room = 1
+		}
+	}
+	d.copy(b[from:i], n)
+	d.index += good - d.good
+	d.good = good
+	return i, whole
+}
+
+// newline reports whether b begins with a line end of two bytes.
+func newline(b []byte) bool { return len(b) > 1 && b[0] == '\r' && b[1] == '\n' }
+
+// copy appends a piece, and writes newlines over its first n commas.
+func (d *decoder) copy(piece []byte, n int) {
+	base := len(d.out)
+	d.out = append(d.out, piece...)
+	written := d.out[base:]
+	for _, at := range d.commas[:n] {
+		written[at] = '\n'
+	}
+}
+
+// record returns the length of the canonical record that b begins with, and
+// leaves its hour in c; or returns a negative length.
+func (c *clock) record(b []byte) int {
+	if len(b) < shortest || load(b, 0)^braceTimest|load(b, 6)^stampColon != 0 {
+		return -1
+	}
+	if !c.is(b[hourAt:]) && !c.canonicalHour(b[hourAt:]) {
+		return -1
+	}
+	i := secondAt + 8 // after the timestamp's quote
+	if !isSecond(load(b, secondAt), '"') {
+		if i = fraction(b); i < 0 {
+			return -1
+		}
+	}
+	if load(b, i-1)^commaPath|load(b, i+1)^pathColon != 0 {
+		return -1
+	}
+	i += 9
+	start := i
+	for {
+		if i+8 > len(b) {
+			return -1
+		}
+		if m := special(load(b, i)); m != 0 {
+			i += firstMark(m)
+			break
+		}
+		i += 8
+	}
+	if b[i] != '"' {
+		if i = plainText(b, i); i < 0 {
+			return -1
+		}
+	}
+	if i == start || !inked(b[start]) || len(b)-i < len(`","userAgent":"-"}`) ||
+		load(b, i)^commaUserA|load(b, i+7)^agentColon != 0 {
+		return -1
+	}
+	i += 15
+	start = i
+	for i+8 <= len(b) {
+		if m := special(load(b, i)); m != 0 {
+			i += firstMark(m)
+			break
+		}
+		i += 8
+	}
+	if i >= len(b) || b[i] != '"' {
+		if i = plainText(b, i); i < 0 {
+			return -1
+		}
+	}
+	if i == start || !inked(b[start]) || i+1 >= len(b) || b[i+1] != '}' {
+		return -1
+	}
+	return i + 2
+}
+
+// plainText reads on in a string, and returns the index of its closing quote;
+// or a negative one if it is not canonical text.
+func plainText(b []byte, i int) int {
+	i, k := scanText(b, i)
+	if k != plain {
+		return -1
+	}
+	return i
+}
+
+// inked reports whether c, as the first byte of a text, is enough to know that
+// the text is not blank.
+func inked(c byte) bool { return c-'!' < 0x7f-'!' && c != '\\' }
+
+// fraction reads `:MM:SS.` and 1 to 9 digits, of which the last is no zero, `Z`
+// and a quote, at the place a record has them, and returns the index after
+// them; or a negative one.
+func fraction(b []byte) int {
+	const dot = secondAt + 6
+	// The seconds as if there were no fraction after them.
+	if b[dot] != '.' || !isSecond(load(b, secondAt)&sixBytes|'Z'<<48, 0) {
+		return -1
+	}
+	i := dot + 1
+	for i < dot+10 && b[i]-'0' < 10 {
+		i++
+	}
+	if i == dot+1 || b[i-1] == '0' || b[i] != 'Z' || b[i+1] != '"' {
+		return -1
+	}
+	return i + 2
+}

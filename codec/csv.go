@@ -1,0 +1,229 @@
+package codec
+
+import (
+	"bytes"
+	"strconv"
+)
+
+// CSV as RFC 4180 has it and encoding/csv reads it, but that a quoted field
+// keeps its line ends as they are. Every line that is no record is one error,
+// and the scan goes on with the next line.
+
+// csv reads a whole body.
+func (d *decoder) csv(b []byte) {
+	i := d.header(b)
+	for i < len(b) {
+		if n := lineEnd(b, i); n > 0 {
+			i += n
+			continue
+		}
+		if !d.admit() {
+			return
+		}
+		if i = d.row(b, i); d.over != nil {
+			return
+		}
+	}
+}
+
+// lineEnd returns the length of the line end at b[i], or 0 if there is none. A
+// carriage return alone is one at the end of the body only.
+func lineEnd(b []byte, i int) int {
+	switch {
+	case b[i] == '\n':
+		return 1
+	case b[i] != '\r':
+		return 0
+	case i+1 == len(b):
+		return 1
+	case b[i+1] == '\n':
+		return 2
+	}
+	return 0
+}
+
+// header finds out the order of the columns, and returns where the records
+// begin. The first line is a header if it has all three names among its
+// fields; no record could have. Columns with other names are skipped, as other
+// members of JSON are; of two with one name the last one counts, as there.
+func (d *decoder) header(b []byte) int {
+	i := 0
+	for i < len(b) {
+		n := lineEnd(b, i)
+		if n == 0 {
+			break
+		}
+		i += n
+	}
+	start := i
+	order := d.b.order[:0]
+	var found [columns]bool
+	for more := true; more; {
+		var f field
+		if f, i, more = csvField(b, i); f.kind == absent {
+			found = [columns]bool{}
+			break
+		}
+		column := none
+		for c, name := range names {
+			if f.kind == plain && string(f.text) == name {
+				column = c
+				found[c] = true
+			}
+		}
+		order = append(order, uint8(column))
+	}
+	if found != [columns]bool{true, true, true} {
+		order, i = append(order[:0], timestamp, path, userAgent), start
+	}
+	d.b.order = order
+	return i
+}
+
+// row reads the record at b[i] and returns the index of the next line.
+func (d *decoder) row(b []byte, i int) int {
+	start, n := i, 0
+	d.fields = [columns]field{}
+	for more := true; more; n++ {
+		var f field
+		if f, i, more = csvField(b, i); f.kind == absent {
+			return d.noRow(b, start, i)
+		}
+		if n < len(d.b.order) {
+			if column := d.b.order[n]; column < none {
+				d.fields[column] = f
+			}
+		}
+	}
+	end := i
+	if end > start && b[end-1] == '\n' {
+		end--
+	}
+	if end > start && b[end-1] == '\r' {
+		end--
+	}
+	switch {
+	case !d.fits(end - start):
+	case n != len(d.b.order):
+		reason := "has the wrong number of fields"
+		if d.naming() {
+			reason = "has " + strconv.Itoa(n) + " fields instead of " + strconv.Itoa(len(d.b.order))
+		}
+		d.report("record", reason)
+	default:
+		d.put()
+	}
+	return i
+}
+
+// noRow reports that the record which begins at start is not CSV at b[i], and
+// returns the index of the next line.
+func (d *decoder) noRow(b []byte, start, i int) int {
+	next := len(b)
+	if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
+		next = i + n + 1
+	}
+	switch {
+	case !d.fits(i - start):
+	case i == len(b):
+		d.report("record", "is not CSV: a quoted field is not closed")
+	default:
+		d.report("record", "is not CSV: a quote where there may be none; double it within a quoted field")
+	}
+	return next
+}
+
+// commaOr adds commas to what special marks.
+func commaOr(w uint64) uint64 { return special(w) | ((w^','*ones)-ones)&highs }
+
+// csvField reads the field at b[i]. It returns the field, the index after what
+// ends it, and whether that was a comma. The field is absent where b is not
+// CSV, which is so at the index returned then.
+func csvField(b []byte, i int) (f field, next int, more bool) {
+	if i < len(b) && b[i] == '"' {
+		return quotedField(b, i+1)
+	}
+	k, start := plain, i
+	for {
+		for i+8 <= len(b) {
+			if m := commaOr(load(b, i)); m != 0 {
+				i += firstMark(m)
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			return field{b[start:i], k}, i, false
+		}
+		switch c := b[i]; {
+		case c == ',':
+			return field{b[start:i], k}, i + 1, true
+		case c == '"':
+			return field{}, i, false
+		case c >= 0x80:
+			n := runeLen(b[i:])
+			if n == 0 {
+				k, n = raw, 1
+			}
+			i += n
+		case c < ' ':
+			if n := lineEnd(b, i); n > 0 {
+				return field{b[start:i], k}, i + n, false
+			}
+			k = raw
+			i++
+		case c == '\\':
+			k = raw
+			i++
+		default: // the last seven bytes of b are looked at one by one
+			i++
+		}
+	}
+}
+
+// quotedField is csvField after an opening quote.
+func quotedField(b []byte, i int) (f field, next int, more bool) {
+	k, start := plain, i
+	for {
+		for i+8 <= len(b) {
+			if m := special(load(b, i)); m != 0 {
+				i += firstMark(m)
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			return field{}, len(b), false
+		}
+		switch c := b[i]; {
+		case c == '"':
+			f = field{b[start:i], k}
+			i++
+			if i == len(b) {
+				return f, i, false
+			}
+			if b[i] == ',' {
+				return f, i + 1, true
+			}
+			if n := lineEnd(b, i); n > 0 {
+				return f, i + n, false
+			}
+			if b[i] != '"' {
+				return field{}, i, false
+			}
+			k = quoted
+			i++
+		case c >= 0x80:
+			n := runeLen(b[i:])
+			if n == 0 {
+				k, n = max(k, raw), 1
+			}
+			i += n
+		case c < ' ' || c == '\\':
+			k = max(k, raw)
+			i++
+		default:
+			i++
+		}
+	}
+}

@@ -1,0 +1,61 @@
+// Package codec turns request bodies into batches: bytes in, Batch out.
+//
+// A body is scanned once, validated as it is scanned, and comes out as
+// canonical NDJSON, already cut into one Run per hour. That form is what goes
+// to the files, to Kafka, and comes back from Kafka; nothing is decoded into
+// structs and encoded again on the way.
+//
+// # What goes in
+//
+// JSON (RFC 8259) is an array of records, one record, or records one after
+// another with or without white space between them. NDJSON is one record a
+// line; blank lines are skipped, the last line needs no end, lines may end in
+// CRLF. CSV (RFC 4180) is timestamp, path, userAgent, or, if the first line
+// has these three names among its fields, the order of that line; columns with
+// other names are skipped. A byte order mark before the body is skipped.
+//
+//	record    = object with the members timestamp, path and userAgent
+//	timestamp = RFC 3339, any offset, up to 9 fraction digits, t and z in either case
+//
+// The three values are strings, of which nothing is empty once it is trimmed
+// (unicode.IsSpace); they are stored as sent, not trimmed. Members match by
+// their exact names; of a repeated one the last counts; others are skipped, but
+// must be valid JSON too, nested no deeper than Limits.Depth. A timestamp is a
+// date of the calendar and no leap second, and lies in the years 0000 to 9999
+// in UTC. Invalid UTF-8 becomes U+FFFD, a byte at a time, and so does each lone
+// half of a surrogate pair.
+//
+// An invalid record does not end the scan: InvalidError names up to MaxErrors
+// of them and counts all. One error is reported for each, the first in the
+// order record, timestamp, path, userAgent. In NDJSON and CSV a malformed line
+// is one such error. In the other forms of JSON nothing can be told apart after
+// a syntax error, so it is the last. A batch over a limit is a LimitError,
+// whatever else is wrong with it.
+//
+// # What comes out
+//
+// One line a record, its members in this order, no spaces:
+//
+//	{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"Mozilla/5.0"}
+//
+// The timestamp is in UTC, with a fraction only if there is one, without
+// trailing zeros. Text is valid UTF-8 in which only the quote, the backslash
+// and the control characters below U+0020 are escaped: \" \\ \b \f \n \r \t,
+// else \u00xx in lower-case hexadecimal. A batch is at most six times as long
+// as its body, and 63 bytes a record besides.
+//
+// # How
+//
+// A record that is canonical already is recognised by comparing words, and
+// copied together with its neighbours as one range (canonical.go). Anything
+// else goes the general way (json.go, csv.go), which finds the three values
+// and puts the record together (decode.go) from their canonical text (text.go)
+// and time (time.go). Where the records' hours are not in ascending order, the
+// lines are regrouped at the end (group.go).
+//
+// # Ownership
+//
+// A Batch keeps nothing of the body. What it gives out is its own memory, and
+// valid until it is filled, reset or put back. Decoding allocates nothing once
+// the batch has grown to the size of the work, unless there is an error.
+package codec

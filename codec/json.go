@@ -1,0 +1,243 @@
+package codec
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// JSON: arrays, objects one after another, and lines. Each is a loop around
+// the same two steps: take all records that are canonical (canonical.go), then
+// one that is not (object). What is between records is read here.
+
+// json reads a body that begins at b[i], which is not white space.
+func (d *decoder) json(b []byte, i int) {
+	if b[i] == '[' {
+		d.array(b, i+1)
+	} else {
+		d.objects(b, i)
+	}
+}
+
+// array reads what follows the opening bracket.
+func (d *decoder) array(b []byte, i int) {
+	i = blanks(b, i)
+	if i < len(b) && b[i] == ']' {
+		i++
+	} else if i = d.elements(b, i); i < 0 {
+		return
+	}
+	if i = blanks(b, i); i < len(b) {
+		d.syntax(b, i, "after the array")
+	}
+}
+
+// elements reads records and commas up to the closing bracket, and returns the
+// index after it; or a negative one if the scan has ended.
+func (d *decoder) elements(b []byte, i int) int {
+	for {
+		var whole bool
+		if i, whole = d.canonical(b, i, inArray); !whole {
+			if i = d.value(b, blanks(b, i)); i < 0 {
+				return i
+			}
+		}
+		i = blanks(b, i)
+		switch {
+		case i < len(b) && b[i] == ',':
+			i = blanks(b, i+1)
+		case i < len(b) && b[i] == ']':
+			return i + 1
+		default:
+			return d.syntax(b, i, "where a comma or the end of the array was expected")
+		}
+	}
+}
+
+// objects reads records with nothing or white space between them.
+func (d *decoder) objects(b []byte, i int) {
+	for i < len(b) {
+		var whole bool
+		if i, whole = d.canonical(b, i, inObjects); !whole {
+			if i = blanks(b, i); i == len(b) {
+				return
+			}
+			if i = d.value(b, i); i < 0 {
+				return
+			}
+		}
+		i = blanks(b, i)
+	}
+}
+
+// lines reads one record a line. A line that is not JSON is one error, and the
+// scan goes on with the next.
+func (d *decoder) lines(b []byte) {
+	for i := 0; i < len(b); {
+		if i, _ = d.canonical(b, i, inLines); i == len(b) {
+			return
+		}
+		end := bytes.IndexByte(b[i:], '\n')
+		next := i + end + 1
+		if end < 0 {
+			next, end = len(b), len(b)-i
+		}
+		if d.oneLine(b[i : i+end]); d.over != nil {
+			return
+		}
+		i = next
+	}
+}
+
+// oneLine reads one line, without its newline.
+func (d *decoder) oneLine(line []byte) {
+	line = bytes.Trim(line, " \t\r")
+	if len(line) == 0 {
+		return
+	}
+	d.line, d.deep = line, false
+	if !d.admit() || !d.fits(len(line)) {
+		return
+	}
+	if line[0] == '{' {
+		if i := d.members(line); i >= 0 {
+			if i = blanks(line, i); i == len(line) {
+				d.put()
+			} else {
+				d.syntax(line, i, "after the record")
+			}
+		}
+		return
+	}
+	if i := d.skip(line, 0); i >= 0 {
+		if i = blanks(line, i); i < len(line) {
+			d.syntax(line, i, "after the value")
+		} else {
+			d.noObject()
+		}
+	}
+}
+
+func (d *decoder) noObject() { d.report("record", "is not a JSON object") }
+
+// value reads one record, which begins at b[i] and may be any JSON value, and
+// returns the index after it; or a negative one if the scan has ended.
+func (d *decoder) value(b []byte, i int) int {
+	if !d.admit() {
+		return -1
+	}
+	start := i
+	d.deep = false
+	if i == len(b) || b[i] != '{' {
+		if i = d.skip(b, i); i >= 0 && d.fits(i-start) {
+			d.noObject()
+		}
+	} else if i = d.members(b[i:]); i >= 0 {
+		i += start
+		if d.fits(i - start) {
+			d.put()
+		}
+	}
+	if d.over != nil {
+		return -1
+	}
+	return i
+}
+
+// members reads the object that b begins with into d.fields, and returns the
+// index after it; or, if it is not JSON, reports that and returns a negative
+// index.
+func (d *decoder) members(b []byte) int {
+	d.fields = [columns]field{}
+	i := blanks(b, 1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for {
+		if i == len(b) || b[i] != '"' {
+			return d.syntax(b, i, "where a member's name was expected")
+		}
+		var column int
+		if i, column = d.name(b, i); i < 0 {
+			return i
+		}
+		if i = blanks(b, i); i == len(b) || b[i] != ':' {
+			return d.syntax(b, i, "where a colon was expected")
+		}
+		i = blanks(b, i+1)
+		if column == none || i == len(b) || b[i] != '"' {
+			if i = d.skip(b, i); i < 0 {
+				return i
+			}
+			if column != none {
+				d.fields[column] = field{kind: notString}
+			}
+		} else {
+			end, k := scanText(b, i+1)
+			if k == absent {
+				return d.syntax(b, end, "in a string")
+			}
+			d.fields[column] = field{text: b[i+1 : end], kind: k}
+			i = end + 1
+		}
+		i = blanks(b, i)
+		switch {
+		case i < len(b) && b[i] == ',':
+			i = blanks(b, i+1)
+		case i < len(b) && b[i] == '}':
+			return i + 1
+		default:
+			return d.syntax(b, i, "where a comma or the end of the object was expected")
+		}
+	}
+}
+
+// name reads a member's name, whose opening quote is b[i], and returns the
+// index after it and the column that it names, or none.
+func (d *decoder) name(b []byte, i int) (int, int) {
+	if len(b)-i >= 11 {
+		switch head, tail := load(b, i), load(b, i+3); {
+		case head == quoteTimesta && tail == mestampQuote:
+			return i + 11, timestamp
+		case head == quoteUserAge && tail == erAgentQuote:
+			return i + 11, userAgent
+		case head&sixBytes == quotePathQuote:
+			return i + 6, path
+		}
+	}
+	end, k := scanText(b, i+1)
+	if k == absent {
+		return d.syntax(b, end, "in a string"), none
+	}
+	name := field{text: b[i+1 : end], kind: k}
+	d.b.scratch = name.appendValue(d.b.scratch[:0])
+	for column, s := range names {
+		if string(d.b.scratch) == s {
+			return end + 1, column
+		}
+	}
+	return end + 1, none
+}
+
+// blanks returns the index of the first byte from b[i] on that is not JSON
+// white space.
+func blanks(b []byte, i int) int {
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// syntax reports, as an error of the record that is being read, that b is not
+// JSON at b[i]. It returns a negative index.
+func (d *decoder) syntax(b []byte, i int, where string) int {
+	reason := "is not JSON"
+	if d.naming() {
+		at := "the end"
+		if i < len(b) {
+			at = fmt.Sprintf("%q", b[i:i+1])
+		}
+		reason = fmt.Sprintf("is not JSON: %s %s", at, where)
+	}
+	d.report("record", reason)
+	return -1
+}
