@@ -89,7 +89,7 @@ func openFiles(cfg config.Storage, ack Ack, log *slog.Logger, set *metrics.Set, 
 	f.syncs = NewGroup(f.syncGroup)
 	f.register(set)
 
-	if err := makeAll(d, cfg.LogsDir); err != nil {
+	if err := makeAll(d, filepath.Clean(cfg.LogsDir)); err != nil {
 		return nil, fmt.Errorf("logs directory: %w", err)
 	}
 	unlock, err := d.lock(filepath.Join(cfg.LogsDir, lockName))
@@ -107,22 +107,26 @@ func openFiles(cfg config.Storage, ack Ack, log *slog.Logger, set *metrics.Set, 
 	return f, nil
 }
 
-// makeAll makes dir and the parents it lacks, and syncs their entries.
+// makeAll makes dir and the parents it lacks. It syncs dir's entry also where it
+// was there: the process that made it may have been killed before that.
 func makeAll(d disk, dir string) error {
-	dir = filepath.Clean(dir)
-	if _, err := d.readDir(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
 	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeAll(d, parent); err != nil {
-			return err
+	_, err := d.readDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if parent != dir {
+			if err := makeAll(d, parent); err != nil {
+				return err
+			}
 		}
+		err = d.mkdir(dir)
 	}
-	if err := d.mkdir(dir); err != nil {
+	if err != nil {
 		return err
 	}
-	return d.syncDir(parent)
+	if err := d.syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err // a parent we may not read was not made by us
+	}
+	return nil
 }
 
 func (f *Files) register(set *metrics.Set) {

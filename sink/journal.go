@@ -31,17 +31,23 @@ import (
 // Entries are synced where the order matters: floor and open before the first
 // append to a file, prepare before the commit elsewhere, rollback before the
 // truncation. decide need not be: without it recovery asks again.
+//
+// An entry also says how much of the journal before it was on disk. Damage
+// behind that point is what a crash leaves, and is cut off; damage before it is
+// a broken disk, and stops the start.
 type journal struct {
 	disk disk
 	dir  string
 	file file
 	size int64
+	sure int64 // on disk up to here
 }
 
 type entry struct {
 	Kind     string               `json:"kind"`
 	Tx       string               `json:"tx,omitempty"`
 	Position []byte               `json:"position,omitempty"`
+	Sure     int64                `json:"sure,omitempty"` // the journal was on disk up to this byte
 	Files    map[codec.Hour]int64 `json:"-"`
 }
 
@@ -107,8 +113,8 @@ func parseEntry(line []byte) (entry, bool) {
 }
 
 // parseJournal returns the entries of text and the length of the part they
-// fill. What a crash has cut short at the end is left out; an entry that does
-// not read, with good ones behind it, is errCorrupt.
+// fill. The first that does not read ends it; one that was on disk and does not
+// read is errCorrupt.
 func parseJournal(text []byte) (entries []entry, good int64, err error) {
 	bad := false
 	for off := 0; off < len(text); {
@@ -120,8 +126,10 @@ func parseJournal(text []byte) (entries []entry, good int64, err error) {
 		switch {
 		case !ok:
 			bad = true
+		case bad && e.Sure > good:
+			return nil, 0, fmt.Errorf("%w at byte %d, which had been synced", errCorrupt, good)
 		case bad:
-			return nil, 0, fmt.Errorf("%w at byte %d, with good entries behind", errCorrupt, good)
+			// Neither had been synced.
 		default:
 			entries = append(entries, e)
 			good = int64(off + end + 1)
@@ -148,6 +156,11 @@ func openJournal(d disk, dir string) (*journal, []entry, error) {
 	}
 	j.file = f
 	text, err := readFrom(f, 0)
+	if err == nil {
+		// The process that made it may have been killed before its name was
+		// on disk.
+		err = d.syncDir(dir)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("reading the journal: %w", err), f.close())
 	}
@@ -155,10 +168,13 @@ func openJournal(d disk, dir string) (*journal, []entry, error) {
 	if err == nil && good < int64(len(text)) {
 		err = f.truncate(good)
 	}
+	if err == nil {
+		err = f.sync()
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.close())
 	}
-	j.size = good
+	j.size, j.sure = good, good
 	return j, entries, nil
 }
 
@@ -166,18 +182,15 @@ func (j *journal) path() string { return j.dir + "/" + journalName }
 
 // add appends e. With durable it returns once e is on disk.
 func (j *journal) add(e entry, durable bool) error {
+	e.Sure = j.sure
 	line := e.line()
-	for left := line; len(left) > 0; {
-		n, err := j.file.writev([][]byte{left})
-		if err != nil {
-			// Half a line must not stay: the next entry would be glued to it.
-			err = fmt.Errorf("writing the journal: %w", err)
-			if failed := j.file.truncate(j.size); failed != nil {
-				return &fatalError{errors.Join(err, failed)}
-			}
-			return err
+	if err := writeAll(j.file, line); err != nil {
+		// Half a line must not stay: the next entry would be glued to it.
+		err = fmt.Errorf("writing the journal: %w", err)
+		if failed := j.file.truncate(j.size); failed != nil {
+			return &fatalError{errors.Join(err, failed)}
 		}
-		left = left[n:]
+		return err
 	}
 	j.size += int64(len(line))
 	if !durable {
@@ -186,6 +199,7 @@ func (j *journal) add(e entry, durable bool) error {
 	if err := j.file.sync(); err != nil {
 		return &fatalError{fmt.Errorf("syncing the journal: %w", err)}
 	}
+	j.sure = j.size
 	return nil
 }
 
@@ -216,7 +230,7 @@ func (j *journal) rewrite(entries []entry) error {
 		return errors.Join(&fatalError{err}, f.close())
 	}
 	old := j.file
-	j.file, j.size = f, next.size
+	j.file, j.size, j.sure = f, next.size, next.size
 	if old != nil {
 		return old.close()
 	}

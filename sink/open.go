@@ -20,29 +20,26 @@ func (f *Files) ensureOpen(s *segment) error {
 		return err
 	}
 	name := filepath.Join(f.cfg.LogsDir, Path(s.hour))
+	day := filepath.Dir(name)
 	file, err := f.disk.open(name, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = f.create(name)
+		if err = f.disk.mkdir(day); err == nil {
+			file, err = f.disk.open(name, true)
+		}
 	}
 	if err != nil {
 		return err
+	}
+	if !s.listed {
+		// Also for a file that was there: the process that made it may have
+		// been killed before its name was on disk.
+		f.dirs[day], f.dirs[f.cfg.LogsDir] = struct{}{}, struct{}{}
+		s.listed = true
 	}
 	s.file = file
 	f.open = append(f.open, s)
 	f.opened.Store(int64(len(f.open)))
 	return f.check(s)
-}
-
-// create makes the file and its day's directory; their entries are synced with
-// the next sync.
-func (f *Files) create(name string) (file, error) {
-	day := filepath.Dir(name)
-	if err := f.disk.mkdir(day); err != nil {
-		return nil, err
-	}
-	f.dirs[day] = struct{}{}
-	f.dirs[f.cfg.LogsDir] = struct{}{}
-	return f.disk.open(name, true)
 }
 
 // makeRoom closes the files unused longest until one more may be opened. Those
@@ -95,7 +92,7 @@ func (f *Files) check(s *segment) error {
 	}
 	if st.gone {
 		f.log.Warn("an hour's file was removed or moved: its next line begins a new one", "file", Path(s.hour), "bytes", s.tail)
-		s.length, s.tail, s.journaled = 0, 0, 0
+		s.length, s.tail, s.journaled, s.listed = 0, 0, 0, false
 		return f.shut(s)
 	}
 	if st.size == s.tail {

@@ -64,6 +64,10 @@ func (f *Files) recover() error {
 	if len(entries) == 0 {
 		return nil
 	}
+	if err := f.syncDirs(f.dirs); err != nil {
+		return err
+	}
+	clear(f.dirs)
 	return f.compact()
 }
 
@@ -139,7 +143,9 @@ func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
 			return err
 		}
 		// What the journal says of this file is forgotten once recovery is
-		// done: by then the file has to be on disk as it is.
+		// done: by then the file has to be on disk as it is, and its name.
+		f.dirs[filepath.Join(f.cfg.LogsDir, filepath.Dir(Path(h)))] = struct{}{}
+		s.listed = true
 		return file.sync()
 	}()
 	s.length = s.tail
@@ -246,11 +252,8 @@ func (f *Files) keep(h codec.Hour, at int64, torn []byte) error {
 	if err != nil {
 		return err
 	}
-	err = file.truncate(0)
-	for len(torn) > 0 && err == nil {
-		var n int
-		n, err = file.writev([][]byte{torn})
-		torn = torn[n:]
+	if err = file.truncate(0); err == nil {
+		err = writeAll(file, torn)
 	}
 	if err == nil {
 		err = file.sync()
@@ -259,6 +262,18 @@ func (f *Files) keep(h codec.Hour, at int64, torn []byte) error {
 		err = f.disk.syncDir(day)
 	}
 	return errors.Join(err, file.close())
+}
+
+// writeAll appends p to file.
+func writeAll(file file, p []byte) error {
+	for len(p) > 0 {
+		n, err := file.writev([][]byte{p})
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }
 
 // readFrom returns what file holds from off on.
@@ -322,7 +337,7 @@ func (f *Files) Instance() (string, error) {
 		_, _ = rand.Read(raw[:]) // never fails
 		id = []byte(hex.EncodeToString(raw[:]))
 		if err = file.truncate(0); err == nil {
-			_, err = file.writev([][]byte{id})
+			err = writeAll(file, id)
 		}
 		if err == nil {
 			err = file.sync()

@@ -141,5 +141,8 @@ func (f *Files) raiseFloors() error {
 	if len(e.Files) == 0 {
 		return nil
 	}
-	return f.journal.add(e, false)
+	if err := f.journal.add(e, false); err != nil && !isDiskFull(err) {
+		return f.classify(err)
+	}
+	return nil
 }

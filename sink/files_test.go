@@ -1,0 +1,481 @@
+package sink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"logforge/codec"
+	"logforge/config"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sys/unix"
+)
+
+// line is the canonical line of record n in the hour that many hours after
+// 2026-02-09T00.
+func line(hour, n int) string {
+	t := time.Date(2026, 2, 9, hour, 0, n%3600, 0, time.UTC).Format(time.RFC3339)
+	return fmt.Sprintf(`{"timestamp":%q,"path":"/%d","userAgent":"ua"}`+"\n", t, n)
+}
+
+func day0(hour int) codec.Hour {
+	return codec.HourOf(time.Date(2026, 2, 9, hour, 0, 0, 0, time.UTC))
+}
+
+func batch(t check, lines ...string) *codec.Batch {
+	t.Helper()
+	b := new(codec.Batch)
+	if err := b.Decode([]byte(strings.Join(lines, "")), codec.NDJSON, codec.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func testConfig() config.Storage {
+	cfg := config.Default().Storage
+	cfg.LogsDir = "logs"
+	cfg.SyncInterval = time.Hour // tests that want a tick take it
+	return cfg
+}
+
+func openMem(t check, d disk, change ...func(*config.Storage)) *Files {
+	t.Helper()
+	cfg := testConfig()
+	for _, c := range change {
+		c(&cfg)
+	}
+	f, err := openFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func contents(t check, d *memDisk, h codec.Hour) string {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.names[filepath.Join("logs", Path(h))]
+	if n == nil {
+		return ""
+	}
+	return string(n.data)
+}
+
+// expect compares the hours' files, and what readers may see of them.
+func expect(t check, d *memDisk, f *Files, want map[int]string) {
+	t.Helper()
+	seen := map[codec.Hour]int64{}
+	for h, n := range f.Hours() {
+		seen[h] = n
+	}
+	for hour, text := range want {
+		if got := contents(t, d, day0(hour)); got != text {
+			t.Fatalf("hour %d holds\n%q, want\n%q", hour, got, text)
+		}
+		if seen[day0(hour)] != int64(len(text)) {
+			t.Fatalf("hour %d is committed to %d, want %d", hour, seen[day0(hour)], len(text))
+		}
+	}
+	for h, n := range seen {
+		if _, ok := want[int(h-day0(0))]; !ok && n > 0 {
+			t.Fatalf("hour %s has %d bytes nobody wrote", h, n)
+		}
+	}
+}
+
+func TestEachRecordGoesToTheFileOfItsHour(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	for _, lines := range [][]string{
+		{line(3, 1)},
+		{line(3, 2), line(4, 3), line(3, 4)},
+		{line(30, 5)},
+	} {
+		if err := f.Write(t.Context(), batch(t, lines...), Default); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[int]string{3: line(3, 1) + line(3, 2) + line(3, 4), 4: line(4, 3), 30: line(30, 5)}
+	expect(t, d, f, want)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, d, openMem(t, d.killed()), want)
+	if err := f.Write(t.Context(), batch(t, line(3, 9)), Default); !errors.Is(err, ErrClosed) {
+		t.Fatalf("after Close: %v", err)
+	}
+}
+
+func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	var wg sync.WaitGroup
+	const writers, each = 32, 50
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				ack := Written
+				if i%10 == 0 {
+					ack = Synced
+				}
+				n := w*each + i
+				if err := f.Write(t.Context(), batch(t, line(n%5, n), line(n%7, n+writers*each)), ack); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]int{}
+	for h, n := range f.Hours() {
+		text := contents(t, d, h)
+		if int64(len(text)) != n {
+			t.Fatalf("%s: %d bytes, committed to %d", h, len(text), n)
+		}
+		for l := range strings.Lines(text) {
+			seen[l]++
+		}
+	}
+	for n := range writers * each {
+		if seen[line(n%5, n)] != 1 || seen[line(n%7, n+writers*each)] != 1 {
+			t.Fatalf("record %d is there %d and %d times", n, seen[line(n%5, n)], seen[line(n%7, n+writers*each)])
+		}
+	}
+}
+
+func TestLevelsOfTheOtherPipelineAreRefused(t *testing.T) {
+	f := openMem(t, newMemDisk())
+	for _, ack := range []Ack{Enqueued, Replicated} {
+		if err := f.Write(t.Context(), batch(t, line(1, 1)), ack); !errors.Is(err, ErrAck) {
+			t.Errorf("%s: %v", ack, err)
+		}
+	}
+}
+
+func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
+	for failing := 1; failing <= 4; failing++ {
+		for _, short := range []bool{false, true} {
+			d := newMemDisk()
+			f := openMem(t, d)
+			if err := f.Write(t.Context(), batch(t, line(1, 1), line(2, 2), line(3, 3)), Default); err != nil {
+				t.Fatal(err)
+			}
+			before := map[int]string{1: line(1, 1), 2: line(2, 2), 3: line(3, 3)}
+			writes := 0
+			d.fault = func(op, _ string) error {
+				if op != "write" {
+					return nil
+				}
+				writes++
+				switch {
+				case short && writes == failing:
+					return errShort
+				case writes >= failing:
+					return unix.ENOSPC
+				}
+				return nil
+			}
+			d.full = true
+			more := batch(t, line(1, 4), line(2, 5), line(3, 6), line(4, 7))
+			if err := f.Write(t.Context(), more, Default); !errors.Is(err, ErrDiskFull) {
+				t.Fatalf("write %d fails: %v", failing, err)
+			}
+			expect(t, d, f, before)
+			if !errors.Is(f.Ready(), ErrDiskFull) {
+				t.Fatalf("ready: %v", f.Ready())
+			}
+			if err := f.tendOnce(); err != nil || f.Ready() == nil {
+				t.Fatalf("still full: tend %v, ready %v", err, f.Ready())
+			}
+			d.fault, d.full = nil, false
+			if err := f.tendOnce(); err != nil || f.Ready() != nil {
+				t.Fatalf("room again: tend %v, ready %v", err, f.Ready())
+			}
+			if err := f.Write(t.Context(), more, Default); err != nil {
+				t.Fatal(err)
+			}
+			want := map[int]string{1: line(1, 1) + line(1, 4), 2: line(2, 2) + line(2, 5), 3: line(3, 3) + line(3, 6), 4: line(4, 7)}
+			expect(t, d, f, want)
+			expect(t, d, openMem(t, d.killed()), want)
+		}
+	}
+}
+
+func TestShortWritesAreContinued(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	n := 0
+	d.fault = func(op, _ string) error {
+		if n++; op == "write" && n%3 != 0 {
+			return errShort
+		}
+		return nil
+	}
+	want := ""
+	for i := range 20 {
+		if err := f.Write(t.Context(), batch(t, line(1, i)), Default); err != nil {
+			t.Fatal(err)
+		}
+		want += line(1, i)
+	}
+	expect(t, d, f, map[int]string{1: want})
+}
+
+func TestAFailedSyncIsFinal(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	if err := f.Write(t.Context(), batch(t, line(1, 1)), Synced); err != nil {
+		t.Fatal(err)
+	}
+	syncs := 0
+	d.fault = func(op, name string) error {
+		if op == "sync" && strings.HasSuffix(name, ".json") {
+			syncs++
+			return unix.EIO
+		}
+		return nil
+	}
+	if err := f.Write(t.Context(), batch(t, line(1, 2)), Synced); !errors.Is(err, unix.EIO) {
+		t.Fatalf("acknowledged, or another error: %v", err)
+	}
+	select {
+	case <-f.Failed():
+	default:
+		t.Fatal("Failed is not closed")
+	}
+	d.fault = func(op, name string) error {
+		if op == "sync" && strings.HasSuffix(name, ".json") {
+			syncs++
+		}
+		return nil
+	}
+	for _, ack := range []Ack{Written, Synced} {
+		if err := f.Write(t.Context(), batch(t, line(1, 3)), ack); !errors.Is(err, unix.EIO) {
+			t.Fatalf("after it, %s: %v", ack, err)
+		}
+	}
+	if f.Ready() == nil {
+		t.Fatal("ready after a failed sync")
+	}
+	_ = f.Close()
+	if syncs != 1 {
+		t.Fatalf("synced %d times; a failed sync must not be tried again", syncs)
+	}
+	next := openMem(t, d.killed())
+	expect(t, next.disk.(*memDisk), next, map[int]string{1: line(1, 1) + line(1, 2)})
+}
+
+func TestABatchOverAThousandHoursKeepsFewFilesOpen(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d, func(c *config.Storage) { c.MaxOpenFiles = 7 })
+	var lines []string
+	want := map[int]string{}
+	for h := range 1000 {
+		lines = append(lines, line(h, h))
+		want[h] = line(h, h)
+	}
+	for range 2 {
+		if err := f.Write(t.Context(), batch(t, lines...), Synced); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.open) > 7 {
+			t.Fatalf("%d files open", len(f.open))
+		}
+		expect(t, d, f, want)
+		for h := range want {
+			want[h] += line(h, h)
+		}
+	}
+	// The limit holds for taking back as well.
+	d.fault = func(op, name string) error {
+		if op == "write" && strings.Contains(name, Path(day0(999))) {
+			return unix.ENOSPC
+		}
+		return nil
+	}
+	for h := range want {
+		want[h] = line(h, h) + line(h, h)
+	}
+	if err := f.Write(t.Context(), batch(t, lines...), Written); !errors.Is(err, ErrDiskFull) {
+		t.Fatal(err)
+	}
+	expect(t, d, f, want)
+}
+
+func TestIdleFilesAreClosedAndWrittenOnesSynced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newMemDisk()
+		f := openMem(t, d, func(c *config.Storage) { c.SyncInterval, c.IdleClose = time.Second, time.Minute })
+		if err := f.Write(t.Context(), batch(t, line(1, 1)), Written); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		lost := d.powerLoss(nil)
+		if got := contents(t, lost, day0(1)); got != line(1, 1) {
+			t.Fatalf("after one interval the disk has %q", got)
+		}
+		if f.opened.Load() != 1 {
+			t.Fatal("closed at once")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if f.opened.Load() != 0 {
+			t.Fatal("an idle file stays open")
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestAFileSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
+	change := func(what func(d *memDisk, name string), want string) {
+		t.Helper()
+		for _, looked := range []bool{true, false} {
+			d := newMemDisk()
+			f := openMem(t, d)
+			if err := f.Write(t.Context(), batch(t, line(1, 1), line(1, 2)), Default); err != nil {
+				t.Fatal(err)
+			}
+			if !looked { // closed meanwhile
+				f.mu.Lock()
+				if err := f.shut(f.open[0]); err != nil {
+					t.Fatal(err)
+				}
+				f.mu.Unlock()
+			}
+			what(d, filepath.Join("logs", Path(day0(1))))
+			if err := f.tendOnce(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Write(t.Context(), batch(t, line(1, 3)), Default); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, d, f, map[int]string{1: want + line(1, 3)})
+			expect(t, d, openMem(t, d.killed()), map[int]string{1: want + line(1, 3)})
+		}
+	}
+	change(func(d *memDisk, name string) { delete(d.names, name) }, "")
+	change(func(d *memDisk, name string) { d.names[name].data = nil }, "")
+	change(func(d *memDisk, name string) { d.names[name].data = []byte(line(1, 1) + line(1, 2)[:9]) }, line(1, 1))
+	change(func(d *memDisk, name string) { d.names[name].data = append(d.names[name].data, line(1, 8)...) },
+		line(1, 1)+line(1, 2)+line(1, 8))
+}
+
+func TestASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
+	cfg := testConfig()
+	cfg.LogsDir = t.TempDir()
+	log, set := slog.New(slog.DiscardHandler), metrics.NewSet
+	f, err := OpenFiles(cfg, Written, log, set())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFiles(cfg, Written, log, set()); err == nil || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
+		t.Fatalf("the second: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err = OpenFiles(cfg, Written, log, set())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
+	cfg := testConfig()
+	cfg.LogsDir = filepath.Join(t.TempDir(), "a", "b")
+	f, err := OpenFiles(cfg, Synced, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			if err := f.Write(t.Context(), batch(t, line(1, i)), Default); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	big := strings.Repeat(line(1, 7), 1000)
+	for range 3 {
+		wg.Go(func() {
+			if err := f.Write(t.Context(), batch(t, big), Default); err != nil {
+				t.Error(err)
+			}
+		})
+		want.WriteString(big)
+	}
+	wg.Wait()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		want.WriteString(line(1, i))
+	}
+	got, err := os.ReadFile(filepath.Join(cfg.LogsDir, Path(day0(1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := func(text string) map[string]int {
+		m := map[string]int{}
+		for l := range strings.Lines(text) {
+			m[l]++
+		}
+		return m
+	}
+	g, w := count(string(got)), count(want.String())
+	if len(g) != len(w) {
+		t.Fatalf("%d distinct lines, want %d", len(g), len(w))
+	}
+	for l, n := range w {
+		if g[l] != n {
+			t.Fatalf("%q is there %d times, want %d", l, g[l], n)
+		}
+	}
+}
+
+func TestWriteDoesNotAllocate(t *testing.T) {
+	cfg := testConfig()
+	cfg.LogsDir = t.TempDir()
+	f, err := OpenFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	b := batch(t, line(1, 1), line(2, 2), line(1, 3))
+	if n := testing.AllocsPerRun(1000, func() {
+		if err := f.Write(t.Context(), b, Default); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Fatalf("%v allocations a batch", n)
+	}
+}
+
+// check is what testing.T and rapid.T have in common.
+type check interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}

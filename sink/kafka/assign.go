@@ -1,0 +1,239 @@
+package kafka
+
+// Where to begin: what the group has committed, and whether that fits the topic
+// and what this directory holds. Never a reset policy.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"logforge/config"
+)
+
+// assigned is called when the group has been joined, before offsets are asked
+// for. At the first time it waits until recovery is done.
+func (s *session) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+	s.c.log.Info("partitions assigned", "group", s.c.cfg.GroupID, "partitions", parts[s.c.cfg.Topic])
+	if s.join == nil {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case s.join <- done:
+		s.join = nil
+		select {
+		case <-done:
+		case <-s.ctx.Done():
+		}
+	case <-s.ctx.Done():
+	}
+}
+
+// revoked is called when partitions are given up, and when they are lost. No
+// transaction is open then: every one ends before rebalances are allowed.
+func (s *session) revoked(context.Context, *kgo.Client, map[string][]int32) { s.drop() }
+
+// drop forgets the assignment.
+func (s *session) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.parts {
+		s.c.hideLag(id)
+	}
+	s.parts = map[int32]*part{}
+}
+
+// fetched takes note of what the group has committed, metadata included.
+func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.standing = map[int32]standing{}
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				at := standing{offset: p.Offset}
+				if p.Metadata != nil {
+					at.metadata = *p.Metadata
+				}
+				s.standing[p.Partition] = at
+			}
+		}
+	}
+	return nil
+}
+
+// bounds are a partition's first offset, and the one after its last.
+type bounds struct{ start, end int64 }
+
+// place gives every newly assigned partition the offset to begin at. Where that
+// is not what the group has committed, it is committed first: an offset with
+// nothing behind it would be found anew after a crash, elsewhere.
+func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	topic := s.c.cfg.Topic
+	id, limits, err := s.survey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	standings := s.standing
+	s.mu.Unlock()
+	ground := ground{cfg: s.c.cfg, topicID: id}
+	if s.c.heldID == id || s.c.heldID == (topicID{}) {
+		ground.held = s.c.held
+	} else if len(s.c.held) > 0 {
+		err := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", s.c.heldID, id)
+		if s.c.cfg.OnGap == "stop" {
+			s.end(err)
+			return nil, err
+		}
+	}
+	parts := map[int32]*part{}
+	var pins []offer
+	var gaps error
+	for partition, offset := range offsets[topic] {
+		b, ok := limits[partition]
+		if !ok {
+			return nil, fmt.Errorf("partition %d of topic %s has no offsets", partition, topic)
+		}
+		at := standings[partition]
+		begin, history, gap := ground.begin(partition, at, b)
+		if gap != nil {
+			gap = s.gap("partition %d: %w", partition, gap)
+			gaps = errors.Join(gaps, gap)
+		}
+		p := &part{id: partition, committed: begin, next: begin, epoch: -1, stamp: history}
+		p.lag.end.Store(b.end)
+		p.lag.next.Store(begin)
+		parts[partition] = p
+		if begin != at.offset {
+			history.tx, history.topicID = [16]byte{}, id
+			p.stamp = history
+			pins = append(pins, offer{partition: partition, offset: begin, epoch: -1, stamp: history})
+			offset = kgo.NewOffset().At(begin)
+		}
+		if s.c.cfg.OnGap != "stop" {
+			offset = offset.WithEpoch(-1) // do not look for truncation: it has been accepted
+		}
+		offsets[topic][partition] = offset
+	}
+	if gaps != nil && s.c.cfg.OnGap == "stop" {
+		s.end(gaps)
+		return nil, gaps
+	}
+	s.mu.Lock()
+	s.topicID = id
+	s.mu.Unlock()
+	if err := s.pin(ctx, pins); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts = parts
+	for _, p := range parts {
+		s.c.showLag(p.id, &p.lag)
+	}
+	return offsets, nil
+}
+
+// pin commits where partitions begin.
+func (s *session) pin(ctx context.Context, pins []offer) error {
+	if len(pins) == 0 {
+		return nil
+	}
+	var m member
+	m.id, m.generation = s.cl.GroupMetadata()
+	out, err := s.send(ctx, m, pins)
+	if out == applied {
+		return nil
+	}
+	err = fmt.Errorf("committing where to begin: %s: %w", out, err)
+	if out != refused {
+		s.end(err) // it may yet be applied: only a new membership is safe from it
+	}
+	return err
+}
+
+// survey asks for the topic's id and what its partitions hold.
+func (s *session) survey(ctx context.Context) (topicID, map[int32]bounds, error) {
+	topic := s.c.cfg.Topic
+	topics, err := s.admin.ListTopics(ctx, topic)
+	if err == nil {
+		err = topics[topic].Err
+	}
+	if err != nil {
+		return topicID{}, nil, fmt.Errorf("asking for topic %s: %w", topic, err)
+	}
+	starts, err := s.admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return topicID{}, nil, fmt.Errorf("asking for the first offsets of topic %s: %w", topic, err)
+	}
+	ends, err := s.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return topicID{}, nil, fmt.Errorf("asking for the last offsets of topic %s: %w", topic, err)
+	}
+	limits := map[int32]bounds{}
+	for partition, start := range starts[topic] {
+		end := ends[topic][partition]
+		if start.Err == nil && end.Err == nil {
+			limits[partition] = bounds{start.Offset, end.Offset}
+		}
+	}
+	return topicID(topics[topic].ID), limits, nil
+}
+
+// ground is what where to begin depends on, beside the partition itself.
+type ground struct {
+	cfg     config.Kafka
+	topicID topicID
+	held    []mark // of this topic
+}
+
+// begin returns where to begin with partition, and the history up to there. When
+// the group's offset does not fit, the error says how, and the offset is the one
+// at which to go on if that is wanted all the same.
+func (g *ground) begin(partition int32, at standing, b bounds) (int64, stamp, error) {
+	history, _ := parseStamp(at.metadata)
+	holds := int64(-1)
+	for _, m := range g.held {
+		if m.partition == partition {
+			holds = m.next
+		}
+	}
+	oldest := max(b.start, min(holds, b.end)) // that this directory does not hold
+	switch {
+	case at.offset < 0 && holds >= 0:
+		return oldest, stamp{}, fmt.Errorf("this directory holds its records up to offset %d, but the group has no offset for it any more: it has expired, or the topic or the group was deleted", holds)
+	case at.offset < 0 && g.cfg.StartOffset == "latest":
+		return b.end, stamp{}, nil
+	case at.offset < 0:
+		return b.start, stamp{}, nil
+	case history.topicID != (topicID{}) && history.topicID != g.topicID:
+		return b.start, stamp{}, fmt.Errorf("the topic was made again since offset %d was committed: its id was %v, now it is %v", at.offset, history.topicID, g.topicID)
+	case at.offset < b.start:
+		return oldest, history, fmt.Errorf("the group is at offset %d, but the oldest record is %d: %d were removed before they were consumed", at.offset, b.start, b.start-at.offset)
+	case at.offset > b.end:
+		return oldest, history, fmt.Errorf("the group is at offset %d, but the topic ends at %d: it was truncated or made again", at.offset, b.end)
+	case at.offset < holds:
+		return oldest, history, fmt.Errorf("the group is at offset %d, but this directory holds its records up to %d: the group was set back, and they would be stored twice", at.offset, holds)
+	}
+	return at.offset, history, nil
+}
+
+// gap counts a gap and returns it as an ErrGap; when it is to be passed over, it
+// says so in the log.
+func (s *session) gap(format string, args ...any) error {
+	err := fmt.Errorf("%w: topic %s, group %s: %w. Set kafka.onGap to continue in order to go on with the oldest record there is",
+		ErrGap, s.c.cfg.Topic, s.c.cfg.GroupID, fmt.Errorf(format, args...))
+	s.c.gaps.Inc()
+	if s.c.cfg.OnGap != "stop" {
+		s.c.log.Error("going on over a gap", "err", err)
+	}
+	return err
+}
+
+var _ = kerr.OffsetOutOfRange

@@ -1,0 +1,343 @@
+package kafka
+
+// The exactly-once protocol, between the files and the group. Each transaction
+// goes through
+//
+//	append    lines behind the files' committed lengths
+//	prepare   files on disk; then, in the journal, their lengths and the position
+//	commit    OffsetCommit to the group's coordinator: the decision
+//	decide    in the journal: the new lengths count
+//
+// The coordinator is the fence: it takes commits of the group's members only, and
+// when a process joins with a group instance id that is in the group already, it
+// gets a new member id and the old one is refused from then on. So
+//
+//   - a refusal means the offsets have not moved: roll back;
+//   - an unknown outcome (no answer, or an error that can be reported after the
+//     offsets were written) ends the session, and the next one joins anew before
+//     it asks the group: by then a commit that is still on its way can only be
+//     refused, and what the group says stays true.
+//
+// For the same reason a commit is sent once. A client that sends it again, as
+// kgo.CommitOffsetsSync does after a lost connection, leaves the first one on its
+// way; it could arrive after the next transaction's commit, from a member in good
+// standing, and set the offsets back.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"logforge/sink"
+)
+
+// commitTimeout is how long a commit may take before its outcome is unknown.
+const commitTimeout = 10 * time.Second
+
+// outcome is what is known of a commit after it was sent.
+type outcome uint8
+
+const (
+	unknown outcome = iota // it may have been applied, or yet be
+	applied                // the group has the offsets
+	refused                // the group has not, and never will
+	split                  // it has for some partitions only; must not happen
+)
+
+func (o outcome) String() string { return [...]string{"unknown", "committed", "refused", "split"}[o] }
+
+// refusals are the answers that a coordinator gives before it writes anything.
+// Every other error leaves the outcome unknown, also those that look harmless:
+// COORDINATOR_NOT_AVAILABLE can stand for "written, but not replicated in time".
+var refusals = []error{
+	kerr.IllegalGeneration,
+	kerr.UnknownMemberID,
+	kerr.FencedInstanceID,
+	kerr.RebalanceInProgress,
+	kerr.StaleMemberEpoch,
+	kerr.GroupAuthorizationFailed,
+	kerr.TopicAuthorizationFailed,
+	kerr.OffsetMetadataTooLarge,
+}
+
+// offer is what is to be committed for one partition.
+type offer struct {
+	partition int32
+	offset    int64
+	epoch     int32 // the leader epoch of the last record before offset; -1 when there is none
+	stamp     stamp
+}
+
+// member is a membership of the group.
+type member struct {
+	id         string
+	generation int32
+}
+
+// send commits offers as m, once. The error says why the outcome is not applied.
+func (s *session) send(ctx context.Context, m member, offers []offer) (outcome, error) {
+	node, err := s.coordinatorNode(ctx)
+	if err != nil {
+		return refused, fmt.Errorf("looking for the group's coordinator: %w", err) // nothing was sent
+	}
+	instance := s.c.instance
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation, req.MemberID, req.InstanceID = s.c.cfg.GroupID, m.generation, m.id, &instance
+	topic := kmsg.NewOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID = s.c.cfg.Topic, s.topicID
+	for _, o := range offers {
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch = o.partition, o.offset, o.epoch
+		metadata := o.stamp.encode()
+		p.Metadata = &metadata
+		topic.Partitions = append(topic.Partitions, p)
+	}
+	req.Topics = append(req.Topics, topic)
+
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	resp, err := s.cl.Broker(int(node)).Request(ctx, req)
+	if err != nil {
+		return unknown, err
+	}
+	return classify(offers, resp.(*kmsg.OffsetCommitResponse))
+}
+
+// classify reads the coordinator's answer to offers.
+func classify(offers []offer, resp *kmsg.OffsetCommitResponse) (outcome, error) {
+	answered := map[int32]error{}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			answered[p.Partition] = kerr.ErrorForCode(p.ErrorCode)
+		}
+	}
+	var counts [split]int
+	var first error
+	for _, o := range offers {
+		err, there := answered[o.partition]
+		if !there {
+			err = errors.New("not in the answer")
+		}
+		counts[classifyOne(err)]++
+		if err != nil && first == nil {
+			first = fmt.Errorf("partition %d: %w", o.partition, err)
+		}
+	}
+	switch {
+	case counts[applied] == len(offers):
+		return applied, nil
+	case counts[refused] == len(offers):
+		return refused, first
+	case counts[applied] > 0 && counts[refused] > 0:
+		return split, first
+	default:
+		return unknown, first
+	}
+}
+
+func classifyOne(err error) outcome {
+	if err == nil {
+		return applied
+	}
+	for _, r := range refusals {
+		if errors.Is(err, r) {
+			return refused
+		}
+	}
+	return unknown
+}
+
+// coordinatorNode returns the broker that coordinates the group, asked for once
+// a session: when it moves, the commit is refused there, and the next session asks
+// again.
+func (s *session) coordinatorNode(ctx context.Context) (int32, error) {
+	if s.coordinator >= 0 {
+		return s.coordinator, nil
+	}
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey, req.CoordinatorKeys = s.c.cfg.GroupID, []string{s.c.cfg.GroupID}
+	resp, err := req.RequestWith(ctx, s.cl)
+	if err != nil {
+		return 0, err
+	}
+	node, code := resp.NodeID, resp.ErrorCode
+	if len(resp.Coordinators) > 0 {
+		node, code = resp.Coordinators[0].NodeID, resp.Coordinators[0].ErrorCode
+	}
+	if err := kerr.ErrorForCode(code); err != nil {
+		return 0, err
+	}
+	s.coordinator = node
+	return node, nil
+}
+
+// commit brings the open transaction to its end. Any error ends the session; the
+// files are then back at the committed lengths, or hold a prepared transaction
+// for the next session to resolve.
+func (s *session) commit(ctx context.Context) error {
+	tx := &s.tx
+	if tx.empty() {
+		return nil
+	}
+	start := time.Now()
+	if err := s.bury(ctx); err != nil {
+		return s.rollback(err)
+	}
+	// Before anything is prepared: failing to find it must not leave anything
+	// in doubt.
+	if _, err := s.coordinatorNode(ctx); err != nil {
+		return s.rollback(fmt.Errorf("looking for the group's coordinator: %w", err))
+	}
+	id := sink.NewTxID()
+	p, offers := s.propose(id)
+	if err := s.c.files.Prepare(id, p.encode()); err != nil {
+		return s.rollback(fmt.Errorf("preparing: %w", err))
+	}
+	crashPoint("prepared")
+	out, err := s.send(ctx, tx.member, offers)
+	crashPoint("answered")
+	s.c.commits[out].Inc()
+	switch out {
+	case applied:
+		if err := s.c.files.Decide(id); err != nil {
+			return fmt.Errorf("deciding: %w", err) // committed, and still prepared here: the next session finds out
+		}
+	case refused:
+		return s.rollback(fmt.Errorf("commit refused: %w", err))
+	case split:
+		return fmt.Errorf("%w: the commit of %v was taken for some of %v only: %w", ErrUndecidable, id, p, err)
+	default:
+		return fmt.Errorf("commit without a known outcome: %w", err)
+	}
+	crashPoint("decided")
+	s.settle(p, offers)
+	s.c.commitSeconds.UpdateDuration(start)
+	return nil
+}
+
+// propose returns the open transaction as the journal is to have it, and as the
+// group is.
+func (s *session) propose(id sink.TxID) (*position, []offer) {
+	p := &position{
+		group: s.c.cfg.GroupID, topic: s.c.cfg.Topic, topicID: s.topicID,
+		owner: s.owner, generation: s.tx.member.generation,
+		held: s.c.held,
+	}
+	var offers []offer
+	for _, part := range s.tx.parts {
+		p.spans = append(p.spans, span{part.id, part.committed, part.next})
+		offers = append(offers, offer{
+			partition: part.id, offset: part.next, epoch: part.epoch,
+			stamp: part.stamp.follow(s.owner, part.committed, id, s.topicID),
+		})
+	}
+	return p, offers
+}
+
+// settle takes note of a decided transaction.
+func (s *session) settle(p *position, offers []offer) {
+	for i, part := range s.tx.parts {
+		part.committed = part.next
+		part.stamp = offers[i].stamp
+		part.open = false
+	}
+	s.c.held = p.after()
+	s.c.records.Add(s.tx.records)
+	s.c.bytes.AddInt64(s.tx.bytes)
+	s.c.deadLetters.Add(len(s.tx.dead))
+	s.tx.reset()
+}
+
+// rollback takes the files back to the committed lengths and returns why, or
+// what went wrong at that.
+func (s *session) rollback(why error) error {
+	s.tx.reset()
+	if err := s.c.files.Rollback(); err != nil {
+		return errors.Join(why, fmt.Errorf("rolling back: %w", err))
+	}
+	return why
+}
+
+// recover finds out what became of the transaction that the files hold prepared,
+// if there is one, and ends it. Called when the group has been joined, before
+// anything is consumed.
+func (s *session) recover(ctx context.Context) error {
+	tx, ok := s.c.files.Pending()
+	if !ok {
+		return nil
+	}
+	p, err := decodePosition(tx.Position)
+	if err != nil {
+		return fmt.Errorf("%w: %v: %w", ErrUndecidable, tx.ID, err)
+	}
+	if p.group != s.c.cfg.GroupID || p.topic != s.c.cfg.Topic {
+		return fmt.Errorf("%w: %v is of group %s, topic %s: start once with these, so that it can be ended", ErrUndecidable, tx.ID, p.group, p.topic)
+	}
+	crashPoint("resolving")
+	group, err := s.standings(ctx)
+	if err != nil {
+		return err
+	}
+	v, err := resolve(tx.ID, p, group)
+	crashPoint("resolved")
+	s.c.resolved[v].Inc()
+	switch v {
+	case committed:
+		err = s.c.files.Decide(tx.ID)
+		s.c.held = p.after()
+	case dropped:
+		err = s.c.files.Rollback()
+	}
+	if err != nil {
+		return err
+	}
+	crashPoint("recovered")
+	s.c.log.Info("found out what became of an undecided transaction", "tx", tx.ID, "verdict", v, "generation", p.generation, "partitions", p)
+	return nil
+}
+
+// standings asks the group what it has committed for the topic.
+func (s *session) standings(ctx context.Context) (map[int32]standing, error) {
+	all, err := s.admin.FetchOffsets(ctx, s.c.cfg.GroupID)
+	if err == nil {
+		err = all.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking group %s for its offsets: %w", s.c.cfg.GroupID, err)
+	}
+	group := map[int32]standing{}
+	for _, o := range all[s.c.cfg.Topic] {
+		group[o.Partition] = standing{o.At, o.Metadata}
+	}
+	return group, nil
+}
+
+// leave takes this process out of the group, so that its partitions go to the
+// others now and not after the session time-out: a static member does not leave
+// when its client is closed. Only after everything was decided.
+func (s *session) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	id, _ := s.cl.GroupMetadata()
+	if err := s.cl.LeaveGroupContext(ctx); err != nil || id == "" {
+		return // not in the group
+	}
+	instance, reason := s.c.instance, "stopping"
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.c.cfg.GroupID
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID, m.Reason = id, &instance, &reason
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, s.cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		s.c.log.Warn("could not leave the group: its other members get these partitions after the session time-out", "group", s.c.cfg.GroupID, "err", err)
+	}
+}
+

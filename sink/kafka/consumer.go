@@ -1,0 +1,235 @@
+package kafka
+
+// The Consumer: from the topic into the files, each record once. It lives
+// through a series of sessions, each a client that joins the group, consumes in
+// transactions (commit.go), and ends with the process, or with the first thing
+// that went wrong; the next one starts from what the group has committed.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"logforge/codec"
+	"logforge/config"
+	"logforge/sink"
+)
+
+// Why a Consumer stops for good. Anything else it survives: it rolls back and
+// joins again.
+var (
+	// ErrGap: the group's offsets do not fit the topic, or what this directory
+	// holds, so records were lost or would come twice.
+	ErrGap = errors.New("gap in the topic")
+	// ErrFenced: another process uses the same group instance id, which is kept
+	// in the logs directory: the directory was copied.
+	ErrFenced = errors.New("another consumer has taken this one's place")
+)
+
+// errJoining is what Ready says until the group has been joined.
+var errJoining = errors.New("joining the consumer group")
+
+// Consumer takes the topic's records into files. See the package comment for
+// what it promises.
+type Consumer struct {
+	cfg      config.Kafka
+	flush    config.Consumer
+	limits   codec.Limits
+	files    *sink.Files
+	instance string // group instance id: this directory's place in the group
+	log      *slog.Logger
+	set      *metrics.Set
+
+	// held are the ends of this directory's part of each partition, within the
+	// topic heldID. Belongs to Run.
+	held   []mark
+	heldID topicID
+
+	mu    sync.Mutex
+	ready error // why nothing is consumed; nil while it is
+
+	lags [maxLags]atomic.Pointer[lag]
+
+	errs          *metrics.Counter
+	sessions      *metrics.Counter
+	gaps          *metrics.Counter
+	records       *metrics.Counter
+	bytes         *metrics.Counter
+	deadLetters   *metrics.Counter
+	commits       [split + 1]*metrics.Counter
+	resolved      [dropped + 1]*metrics.Counter
+	commitSeconds *metrics.PrometheusHistogram
+}
+
+// NewConsumer returns a Consumer of cfg's topic into files. It does not connect
+// before Run.
+func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, files *sink.Files, log *slog.Logger, set *metrics.Set) (*Consumer, error) {
+	if _, err := clientOptions(cfg, log); err != nil {
+		return nil, err
+	}
+	instance, err := files.Instance()
+	if err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		cfg: cfg, flush: flush,
+		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), Depth: in.MaxDepth},
+		files:  files, instance: instance, log: log, set: set,
+		ready: errJoining,
+
+		errs:          set.NewCounter("kafka_consumer_errors_total"),
+		sessions:      set.NewCounter("logforge_kafka_consumer_sessions_total"),
+		gaps:          set.NewCounter("logforge_kafka_gaps_total"),
+		records:       set.NewCounter("logforge_kafka_consumed_records_total"),
+		bytes:         set.NewCounter("logforge_kafka_consumed_bytes_total"),
+		deadLetters:   set.NewCounter("logforge_kafka_dead_letters_total"),
+		commitSeconds: set.NewPrometheusHistogramExt("logforge_kafka_commit_duration_seconds", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}),
+	}
+	for o := range c.commits {
+		c.commits[o] = set.NewCounter(fmt.Sprintf("logforge_kafka_commits_total{result=%q}", outcome(o)))
+	}
+	for v := range c.resolved {
+		c.resolved[v] = set.NewCounter(fmt.Sprintf("logforge_kafka_resolved_total{verdict=%q}", verdict(v)))
+	}
+	if err := c.remember(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// remember reads what the journal says of the last transaction that was decided.
+func (c *Consumer) remember() error {
+	b := c.files.Position()
+	if b == nil {
+		return nil
+	}
+	p, err := decodePosition(b)
+	if err != nil {
+		return fmt.Errorf("logs directory: the journal's last %w", err)
+	}
+	if p.group == c.cfg.GroupID && p.topic == c.cfg.Topic {
+		c.held, c.heldID = p.after(), p.topicID
+	}
+	return nil
+}
+
+// Run consumes until ctx ends: it then commits what it has polled, leaves the
+// group and returns nil. It returns an error only for what no new try would
+// change: ErrGap, ErrFenced, ErrUndecidable, or files that have failed.
+func (c *Consumer) Run(ctx context.Context) error {
+	fails := 0
+	for {
+		began := time.Now()
+		err := c.session(ctx)
+		c.setReady(errJoining)
+		switch {
+		case err == nil:
+			return nil
+		case c.files.Err() != nil:
+			return c.files.Err()
+		case final(err):
+			c.setReady(err)
+			return err
+		}
+		c.errs.Inc()
+		c.log.Warn("consuming was interrupted; joining the group again", "group", c.cfg.GroupID, "err", err)
+		c.setReady(err)
+		if time.Since(began) > time.Minute {
+			fails = 0
+		}
+		fails++
+		if !c.pause(ctx, err, backoff(fails)) {
+			return nil
+		}
+	}
+}
+
+// pause waits before the next session: for d, and after that for room on a full
+// disk. It reports false when ctx has ended.
+func (c *Consumer) pause(ctx context.Context, why error, d time.Duration) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+		}
+		if !errors.Is(why, sink.ErrDiskFull) || !errors.Is(c.files.Ready(), sink.ErrDiskFull) {
+			return true
+		}
+		d = time.Second
+	}
+}
+
+// final reports whether a session that ended with err is the last one.
+func final(err error) bool {
+	return errors.Is(err, ErrGap) || errors.Is(err, ErrFenced) || errors.Is(err, ErrUndecidable)
+}
+
+// Ready returns nil while records are consumed, or why they are not.
+func (c *Consumer) Ready() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ready != nil {
+		return fmt.Errorf("consumer: %w", c.ready)
+	}
+	return nil
+}
+
+func (c *Consumer) setReady(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ready = err
+}
+
+// fenced makes ErrFenced of err where it is that.
+func (c *Consumer) fenced(err error) error {
+	if !errors.Is(err, kerr.FencedInstanceID) {
+		return err
+	}
+	return fmt.Errorf("%w: group %s, instance %s: was this logs directory copied? "+
+		"Remove .instance from the copy before it is started; a copy holds records that the original holds too (%w)",
+		ErrFenced, c.cfg.GroupID, c.instance, err)
+}
+
+// maxLags bounds the label of the lag gauge.
+const maxLags = 1024
+
+// lag is how far behind the end of a partition its consumer is.
+type lag struct {
+	end, next atomic.Int64
+}
+
+// showLag makes the gauge of partition's lag.
+func (c *Consumer) showLag(partition int32, l *lag) {
+	if partition >= maxLags {
+		return
+	}
+	c.lags[partition].Store(l)
+	c.set.GetOrCreateGauge(lagName(partition), func() float64 {
+		l := c.lags[partition].Load()
+		if l == nil {
+			return 0
+		}
+		return float64(max(0, l.end.Load()-l.next.Load()))
+	})
+}
+
+// hideLag removes it, when the partition is somebody else's.
+func (c *Consumer) hideLag(partition int32) {
+	if partition < maxLags {
+		c.lags[partition].Store(nil)
+		c.set.UnregisterMetric(lagName(partition))
+	}
+}
+
+func lagName(partition int32) string {
+	return `logforge_kafka_consumer_lag{partition="` + strconv.Itoa(int(partition)) + `"}`
+}

@@ -1,0 +1,5 @@
+//go:build !poison
+
+package kafka
+
+func poison([]byte) {}

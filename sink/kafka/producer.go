@@ -1,0 +1,403 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
+
+	"logforge/codec"
+	"logforge/config"
+	"logforge/sink"
+)
+
+const (
+	// maxFlying is how many chunks may be on their way before small ones wait
+	// for company; see Producer.join.
+	maxFlying = 2
+	// tendInterval bounds how long a chunk waits when those on their way are
+	// stuck, with one broker of several for example.
+	tendInterval = 200 * time.Millisecond
+)
+
+// Producer is the sink in front of the topic.
+//
+// Each hour's lines are copied into that hour's open chunk, which other
+// requests' lines join, and which becomes one Kafka record (or one a line, see
+// kafka.recordBytes). The copy makes the batch the caller's again, whatever
+// becomes of the chunk: a request that gives up takes nothing with it. What all
+// chunks take together is bounded by kafka.maxBufferedBytes.
+//
+//	Write ──copy──▶ open chunk ──send──▶ franz-go ──▶ partition
+//	  ▲                                     │
+//	  └──────── done (replicated) ◀─promise─┴─failed, enqueued──▶ dead letters
+type Producer struct {
+	cfg    config.Kafka
+	server config.Server
+	ack    sink.Ack // what Default means
+	log    *slog.Logger
+	client *client
+	dead   *deadLetters
+
+	chunkBytes int // lines of one chunk, at most; one longer line is its own
+	roomSize   int64
+	room       *semaphore.Weighted // bytes
+	used       atomic.Int64        // of room, for the gauge
+	next       atomic.Int32        // number of the next chunk, for the partitioner
+
+	mu       sync.Mutex
+	open     map[chunkKey]*chunk // not sent yet; lines may still join
+	flying   int                 // sent, and not settled
+	lastSent time.Time
+	moved    time.Time // when a chunk was last settled, or the first took off
+	closed   bool
+
+	stopTend context.CancelFunc
+	tending  sync.WaitGroup
+	settling sync.WaitGroup // chunks that exist
+
+	writerErrors *metrics.Counter
+	lines        *metrics.Counter
+	latency      *metrics.PrometheusHistogram
+}
+
+// NewProducer connects to cfg.Kafka's cluster, which need not be there yet, and
+// starts producing. ack is what sink.Default means: Replicated or Enqueued.
+// Close stops it.
+func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metrics.Set) (*Producer, error) {
+	k := cfg.Kafka
+	opts, err := producerOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	dead, err := newDeadLetters(k, cfg.Storage, log, set)
+	if err != nil {
+		return nil, err
+	}
+	p := &Producer{
+		cfg: k, server: cfg.Server, ack: ack, log: log, dead: dead,
+		chunkBytes: max(int(k.RecordBytes), lineChunkBytes),
+		roomSize:   int64(k.MaxBufferedBytes),
+		room:       semaphore.NewWeighted(int64(k.MaxBufferedBytes)),
+		open:       make(map[chunkKey]*chunk),
+
+		writerErrors: set.NewCounter("kafka_writer_errors_total"),
+		lines:        set.NewCounter("logforge_kafka_produced_lines_total"),
+		latency:      set.NewPrometheusHistogram("logforge_kafka_produce_duration_seconds"),
+	}
+	set.NewGauge("logforge_kafka_buffered_bytes", func() float64 { return float64(p.used.Load()) })
+	if p.client, err = newClient(k, log, set, opts...); err != nil {
+		dead.close()
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stopTend = stop
+	p.tending.Go(func() { p.tend(ctx) })
+	return p, nil
+}
+
+// Write implements sink.Sink. Replicated returns when every in-sync replica has
+// b, Enqueued when it is in the buffer.
+//
+// It waits up to server.waitForRoom for room in the buffer (then ErrFull) and,
+// for Replicated, for the cluster to be reachable (then ErrUnavailable); up to
+// there nothing of b was stored. If ctx ends while b is on its way, the error
+// is ErrUnavailable as well, and b may still arrive.
+func (p *Producer) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
+	if ack == sink.Default {
+		ack = p.ack
+	}
+	switch {
+	case ack == sink.Enqueued:
+	case ack == sink.Replicated && p.cfg.RequireAllAcks:
+	case ack == sink.Replicated:
+		return fmt.Errorf("%w: replicated needs kafka.requireAllAcks", sink.ErrAck)
+	default:
+		return fmt.Errorf("%w: %s", sink.ErrAck, ack)
+	}
+	return p.write(ctx, b, ack)
+}
+
+func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := p.admit(ctx, b, ack); err != nil {
+		return err
+	}
+	var few [4]*chunk
+	in, err := p.join(b, ack, few[:0])
+	if err != nil || ack == sink.Enqueued {
+		return err
+	}
+	for _, c := range in {
+		select {
+		case <-c.done:
+			if c.err != nil {
+				return produceError(c.err)
+			}
+		case <-ctx.Done():
+			p.writerErrors.Inc()
+			return fmt.Errorf("%w: no acknowledgement in time: %w", sink.ErrUnavailable, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// admit waits until there is room for b, and takes it.
+func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
+	usable := ack == sink.Enqueued || p.Ready() == nil
+	need := p.charge(b)
+	if usable && p.room.TryAcquire(need) {
+		p.used.Add(need)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.server.WaitForRoom)
+	defer cancel()
+	if !usable {
+		// Nothing would come of buffering it but a record that arrives after
+		// its request was told 503, and once more when the client tries again.
+		if err := p.client.await(ctx); err != nil {
+			return err
+		}
+		if err := p.stalled(); err != nil {
+			return err
+		}
+	}
+	if p.room.Acquire(ctx, need) != nil {
+		return fmt.Errorf("%w: %d of %d bytes wait for kafka", sink.ErrFull, p.used.Load(), p.roomSize)
+	}
+	p.used.Add(need)
+	return nil
+}
+
+// charge is the room b takes until its chunks are sent: twice its lines,
+// because a chunk's memory grows by doubling, and what surrounds them. A batch
+// larger than all the room there is gets it all.
+func (p *Producer) charge(b *codec.Batch) int64 {
+	n := 2*b.Len() + len(b.Runs())*chunkOverhead
+	if p.cfg.RecordBytes < lineChunkBytes {
+		n += b.Records() * recordOverhead
+	}
+	return min(p.roomSize, int64(n))
+}
+
+func (p *Producer) release(n int64) {
+	p.used.Add(-n)
+	p.room.Release(n)
+}
+
+// join copies b into the open chunks of its hours and appends to in the chunks
+// it is in. It sends those that are worth sending.
+//
+// A chunk is sent when it is half full, so that large batches wait for nobody;
+// and at once when fewer than maxFlying are on their way, so that a lone
+// request waits for nobody either. Otherwise it stays open until one of those
+// comes back: under load, small requests find themselves together, with no
+// timer and no added delay.
+func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, error) {
+	var few [4]*chunk
+	ready := few[:0]
+	charge, parts := p.charge(b), int64(0)
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.release(charge)
+		return nil, sink.ErrClosed
+	}
+	for _, run := range b.Runs() {
+		key := chunkKey{run.Hour, ack}
+		for lines := b.Lines(run); len(lines) > 0; {
+			n := wholeLines(lines, p.chunkBytes)
+			c := p.open[key]
+			if c != nil && len(c.lines)+n > p.chunkBytes {
+				ready = append(ready, c)
+				c = nil
+			}
+			if c == nil {
+				c = newChunk(p, key)
+				p.settling.Add(1)
+				p.open[key] = c
+			}
+			c.join(lines[:n], run, n == len(b.Lines(run)))
+			part := charge * int64(n) / int64(b.Len())
+			c.charged += part
+			parts += part
+			in = append(in, c)
+			if len(c.lines) >= p.chunkBytes/2 {
+				ready = append(ready, c)
+				delete(p.open, key)
+			}
+			lines = lines[n:]
+		}
+	}
+	in[0].charged += charge - parts // what the divisions left over
+	if p.flying+len(ready) < maxFlying {
+		ready = p.takeOpen(ready)
+	}
+	p.takeOff(len(ready))
+	p.mu.Unlock()
+	for _, c := range ready {
+		p.send(c)
+	}
+	return in, nil
+}
+
+// takeOpen appends all open chunks to ready; they are open no longer. p.mu is
+// held.
+func (p *Producer) takeOpen(ready []*chunk) []*chunk {
+	for _, c := range p.open {
+		ready = append(ready, c)
+	}
+	clear(p.open)
+	return ready
+}
+
+// takeOff notes that n chunks are about to be sent. p.mu is held.
+func (p *Producer) takeOff(n int) {
+	if n == 0 {
+		return
+	}
+	p.lastSent = time.Now()
+	if p.flying == 0 {
+		p.moved = p.lastSent
+	}
+	p.flying += n
+}
+
+// send hands c to franz-go.
+func (p *Producer) send(c *chunk) {
+	records := c.cut(int(p.cfg.RecordBytes))
+	keep := min(c.charged, int64(cap(c.lines)+chunkOverhead+len(records)*recordOverhead))
+	p.release(c.charged - keep)
+	c.charged = keep
+	c.sent = time.Now()
+	number := p.next.Add(1)
+	c.left.Store(int32(len(records)))
+	for i := range records {
+		records[i].Partition = number // for the partitioner
+		// Not the request's context: a record that ends early takes with it
+		// whatever else waits for its partition.
+		p.client.Produce(context.Background(), &records[i], c.promise)
+	}
+}
+
+// settle is called when the last of c's Kafka records has been acknowledged or
+// has finally failed.
+func (p *Producer) settle(c *chunk) {
+	now := time.Now()
+	var ready []*chunk
+	p.mu.Lock()
+	p.flying--
+	p.moved = now
+	if p.flying < maxFlying && len(p.open) > 0 {
+		ready = p.takeOpen(nil)
+		p.takeOff(len(ready))
+	}
+	p.mu.Unlock()
+	for _, ch := range ready {
+		p.send(ch)
+	}
+	switch {
+	case c.err == nil:
+		p.latency.Update(now.Sub(c.sent).Seconds())
+		p.lines.Add(c.records)
+	default:
+		p.writerErrors.Inc()
+		p.log.Error("kafka did not take records", "hour", c.key.hour, "records", c.records, "ack", c.key.ack.String(), "err", c.err)
+		if c.key.ack == sink.Enqueued {
+			p.dead.add(c) // takes the chunk's memory, and frees it
+			return
+		}
+	}
+	close(c.done)
+	c.free()
+}
+
+// tend sends what has waited too long for company.
+func (p *Producer) tend(ctx context.Context) {
+	tick := time.NewTicker(tendInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			p.mu.Lock()
+			var ready []*chunk
+			if len(p.open) > 0 && now.Sub(p.lastSent) >= tendInterval {
+				ready = p.takeOpen(nil)
+				p.takeOff(len(ready))
+			}
+			p.mu.Unlock()
+			for _, c := range ready {
+				p.send(c)
+			}
+		}
+	}
+}
+
+// Ready returns nil when a batch would be taken, otherwise why not.
+func (p *Producer) Ready() error {
+	if err := p.client.Ready(); err != nil {
+		return err
+	}
+	return p.stalled()
+}
+
+// stalled says when the cluster answers and yet acknowledges nothing: too few
+// in-sync replicas, for example.
+func (p *Producer) stalled() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.flying > 0 {
+		if d := time.Since(p.moved); d > p.server.RequestTimeout {
+			return fmt.Errorf("%w: nothing acknowledged for %s", sink.ErrUnavailable, d.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+// Close refuses further batches, delivers what is buffered, and closes the
+// connections. When ctx ends first, enqueued batches that remain go to the
+// dead-letter directory; the error then says how many bytes were left.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	ready := p.takeOpen(nil)
+	p.takeOff(len(ready))
+	p.mu.Unlock()
+	for _, c := range ready {
+		p.send(c)
+	}
+	p.stopTend()
+	p.tending.Wait()
+	err := p.client.Flush(ctx)
+	if err != nil {
+		err = fmt.Errorf("flush: %d bytes not delivered: %w", p.used.Load(), err)
+	}
+	p.client.close() // fails what is left, which settles it
+	p.settling.Wait()
+	p.dead.close()
+	return err
+}
+
+// produceError turns franz-go's final error into what a caller decides on.
+func produceError(err error) error {
+	var ke *kerr.Error
+	if errors.As(err, &ke) && !ke.Retriable {
+		return fmt.Errorf("produce: %w", err)
+	}
+	if errors.Is(err, kgo.ErrClientClosed) {
+		return fmt.Errorf("%w: %w: %w", sink.ErrUnavailable, sink.ErrClosed, err)
+	}
+	return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
+}
