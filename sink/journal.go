@@ -27,6 +27,9 @@ import (
 //	          decided by position; until then nothing of it counts
 //	decide    it counts
 //	rollback  it never will
+//	position  that of the last transaction decided, kept when the journal is
+//	          written anew
+//	position  the last one that was decided, carried over by a compaction
 //
 // Entries are synced where the order matters: floor and open before the first
 // append to a file, prepare before the commit elsewhere, rollback before the
@@ -57,6 +60,8 @@ const (
 	kindPrepare  = "prepare"
 	kindDecide   = "decide"
 	kindRollback = "rollback"
+	kindPosition = "position"
+	kindPosition = "position"
 )
 
 // compactBytes is the size from which the journal is written anew.

@@ -2,8 +2,6 @@ package sink
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -32,11 +30,11 @@ func (f *Files) recover() error {
 		return err
 	}
 	f.journal = j
-	files, prepared, err := replay(entries)
+	files, prepared, position, err := replay(entries)
 	if err != nil {
 		return err
 	}
-	f.tx.prepared = prepared
+	f.tx.prepared, f.position = prepared, position
 
 	found, err := f.scan()
 	if err != nil {
@@ -71,9 +69,9 @@ func (f *Files) recover() error {
 	return f.compact()
 }
 
-// replay returns what entries say of each file, and the transaction that is
-// prepared without a decision.
-func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, err error) {
+// replay returns what entries say of each file, the transaction that is prepared
+// without a decision, and the position that was decided last.
+func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, position []byte, err error) {
 	files = map[codec.Hour]known{}
 	for i := range entries {
 		e := &entries[i]
@@ -86,19 +84,22 @@ func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, err e
 			prepared = e
 		case kindDecide, kindRollback:
 			if prepared == nil || prepared.Tx != e.Tx {
-				return nil, nil, fmt.Errorf("%w: %s of transaction %s, which is not prepared", errCorrupt, e.Kind, e.Tx)
+				return nil, nil, nil, fmt.Errorf("%w: %s of transaction %s, which is not prepared", errCorrupt, e.Kind, e.Tx)
 			}
 			if e.Kind == kindDecide {
 				for h, n := range prepared.Files {
 					files[h] = known{n, true}
 				}
+				position = prepared.Position
 			}
 			prepared = nil
+		case kindPosition:
+			position = e.Position
 		default:
-			return nil, nil, fmt.Errorf("%w: entry %q is not known to this version", errCorrupt, e.Kind)
+			return nil, nil, nil, fmt.Errorf("%w: entry %q is not known to this version", errCorrupt, e.Kind)
 		}
 	}
-	return files, prepared, nil
+	return files, prepared, position, nil
 }
 
 // scan returns the hours that have a file.
@@ -308,8 +309,14 @@ func (f *Files) compact() error {
 		}
 	}
 	var entries []entry
+	if f.position != nil {
+		entries = append(entries, entry{Kind: kindPosition, Position: f.position})
+	}
 	if len(floor.Files) > 0 {
 		entries = append(entries, floor)
+	}
+	if f.position != nil {
+		entries = append(entries, entry{Kind: kindPosition, Position: f.position})
 	}
 	if p := f.tx.prepared; p != nil {
 		base := entry{Kind: kindOpen, Files: map[codec.Hour]int64{}}
@@ -320,34 +327,4 @@ func (f *Files) compact() error {
 		entries = append(entries, base, *p)
 	}
 	return f.journal.rewrite(entries)
-}
-
-// Instance returns a random name made with the directory and kept in it for
-// life: a consumer that uses it as its group instance id takes its own place
-// again after a crash.
-func (f *Files) Instance() (string, error) {
-	name := filepath.Join(f.cfg.LogsDir, instanceName)
-	file, err := f.disk.open(name, true)
-	if err != nil {
-		return "", err
-	}
-	id, err := readFrom(file, 0)
-	if err == nil && len(id) != 2*len(TxID{}) {
-		var raw TxID
-		_, _ = rand.Read(raw[:]) // never fails
-		id = []byte(hex.EncodeToString(raw[:]))
-		if err = file.truncate(0); err == nil {
-			err = writeAll(file, id)
-		}
-		if err == nil {
-			err = file.sync()
-		}
-		if err == nil {
-			err = f.disk.syncDir(f.cfg.LogsDir)
-		}
-	}
-	if err := errors.Join(err, file.close()); err != nil {
-		return "", fmt.Errorf("instance id: %w", err)
-	}
-	return string(id), nil
 }

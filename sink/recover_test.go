@@ -299,6 +299,9 @@ func TestTransactionsSurviveEveryCrash(t *testing.T) {
 		}
 		f := openMem(t, d)
 		resolve(rt, f, committed)
+		if want := fmt.Append(nil, position); position > 0 && string(f.Position()) != string(want) {
+			rt.Fatalf("the files say %q, the coordinator %q", f.Position(), want)
+		}
 		var got []string
 		for h, n := range f.Hours() {
 			text := contents(t, d, h)

@@ -146,6 +146,7 @@ func (f *Files) Decide(id TxID) error {
 	for _, s := range f.tx.files {
 		s.length = s.tail
 	}
+	f.position = f.tx.prepared.Position
 	f.endTx()
 	if f.journal.size > compactBytes {
 		return f.compact()
@@ -181,6 +182,11 @@ func (f *Files) takeBackTx() error {
 		if err := s.cut(s.length); err != nil {
 			return err
 		}
+		// Now: the next compaction forgets where the file ends, and a power
+		// cut must not bring back what was taken off.
+		if err := f.syncFile(s.file); err != nil {
+			return err
+		}
 	}
 	f.endTx()
 	return nil
@@ -191,6 +197,22 @@ func (f *Files) endTx() {
 		s.inTx = false
 	}
 	f.tx = transaction{files: f.tx.files[:0]}
+}
+
+// Position returns the position of the transaction decided last, also by a
+// process before this one; nil if there was none. The caller must not change it.
+func (f *Files) Position() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.position
+}
+
+// Position returns the position of the last transaction that was decided, or nil
+// when there was none. The caller must not change it.
+func (f *Files) Position() []byte {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.position
 }
 
 // Pending returns the transaction that was prepared before a crash and not
