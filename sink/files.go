@@ -47,7 +47,6 @@ type Files struct {
 	journalRound uint64 // from 1
 	tx           transaction
 	position     []byte // of the last transaction decided
-	position     []byte // of the transaction decided last
 	unlock       func() error
 	closed       bool
 

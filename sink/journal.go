@@ -29,7 +29,6 @@ import (
 //	rollback  it never will
 //	position  that of the last transaction decided, kept when the journal is
 //	          written anew
-//	position  the last one that was decided, carried over by a compaction
 //
 // Entries are synced where the order matters: floor and open before the first
 // append to a file, prepare before the commit elsewhere, rollback before the
@@ -60,7 +59,6 @@ const (
 	kindPrepare  = "prepare"
 	kindDecide   = "decide"
 	kindRollback = "rollback"
-	kindPosition = "position"
 	kindPosition = "position"
 )
 

@@ -309,9 +309,6 @@ func (f *Files) compact() error {
 		}
 	}
 	var entries []entry
-	if f.position != nil {
-		entries = append(entries, entry{Kind: kindPosition, Position: f.position})
-	}
 	if len(floor.Files) > 0 {
 		entries = append(entries, floor)
 	}

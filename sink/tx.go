@@ -207,14 +207,6 @@ func (f *Files) Position() []byte {
 	return f.position
 }
 
-// Position returns the position of the last transaction that was decided, or nil
-// when there was none. The caller must not change it.
-func (f *Files) Position() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.position
-}
-
 // Pending returns the transaction that was prepared before a crash and not
 // decided. Until Decide or Rollback nothing can be appended.
 func (f *Files) Pending() (Tx, bool) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -19,13 +18,13 @@ import (
 // for. At the first time it waits until recovery is done.
 func (s *session) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 	s.c.log.Info("partitions assigned", "group", s.c.cfg.GroupID, "partitions", parts[s.c.cfg.Topic])
-	if s.join == nil {
+	if s.joined {
 		return
 	}
 	done := make(chan struct{})
 	select {
 	case s.join <- done:
-		s.join = nil
+		s.joined = true
 		select {
 		case <-done:
 		case <-s.ctx.Done():
@@ -83,14 +82,15 @@ func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	standings := s.standing
 	s.mu.Unlock()
 	ground := ground{cfg: s.c.cfg, topicID: id}
-	if s.c.heldID == id || s.c.heldID == (topicID{}) {
-		ground.held = s.c.held
-	} else if len(s.c.held) > 0 {
-		err := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", s.c.heldID, id)
-		if s.c.cfg.OnGap == "stop" {
-			s.end(err)
-			return nil, err
+	if held, of := s.c.holds(); len(held) == 0 || of == id {
+		ground.held = held
+	} else {
+		gap := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", of, id)
+		if errors.Is(gap, ErrGap) {
+			s.end(gap)
+			return nil, gap
 		}
+		s.c.hold(nil, id)
 	}
 	parts := map[int32]*part{}
 	var pins []offer
@@ -116,12 +116,12 @@ func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			pins = append(pins, offer{partition: partition, offset: begin, epoch: -1, stamp: history})
 			offset = kgo.NewOffset().At(begin)
 		}
-		if s.c.cfg.OnGap != "stop" {
+		if s.c.cfg.OnGap == "continue" {
 			offset = offset.WithEpoch(-1) // do not look for truncation: it has been accepted
 		}
 		offsets[topic][partition] = offset
 	}
-	if gaps != nil && s.c.cfg.OnGap == "stop" {
+	if errors.Is(gaps, ErrGap) {
 		s.end(gaps)
 		return nil, gaps
 	}
@@ -137,6 +137,7 @@ func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for _, p := range parts {
 		s.c.showLag(p.id, &p.lag)
 	}
+	s.c.setReady(nil)
 	return offsets, nil
 }
 
@@ -224,16 +225,20 @@ func (g *ground) begin(partition int32, at standing, b bounds) (int64, stamp, er
 	return at.offset, history, nil
 }
 
-// gap counts a gap and returns it as an ErrGap; when it is to be passed over, it
-// says so in the log.
-func (s *session) gap(format string, args ...any) error {
-	err := fmt.Errorf("%w: topic %s, group %s: %w. Set kafka.onGap to continue in order to go on with the oldest record there is",
-		ErrGap, s.c.cfg.Topic, s.c.cfg.GroupID, fmt.Errorf(format, args...))
-	s.c.gaps.Inc()
-	if s.c.cfg.OnGap != "stop" {
-		s.c.log.Error("going on over a gap", "err", err)
-	}
-	return err
-}
+// errPassed ends a session at a gap that the next one is to go on over.
+var errPassed = errors.New("going on over a gap")
 
-var _ = kerr.OffsetOutOfRange
+// isGap reports whether err is what gap returns.
+func isGap(err error) bool { return errors.Is(err, ErrGap) || errors.Is(err, errPassed) }
+
+// gap counts a gap and returns it: as ErrGap, or as errPassed when kafka.onGap
+// says to go on.
+func (s *session) gap(format string, args ...any) error {
+	s.c.gaps.Inc()
+	err := fmt.Errorf("topic %s, group %s: %w", s.c.cfg.Topic, s.c.cfg.GroupID, fmt.Errorf(format, args...))
+	if s.c.cfg.OnGap == "continue" {
+		s.c.log.Error("going on over a gap, with the oldest record there is", "err", err)
+		return fmt.Errorf("%w: %w", errPassed, err)
+	}
+	return fmt.Errorf("%w: %w. Set kafka.onGap to continue in order to go on with the oldest record there is", ErrGap, err)
+}

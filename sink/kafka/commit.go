@@ -24,9 +24,11 @@ package kafka
 // standing, and set the offsets back.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -155,8 +157,11 @@ func classifyOne(err error) outcome {
 // a session: when it moves, the commit is refused there, and the next session asks
 // again.
 func (s *session) coordinatorNode(ctx context.Context) (int32, error) {
-	if s.coordinator >= 0 {
-		return s.coordinator, nil
+	s.mu.Lock()
+	node := s.coordinator
+	s.mu.Unlock()
+	if node >= 0 {
+		return node, nil
 	}
 	req := kmsg.NewPtrFindCoordinatorRequest()
 	req.CoordinatorKey, req.CoordinatorKeys = s.c.cfg.GroupID, []string{s.c.cfg.GroupID}
@@ -164,14 +169,17 @@ func (s *session) coordinatorNode(ctx context.Context) (int32, error) {
 	if err != nil {
 		return 0, err
 	}
-	node, code := resp.NodeID, resp.ErrorCode
+	code := resp.ErrorCode
+	node = resp.NodeID
 	if len(resp.Coordinators) > 0 {
 		node, code = resp.Coordinators[0].NodeID, resp.Coordinators[0].ErrorCode
 	}
 	if err := kerr.ErrorForCode(code); err != nil {
 		return 0, err
 	}
+	s.mu.Lock()
 	s.coordinator = node
+	s.mu.Unlock()
 	return node, nil
 }
 
@@ -222,10 +230,12 @@ func (s *session) commit(ctx context.Context) error {
 // propose returns the open transaction as the journal is to have it, and as the
 // group is.
 func (s *session) propose(id sink.TxID) (*position, []offer) {
+	slices.SortFunc(s.tx.parts, func(a, b *part) int { return cmp.Compare(a.id, b.id) })
+	held, _ := s.c.holds()
 	p := &position{
 		group: s.c.cfg.GroupID, topic: s.c.cfg.Topic, topicID: s.topicID,
 		owner: s.owner, generation: s.tx.member.generation,
-		held: s.c.held,
+		held: held,
 	}
 	var offers []offer
 	for _, part := range s.tx.parts {
@@ -245,7 +255,7 @@ func (s *session) settle(p *position, offers []offer) {
 		part.stamp = offers[i].stamp
 		part.open = false
 	}
-	s.c.held = p.after()
+	s.c.hold(p.after(), p.topicID)
 	s.c.records.Add(s.tx.records)
 	s.c.bytes.AddInt64(s.tx.bytes)
 	s.c.deadLetters.Add(len(s.tx.dead))
@@ -288,7 +298,7 @@ func (s *session) recover(ctx context.Context) error {
 	switch v {
 	case committed:
 		err = s.c.files.Decide(tx.ID)
-		s.c.held = p.after()
+		s.c.hold(p.after(), p.topicID)
 	case dropped:
 		err = s.c.files.Rollback()
 	}
@@ -340,4 +350,3 @@ func (s *session) leave() {
 		s.c.log.Warn("could not leave the group: its other members get these partitions after the session time-out", "group", s.c.cfg.GroupID, "err", err)
 	}
 }
-

@@ -34,8 +34,11 @@ var (
 	ErrFenced = errors.New("another consumer has taken this one's place")
 )
 
-// errJoining is what Ready says until the group has been joined.
-var errJoining = errors.New("joining the consumer group")
+// What Ready says before the group has been joined, and after Run.
+var (
+	errJoining = errors.New("joining the consumer group")
+	errStopped = errors.New("stopped")
+)
 
 // Consumer takes the topic's records into files. See the package comment for
 // what it promises.
@@ -48,15 +51,10 @@ type Consumer struct {
 	log      *slog.Logger
 	set      *metrics.Set
 
-	// held are the ends of this directory's part of each partition, within the
-	// topic heldID. Belongs to Run.
-	held   []mark
-	heldID topicID
-
-	mu    sync.Mutex
-	ready error // why nothing is consumed; nil while it is
-
-	lags [maxLags]atomic.Pointer[lag]
+	mu     sync.Mutex
+	ready  error   // why nothing is consumed; nil while it is
+	held   []mark  // the ends of this directory's part of each partition
+	heldID topicID // within this topic
 
 	errs          *metrics.Counter
 	sessions      *metrics.Counter
@@ -90,7 +88,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		gaps:          set.NewCounter("logforge_kafka_gaps_total"),
 		records:       set.NewCounter("logforge_kafka_consumed_records_total"),
 		bytes:         set.NewCounter("logforge_kafka_consumed_bytes_total"),
-		deadLetters:   set.NewCounter("logforge_kafka_dead_letters_total"),
+		deadLetters:   set.NewCounter("logforge_kafka_dead_letter_topic_records_total"),
 		commitSeconds: set.NewPrometheusHistogramExt("logforge_kafka_commit_duration_seconds", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}),
 	}
 	for o := range c.commits {
@@ -116,9 +114,23 @@ func (c *Consumer) remember() error {
 		return fmt.Errorf("logs directory: the journal's last %w", err)
 	}
 	if p.group == c.cfg.GroupID && p.topic == c.cfg.Topic {
-		c.held, c.heldID = p.after(), p.topicID
+		c.hold(p.after(), p.topicID)
 	}
 	return nil
+}
+
+// holds returns how far this directory's files reach, and in which topic. The
+// marks are not to be changed.
+func (c *Consumer) holds() ([]mark, topicID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held, c.heldID
+}
+
+func (c *Consumer) hold(held []mark, id topicID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held, c.heldID = held, id
 }
 
 // Run consumes until ctx ends: it then commits what it has polled, leaves the
@@ -129,19 +141,23 @@ func (c *Consumer) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := c.session(ctx)
-		c.setReady(errJoining)
-		switch {
-		case err == nil:
+		if err == nil {
+			c.setReady(errStopped)
 			return nil
-		case c.files.Err() != nil:
-			return c.files.Err()
-		case final(err):
-			c.setReady(err)
+		}
+		c.setReady(err)
+		if failed := c.files.Err(); failed != nil {
+			return failed
+		}
+		if final(err) {
 			return err
 		}
 		c.errs.Inc()
+		if ctx.Err() != nil {
+			c.log.Warn("the last commit failed; the next start finds out what became of it", "group", c.cfg.GroupID, "err", err)
+			return nil
+		}
 		c.log.Warn("consuming was interrupted; joining the group again", "group", c.cfg.GroupID, "err", err)
-		c.setReady(err)
 		if time.Since(began) > time.Minute {
 			fails = 0
 		}
@@ -199,36 +215,21 @@ func (c *Consumer) fenced(err error) error {
 		ErrFenced, c.cfg.GroupID, c.instance, err)
 }
 
-// maxLags bounds the label of the lag gauge.
-const maxLags = 1024
-
 // lag is how far behind the end of a partition its consumer is.
 type lag struct {
 	end, next atomic.Int64
 }
 
-// showLag makes the gauge of partition's lag.
+// showLag makes the gauge of a partition that has been assigned.
 func (c *Consumer) showLag(partition int32, l *lag) {
-	if partition >= maxLags {
-		return
-	}
-	c.lags[partition].Store(l)
-	c.set.GetOrCreateGauge(lagName(partition), func() float64 {
-		l := c.lags[partition].Load()
-		if l == nil {
-			return 0
-		}
+	c.hideLag(partition)
+	c.set.NewGauge(lagName(partition), func() float64 {
 		return float64(max(0, l.end.Load()-l.next.Load()))
 	})
 }
 
-// hideLag removes it, when the partition is somebody else's.
-func (c *Consumer) hideLag(partition int32) {
-	if partition < maxLags {
-		c.lags[partition].Store(nil)
-		c.set.UnregisterMetric(lagName(partition))
-	}
-}
+// hideLag removes it: the partition is somebody else's.
+func (c *Consumer) hideLag(partition int32) { c.set.UnregisterMetric(lagName(partition)) }
 
 func lagName(partition int32) string {
 	return `logforge_kafka_consumer_lag{partition="` + strconv.Itoa(int(partition)) + `"}`

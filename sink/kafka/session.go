@@ -15,7 +15,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"logforge/codec"
 	"logforge/sink"
 )
 
@@ -32,14 +31,15 @@ type session struct {
 	end  context.CancelCauseFunc
 	join chan chan struct{} // the first assignment, waiting for recovery
 
-	coordinator int32 // broker id; -1 until asked
+	joined bool // the first assignment has been; belongs to the callback
 
-	mu       sync.Mutex
-	topicID  topicID
-	standing map[int32]standing // fetched, for offsets
-	parts    map[int32]*part    // assigned
-	hurry    context.CancelFunc // ends the poll under way
-	wanted   bool               // a rebalance waits for the transaction to end
+	mu          sync.Mutex
+	coordinator int32 // broker id; -1 until asked
+	topicID     topicID
+	standing    map[int32]standing // fetched, for offsets
+	parts       map[int32]*part    // assigned
+	hurry       context.CancelFunc // ends the poll under way
+	wanted      bool               // a rebalance waits for the transaction to end
 
 	tx transaction
 }
@@ -84,12 +84,13 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 	}
 	s.admin = kadm.NewClient(s.cl.Client)
 	defer func() {
-		if err == nil || errors.Is(err, sink.ErrDiskFull) || errors.Is(err, ErrGap) {
-			s.cl.AllowRebalance()
-			s.leave()
-		}
 		s.end(err)
 		s.cl.AllowRebalance()
+		// Whoever comes back soon keeps its place; with a full disk it is
+		// better that others take over.
+		if !errors.Is(err, ErrFenced) && (ctx.Err() != nil || final(err) || errors.Is(err, sink.ErrDiskFull)) {
+			s.leave()
+		}
 		s.cl.close()
 		s.drop()
 	}()
@@ -97,7 +98,6 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 		return err
 	}
 	c.sessions.Inc()
-	c.setReady(nil)
 	return s.consume(ctx)
 }
 
@@ -154,7 +154,8 @@ func (g groupErrors) OnGroupManageError(err error) {
 		g.s.end(err)
 		return
 	}
-	g.s.c.log.Warn("the group does not keep this consumer", "group", g.s.c.cfg.GroupID, "err", err)
+	g.s.c.setReady(err)
+	g.s.c.log.Warn("the consumer group's session ended", "group", g.s.c.cfg.GroupID, "err", err)
 }
 
 // awaitJoin waits until the group has been joined, and then, before anything is
@@ -178,7 +179,7 @@ func (s *session) consume(ctx context.Context) error {
 	for {
 		fetches := s.poll(ctx)
 		stop := s.take(fetches, d)
-		if stop != nil && !errors.Is(stop, ErrGap) {
+		if stop != nil && !isGap(stop) {
 			return s.rollback(s.c.fenced(stop))
 		}
 		if err := context.Cause(s.ctx); err != nil {
@@ -233,14 +234,14 @@ func (s *session) due(now time.Time) bool {
 	return wanted || !now.Before(s.tx.due) || s.tx.bytes >= int64(s.c.flush.FlushBytes)
 }
 
-// take decodes and appends what was polled. ErrGap leaves the open transaction
+// take decodes and appends what was polled. A gap leaves the open transaction
 // good; with any other error it has to be rolled back.
 func (s *session) take(fetches kgo.Fetches, d *decoding) error {
 	var stop error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		stop = errors.Join(stop, s.fetchError(topic, partition, err))
 	})
-	if stop != nil && !errors.Is(stop, ErrGap) {
+	if stop != nil && !isGap(stop) {
 		return stop
 	}
 	var work []piece
@@ -313,10 +314,10 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 		return s.gap("partition %d: the offset to consume next is no longer in the topic: %w", partition, err)
 	case errors.Is(err, kerr.UnknownTopicID):
 		return fmt.Errorf("partition %d: %w", partition, err) // the next session looks whether it was made again
+	case errors.As(err, new(*kgo.ErrGroupSession)):
+		return nil // heard by groupErrors
 	}
 	s.c.errs.Inc()
 	s.c.log.Warn("fetching from kafka", "topic", topic, "partition", partition, "err", err)
 	return nil
 }
-
-var _ = codec.Limits{}
