@@ -144,6 +144,7 @@ func (f *Files) register(set *metrics.Set) {
 		}
 		return 0
 	})
+	registerSpace(set, f.cfg.LogsDir)
 }
 
 // fail makes err sticky: nothing is written any more, and Failed is closed.
