@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// stages are the parts that run, in the order in which they were started. Each
+// may use those before it; stop therefore ends the last one first.
+type stages struct {
+	failed chan error // what ended although nobody had told it to
+	stops  []func(context.Context) error
+}
+
+// mostStages is more than there are, so that none waits to say that it failed.
+const mostStages = 8
+
+func newStages() *stages { return &stages{failed: make(chan error, mostStages)} }
+
+// then adds a part that is already running; stop ends it.
+func (s *stages) then(name string, stop func(context.Context) error) {
+	s.stops = append(s.stops, func(ctx context.Context) error {
+		if err := stop(ctx); err != nil {
+			return fmt.Errorf("stop %s: %w", name, err)
+		}
+		return nil
+	})
+}
+
+// run adds a part that blocks until its context ends.
+func (s *stages) run(name string, f func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		err := f(ctx)
+		if ctx.Err() == nil { // nobody told it to end
+			if err == nil {
+				err = errors.New("ended by itself")
+			}
+			s.failed <- fmt.Errorf("%s: %w", name, err)
+			err = nil // said
+		}
+		done <- err
+	}()
+	s.then(name, func(context.Context) error {
+		cancel()
+		return <-done
+	})
+}
+
+// stop ends every part, the last first, and returns what went wrong. ctx is for
+// those that can hurry.
+func (s *stages) stop(ctx context.Context) error {
+	var errs []error
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		errs = append(errs, s.stops[i](ctx))
+	}
+	return errors.Join(errs...)
+}
