@@ -125,7 +125,7 @@ func (d *decoder) copy(piece []byte, n int) {
 // record returns the length of the canonical record that b begins with, and
 // leaves its hour in c; or returns a negative length.
 func (c *clock) record(b []byte) int {
-	if len(b) < shortest || load(b, 0)^braceTimest|load(b, 6)^stampColon != 0 {
+	if len(b) < shortest || (load(b, 0)^braceTimest)|(load(b, 6)^stampColon) != 0 {
 		return -1
 	}
 	if !c.is(b[hourAt:]) && !c.canonicalHour(b[hourAt:]) {
@@ -137,7 +137,7 @@ func (c *clock) record(b []byte) int {
 			return -1
 		}
 	}
-	if load(b, i-1)^commaPath|load(b, i+1)^pathColon != 0 {
+	if (load(b, i-1)^commaPath)|(load(b, i+1)^pathColon) != 0 {
 		return -1
 	}
 	i += 9
@@ -158,7 +158,7 @@ func (c *clock) record(b []byte) int {
 		}
 	}
 	if i == start || !inked(b[start]) || len(b)-i < len(`","userAgent":"-"}`) ||
-		load(b, i)^commaUserA|load(b, i+7)^agentColon != 0 {
+		(load(b, i)^commaUserA)|(load(b, i+7)^agentColon) != 0 {
 		return -1
 	}
 	i += 15
