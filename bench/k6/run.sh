@@ -1,0 +1,96 @@
+#!/bin/sh
+# Loads logforge with k6 and then counts, in the server's files, whether every
+# batch that was acknowledged is there, each record once.
+#
+#   bench/k6/run.sh v1          one version
+#   bench/k6/run.sh v1 v2       both, and a table
+#
+# Environment: SCENARIO, FORMAT, BATCH, ACK, RATE, DURATION, P99 (see ingest.js),
+# LOGS_DIR (the server's, if it is not the one of config/examples), V1_URL and
+# V2_URL, K6 (the program). A server that does not answer yet is started from
+# bin/server with files of its own, and stopped afterwards.
+set -eu
+cd "$(dirname "$0")/../.."
+[ $# -gt 0 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+k6=${K6:-$(command -v k6 || ls .tools/*/k6 2>/dev/null | tail -n 1)}
+[ -n "$k6" ] || { echo "k6 is missing: make loadtest-v1 installs it, or go install go.k6.io/k6@v1.8.1"; exit 2; }
+out=.bench/k6
+mkdir -p "$out"
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :' EXIT
+trap 'exit 130' INT TERM
+
+# count prints, of this run's batches in the files below $1: batches, whole ones,
+# records. A batch's name stands between "run=" and the end of the path. The
+# name of a directory's files is a list, for there may be very many of them.
+count() {
+	find "$1" -name '*.log.json' -exec grep -ho "run=$2-[0-9]*-" {} + | awk -v whole="$3" '
+		{ n[$0]++ }
+		END { for (b in n) { batches++; records += n[b]; if (n[b] == whole) good++ }; print batches + 0, good + 0, records + 0 }'
+}
+
+load() {
+	mode=$1
+	run=$(date +%s)$$
+	case $mode in
+	v1) url=${V1_URL:-http://localhost:8082} logs=${LOGS_DIR:-logs} ;;
+	v2) url=${V2_URL:-http://localhost:8083} logs=${LOGS_DIR:-logs-v2} ;;
+	*) echo "$mode: use v1 or v2"; exit 2 ;;
+	esac
+	if ! curl -fsS -m 5 "$url/ready" >/dev/null 2>&1; then
+		[ -x bin/server ] || { echo "nothing is ready at $url, and there is no bin/server: make build"; exit 2; }
+		logs=$out/$mode-logs
+		rm -rf "$logs" "$out/$mode-analytics"
+		bin/server -config "config/examples/config.$mode.local.yaml" -addr "${url#http://}" -logs-dir "$logs" -analytics-dir "$out/$mode-analytics" 2>"$out/$mode-server.log" &
+		server=$!
+		tries=0
+		until curl -fsS -m 5 "$url/ready" >/dev/null 2>&1; do
+			tries=$((tries + 1))
+			if [ $tries -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
+				echo "bin/server does not become ready at $url:"
+				tail "$out/$mode-server.log"
+				exit 1
+			fi
+			sleep 0.1
+		done
+	fi
+
+	code=0
+	"$k6" run --quiet --no-usage-report -e MODE="$mode" -e URL="$url" -e RUN="$run" -e OUT="$out/$mode.json" \
+		-e SCENARIO="${SCENARIO:-smoke}" -e FORMAT="${FORMAT:-json}" -e BATCH="${BATCH:-100}" -e ACK="${ACK:-}" \
+		${RATE:+-e RATE="$RATE"} ${DURATION:+-e DURATION="$DURATION"} ${P99:+-e P99="$P99"} bench/k6/ingest.js || code=$?
+	figure() { sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" "$out/$mode.json"; }
+	batch=$(figure batch) acknowledged=$(figure acknowledged) unanswered=$(figure unanswered)
+
+	# Version 2 acknowledges what Kafka has; its files follow.
+	tries=0
+	while set -- $(count "$logs" "$run" "$batch"); [ "$3" -lt "$acknowledged" ] && [ $tries -lt 60 ]; do
+		tries=$((tries + 1))
+		sleep 0.5
+	done
+	echo "  in the files of $logs: $3 records in $1 batches, $2 of them whole; acknowledged: $acknowledged records"
+	if [ "$3" -lt "$acknowledged" ] || [ "$3" -gt $((acknowledged + unanswered)) ] || [ "$2" -lt $((acknowledged / batch)) ]; then
+		echo "  NOT WHAT WAS ACKNOWLEDGED"
+		code=1
+	fi
+	printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$mode" "$(figure scenario)" "$(figure format)" "$batch" "$(figure ack)" \
+		"$(figure recordsPerSecond)" "$(figure p50)" "$(figure p99)" "$(figure p999)" "$3 of $acknowledged" >>"$out/table.md"
+	if [ -n "$server" ]; then
+		kill "$server"
+		wait "$server" || code=$?
+		server=
+	fi
+	return $code
+}
+
+{
+	echo '| mode | scenario | format | batch | ack | records a second | p50 ms | p99 ms | p99.9 ms | stored of acknowledged |'
+	echo '|---|---|---|---|---|---|---|---|---|---|'
+} >"$out/table.md"
+failed=0
+for mode in "$@"; do
+	load "$mode" || failed=$?
+done
+echo
+cat "$out/table.md"
+exit "$failed"
