@@ -23,7 +23,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/config"
-	"logforge/sink"
 )
 
 //go:embed dashboard/*.html dashboard/*.css dashboard/*.js dashboard/*.svg dashboard/uplot
@@ -122,7 +121,7 @@ func newDashboardFile(name string, body []byte) dashboardFile {
 func factsOf(cfg *config.Config, build Build) dashboardFacts {
 	f := dashboardFacts{
 		Version: build.Version, Commit: build.Commit,
-		Ack: cfg.Ingestion.Ack, Acks: []string{sink.Written.String(), sink.Synced.String()},
+		Ack:                        cfg.Ingestion.Ack,
 		SyncIntervalSeconds:        cfg.Storage.SyncInterval.Seconds(),
 		AggregationIntervalSeconds: cfg.Aggregation.Interval.Seconds(),
 		WaitForRoomSeconds:         cfg.Server.WaitForRoom.Seconds(),
@@ -131,8 +130,10 @@ func factsOf(cfg *config.Config, build Build) dashboardFacts {
 		MaxBodyBytes:               cfg.Server.MaxBodyBytes,
 		MaxBatchRecords:            cfg.Ingestion.MaxBatchRecords,
 	}
+	for _, ack := range acksOf(cfg) {
+		f.Acks = append(f.Acks, ack.String())
+	}
 	if cfg.Version == 2 {
-		f.Acks = []string{sink.Replicated.String(), sink.Enqueued.String()}
 		f.Kafka = &dashboardKafka{Topic: cfg.Kafka.Topic, Role: cfg.Kafka.Role}
 	}
 	return f

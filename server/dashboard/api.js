@@ -57,6 +57,16 @@ export async function readRange(from, to, top) {
   return (await get(`analytics?${query}`, { timeout: 30_000 })).json();
 }
 
+/** The summary of one hour; one that has none counts as empty. */
+export async function readHour(hour, top) {
+  try {
+    return await (await get(`analytics?${new URLSearchParams({ hour, top })}`, { timeout: 30_000 })).json();
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return { records: 0 };
+    throw error;
+  }
+}
+
 /** {ready, reason}: a server that is not ready says why. */
 export async function readReady() {
   const answer = await fetch("ready", { cache: "no-store", signal: AbortSignal.timeout(8000) });

@@ -10,10 +10,9 @@ const narrow = matchMedia("(max-width: 640px)");
 const dayOf = (h) => Math.floor(h / 24);
 
 export class Hours {
-  /** choose(from, to) is called with the hours chosen, both included. */
-  constructor(config, choose) {
-    this.config = config;
-    this.choose = choose;
+  /** choose(from, to) is called with the hours chosen, both included; failed with the error of a request nobody waits for. */
+  constructor(config, choose, failed) {
+    Object.assign(this, { config, choose, failed });
     this.records = new Map();
     this.lastDay = config.lastDay ? dayOf(f.hourOf(`${config.lastDay}T00`)) : dayOf(Date.now() / 3_600_000);
     this.firstDay = config.firstDay ? dayOf(f.hourOf(`${config.firstDay}T00`)) : this.lastDay;
@@ -26,7 +25,7 @@ export class Hours {
     byId("from-hour").replaceChildren(...clock("00"));
     byId("to-hour").replaceChildren(...clock("59"));
     byId("scale").replaceChildren("fewer", ...Array.from({ length: levels }, (_, i) => el("i", { "data-level": i + 1 })), "more");
-    narrow.addEventListener("change", () => this.load());
+    narrow.addEventListener("change", () => this.show(this.shownTo));
   }
 
   get days() {
@@ -51,25 +50,46 @@ export class Hours {
   }
 
   move(days) {
-    return this.show(Math.max(this.firstDay, Math.min(this.lastDay, this.shownTo + days)));
+    this.show(Math.max(this.firstDay, Math.min(this.lastDay, this.shownTo + days)));
   }
 
   show(lastDay) {
     this.shownTo = lastDay;
-    return this.load();
+    this.load().catch(this.failed);
   }
 
   /** Fetches the days shown and draws them; the newest hour with records is chosen the first time. */
   async load() {
     const { from, to } = this;
     byId("heat").setAttribute("aria-busy", "true");
-    const merged = await readRange(f.hourText(from), f.hourText(to), 1);
+    const records = await this.fetch(from, to);
     if (from !== this.from || to !== this.to) return; // moved on meanwhile
-    this.records = new Map((merged.hours ?? []).map((h) => [f.hourOf(h.hour.slice(0, 13)), h.records]));
     byId("heat").removeAttribute("aria-busy");
-    const held = [...this.records].filter(([, n]) => n > 0).map(([h]) => h);
+    this.records = records;
+    this.drawnFrom = from;
+    this.refreshes = 0;
+    const held = [...records].filter(([, n]) => n > 0).map(([h]) => h);
     if (this.chosen === undefined && held.length > 0) this.take(Math.max(...held), Math.max(...held));
     this.draw();
+  }
+
+  /** The same days again. Late records can change any hour, but mostly they are of the last two days: only now and then everything. */
+  async refresh() {
+    const { from, to } = this;
+    if (this.chosen === undefined || from !== this.drawnFrom || ++this.refreshes % 10 === 0) {
+      await this.load();
+      return;
+    }
+    const recent = await this.fetch(Math.max(from, to - 47), to);
+    if (from !== this.from) return;
+    const changed = [...recent].some(([h, n]) => this.records.get(h) !== n);
+    for (const [h, n] of recent) this.records.set(h, n);
+    if (changed) this.draw();
+  }
+
+  async fetch(from, to) {
+    const merged = await readRange(f.hourText(from), f.hourText(to), 1);
+    return new Map((merged.hours ?? []).map((h) => [f.hourOf(h.hour.slice(0, 13)), h.records]));
   }
 
   /** How many records the chosen hours hold, as far as they are shown. */

@@ -4,7 +4,7 @@ import { rate, sum, quantile, select } from "./exposition.js";
 import * as f from "./format.js";
 import { el, svg, say, byId } from "./dom.js";
 import { Chart } from "./chart.js";
-import { names, route } from "./names.js";
+import { names } from "./names.js";
 
 const keep = 300; // readings, at one every two seconds
 const window = 15; // readings a latency percentile looks back over: 30 s
@@ -80,7 +80,7 @@ export class Live {
       at: now.at,
       written: rate(before, now, names.written) ?? 0,
       rejected: rate(before, now, names.rejected) ?? 0,
-      p50: q(0.5, names.duration, route), p95: q(0.95, names.duration, route), p99: q(0.99, names.duration, route),
+      p50: q(0.5, names.duration), p95: q(0.95, names.duration), p99: q(0.99, names.duration),
       inFlight: sum(now, names.inFlight),
       lag: sum(now, names.lag),
       sync: q(0.99, names.sync),

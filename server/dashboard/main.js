@@ -62,8 +62,8 @@ function begin(config) {
   byId("figures").hidden = false;
   byId("forget").hidden = key.get() === "";
   say(byId("build"), `${config.version} · ${config.kafka ? "version 2" : "version 1"}`);
-  const top = new Top();
-  const hours = new Hours(config, (from, to) => top.load(from, to).catch(failed));
+  const top = new Top(failed);
+  const hours = new Hours(config, (from, to) => top.load(from, to).catch(failed), failed);
   showAck(config);
   parts = { config, top, hours, live: new Live(config), process: new Process(config) };
 }
@@ -73,7 +73,7 @@ async function summaries() {
   const { hours, top } = parts;
   hours.renew(await readConfig());
   const before = hours.chosenRecords, chosen = hours.chosen;
-  await hours.load();
+  await hours.refresh();
   if (chosen && hours.chosenRecords !== before && !document.activeElement?.matches("input[type=search]")) {
     await top.load(chosen.from, chosen.to);
   }

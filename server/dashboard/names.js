@@ -3,10 +3,10 @@
 export const names = {
   written: "logforge_records_written_total",
   rejected: "logforge_records_rejected_total",
-  duration: "logforge_http_request_duration_seconds",
+  duration: "logforge_request_duration_seconds",
   inFlight: "logforge_in_flight_bytes",
   sync: "logforge_sync_duration_seconds",
-  lag: "logforge_consumer_lag",
+  lag: "logforge_kafka_consumer_lag",
   aggregations: "aggregation_runs_total",
   openFiles: "logforge_open_files",
   writtenBytes: "logforge_written_bytes_total",
@@ -17,5 +17,3 @@ export const names = {
   goroutines: "go_goroutines",
 };
 
-/** The labels of the one route whose latency is shown. */
-export const route = { route: "/logs" };

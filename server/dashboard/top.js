@@ -1,6 +1,6 @@
 // "Top": the most frequent paths and user agents of the chosen hours, with
 // search. The first thousand are fetched; a search fetches the rest once.
-import { readRange, Refused } from "./api.js";
+import { readHour, readRange, Refused } from "./api.js";
 import * as f from "./format.js";
 import { el, say, byId } from "./dom.js";
 
@@ -8,10 +8,12 @@ const first = 1000, everything = 1_000_000_000;
 const page = 12;
 
 export class Top {
-  constructor() {
+  /** failed is called with the error of a request that nobody waits for. */
+  constructor(failed) {
+    const searched = () => this.all().catch(failed);
     this.lists = [
-      new List(byId("paths"), "Paths", "path", "requestsPerPath", () => this.all()),
-      new List(byId("agents"), "User agents", "user agent", "requestsPerUserAgent", () => this.all()),
+      new List(byId("paths"), "Paths", "path", "requestsPerPath", searched),
+      new List(byId("agents"), "User agents", "user agent", "requestsPerUserAgent", searched),
     ];
   }
 
@@ -26,16 +28,11 @@ export class Top {
     this.show(summary);
   }
 
-  // The summary of the chosen hours; an hour without one counts as empty.
-  // null where another choice was made meanwhile.
+  // The summary of the chosen hours; null where another choice was made meanwhile.
   async fetch(top) {
     const asked = this.hours;
-    let summary = { records: 0 };
-    try {
-      summary = await readRange(...asked.map(f.hourText), top);
-    } catch (error) {
-      if (!(error instanceof Refused && error.status === 404)) throw error;
-    }
+    const [from, to] = asked.map(f.hourText);
+    const summary = await (from === to ? readHour(from, top) : readRange(from, to, top));
     return asked === this.hours ? summary : null;
   }
 
@@ -48,8 +45,13 @@ export class Top {
   async all() {
     if (this.complete || !this.lists.some((l) => l.rows.length >= first)) return;
     this.complete = true;
-    const summary = await this.fetch(everything);
-    if (summary) this.show(summary);
+    try {
+      const summary = await this.fetch(everything);
+      if (summary) this.show(summary);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      say(byId("top-note"), `Searching the first ${f.count(first)} only: ${error.message}`);
+    }
   }
 }
 

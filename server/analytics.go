@@ -1,0 +1,99 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"logforge/codec"
+)
+
+// Summaries is where GET /analytics gets its answers: *aggregator.Aggregator.
+type Summaries interface {
+	// AppendHour appends the JSON summary of h with the top largest of each map
+	// (0 means all). The error is fs.ErrNotExist where there is none.
+	AppendHour(dst []byte, h codec.Hour, top int) ([]byte, error)
+	// AppendRange appends the JSON of the hours from..to, both included.
+	AppendRange(dst []byte, from, to codec.Hour, top int) ([]byte, error)
+}
+
+// query is what GET /analytics asks for: from and to are the same for one hour.
+type query struct {
+	from, to codec.Hour
+	single   bool
+	top      int
+}
+
+func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
+	q, err := parseQuery(ctx.QueryArgs(), s.cfg.MaxAnalyticsHours)
+	if err != nil {
+		return err
+	}
+	var body []byte
+	if q.single {
+		body, err = s.summaries.AppendHour(nil, q.from, q.top)
+	} else {
+		body, err = s.summaries.AppendRange(nil, q.from, q.to, q.top)
+	}
+	if err != nil {
+		return err
+	}
+	ctx.SetContentType("application/json")
+	ctx.Response.SetBodyRaw(body)
+	return nil
+}
+
+// parseQuery reads hour= or from= and to=, and top=. The error is errQuery,
+// wrapped with the form that is right.
+func parseQuery(args *fasthttp.Args, maxHours int) (q query, err error) {
+	const forms = "use hour=2026-02-09T15, or from=2026-02-09T00&to=2026-02-09T23 (UTC, both included), and top=N for the N largest"
+	hour, from, to := args.Peek("hour"), args.Peek("from"), args.Peek("to")
+	switch {
+	case len(hour) > 0 && (len(from) > 0 || len(to) > 0):
+		return q, fmt.Errorf("%w: hour together with from or to; %s", errQuery, forms)
+	case len(hour) > 0:
+		q.single = true
+		from, to = hour, hour
+	case len(from) == 0 && len(to) == 0:
+		return q, fmt.Errorf("%w: no time asked for; %s", errQuery, forms)
+	case len(from) == 0 || len(to) == 0:
+		return q, fmt.Errorf("%w: from and to go together; %s", errQuery, forms)
+	}
+	if q.from, err = parseHour(string(from)); err != nil {
+		return q, fmt.Errorf("%w: %q is not an hour; %s", errQuery, from, forms)
+	}
+	if q.to, err = parseHour(string(to)); err != nil {
+		return q, fmt.Errorf("%w: %q is not an hour; %s", errQuery, to, forms)
+	}
+	if q.to < q.from {
+		return q, fmt.Errorf("%w: from lies after to; %s", errQuery, forms)
+	}
+	if n := int64(q.to-q.from) + 1; n > int64(maxHours) {
+		return q, fmt.Errorf("%w: a range of %d hours is over server.maxAnalyticsHours (%d)", errQuery, n, maxHours)
+	}
+	if top := args.Peek("top"); len(top) > 0 {
+		if q.top, err = strconv.Atoi(string(top)); err != nil || q.top < 1 {
+			return q, fmt.Errorf("%w: top=%q is not a whole number from 1 on; %s", errQuery, top, forms)
+		}
+	}
+	return q, nil
+}
+
+// parseHour reads 2026-02-09T15, or an RFC 3339 instant that begins an hour of
+// UTC.
+func parseHour(text string) (codec.Hour, error) {
+	if h, err := codec.ParseHour(text); err == nil {
+		return h, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return 0, err
+	}
+	h := codec.HourOf(t)
+	if !h.Time().Equal(t) {
+		return 0, fmt.Errorf("%s does not begin an hour", text)
+	}
+	return h, nil
+}

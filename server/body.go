@@ -1,0 +1,166 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"math/bits"
+	"net"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// buffer is a pooled slice whose capacity is a power of two. It belongs to one
+// handler from getBuffer to putBuffer.
+type buffer struct{ b []byte }
+
+const (
+	minClass = 10 // 1 KiB
+	maxClass = 31
+)
+
+var buffers [maxClass + 1]sync.Pool
+
+// classOf returns the smallest class that holds n bytes.
+func classOf(n int) int { return max(bits.Len(uint(max(n, 1)-1)), minClass) }
+
+// roundUp returns the capacity of the buffer that getBuffer(n) gives.
+func roundUp(n int) int { return 1 << classOf(n) }
+
+// getBuffer returns an empty buffer with room for n bytes.
+func getBuffer(n int) *buffer {
+	class := classOf(n)
+	if v := buffers[class].Get(); v != nil {
+		return v.(*buffer)
+	}
+	return &buffer{b: make([]byte, 0, 1<<class)}
+}
+
+// putBuffer gives b back. No slice of it may be used afterwards.
+func putBuffer(b *buffer) {
+	if poison {
+		all := b.b[:cap(b.b)]
+		for i := range all {
+			all[i] = 0xDB
+		}
+	}
+	b.b = b.b[:0]
+	buffers[classOf(cap(b.b))].Put(b)
+}
+
+// How a body's buffer grows. While less than a quarter of all room is in use, a
+// body is given at once what its Content-Length asks for; past that, or without
+// a Content-Length, a small buffer that grows by what has really arrived.
+const (
+	firstBuffer = 4 << 10
+	growth      = 4
+)
+
+// readBody reads the whole request body into a buffer reserved in h. The buffer
+// is the caller's, to be given back by putBuffer, and its reservation is
+// cap(buf.b). Errors: errTooLarge, errBusy, errTruncated, errSlow, errChunk.
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
+	length := ctx.Request.Header.ContentLength() // -1 is chunked, -2 is none
+	stream := ctx.RequestBodyStream()
+	if length > s.maxBody {
+		return nil, errTooLarge
+	}
+	if length == 0 || length == -2 || stream == nil {
+		length = 0 // there is no stream to read, and fill will not
+	}
+	first := firstBuffer
+	if length >= 0 && (length < first || s.bytes.used.Load()+int64(length) < s.bytes.limit/4) {
+		first = length
+	}
+	if err := h.reserve(roundUp(first)); err != nil {
+		return nil, err
+	}
+	buf := getBuffer(first)
+	err := fill(stream, length, s.maxBody, &buf, h)
+	if err == nil && length > 0 && len(buf.b) < length {
+		err = errTruncated // fasthttp calls a connection closed in the middle of a body its end
+	}
+	if err != nil {
+		drop(buf, h)
+		return nil, readError(ctx, err)
+	}
+	return buf, nil
+}
+
+// fill reads r to its end, which lies after length bytes if length is above 0,
+// and never past limit bytes. It replaces *buf as it grows; *buf stays the
+// caller's. Errors: errTooLarge, errBusy, or what r returned.
+func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
+	for {
+		b := *buf
+		have := len(b.b)
+		switch {
+		case have == length:
+			return nil
+		case have > limit:
+			return errTooLarge
+		case have < cap(b.b):
+			n, err := r.Read(b.b[have:cap(b.b)])
+			b.b = b.b[:have+n]
+			if err == io.EOF && have+n <= limit {
+				return nil
+			}
+			if err != nil && err != io.EOF {
+				return err
+			}
+		case have == limit: // full, and only the end may follow
+			var probe [1]byte
+			n, err := r.Read(probe[:])
+			if n > 0 {
+				return errTooLarge
+			}
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		default:
+			want := min(have*growth, limit)
+			if length > 0 {
+				want = min(want, length)
+			}
+			if err := grow(buf, want, h); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// grow moves *buf into a buffer with room for n bytes. The new one is reserved
+// before the old one is given back, as both exist for a moment.
+func grow(buf **buffer, n int, h *hold) error {
+	if err := h.reserve(roundUp(n)); err != nil {
+		return err
+	}
+	next := getBuffer(n)
+	next.b = append(next.b, (*buf).b...)
+	drop(*buf, h)
+	*buf = next
+	return nil
+}
+
+// drop gives a buffer and its reservation back.
+func drop(b *buffer, h *hold) {
+	h.unreserve(cap(b.b))
+	putBuffer(b)
+}
+
+// readError says why a body could not be read to its end.
+func readError(ctx *fasthttp.RequestCtx, err error) error {
+	var network *net.OpError
+	switch {
+	case err == errTooLarge, err == errBusy, err == errTruncated:
+		return err
+	case timedOut(ctx): // asked of the connection: fasthttp.ErrBrokenChunk hides its cause
+		return errSlow
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
+		return errTruncated
+	}
+	return errChunk
+}

@@ -1,0 +1,275 @@
+// The page in a real browser, against a server that has just been sent records
+// this test knows one by one.
+import { after, before, describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { eventually, hostile, launch, open, ranked, Server, source, traffic } from "./harness.js";
+
+const hourMillis = 3_600_000;
+const lastDay = Date.UTC(2026, 1, 9);
+const whole = new Intl.NumberFormat("en");
+const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+
+let browser, server;
+const sent = new Map(); // hour in milliseconds to its records
+let written = 0, rejected = 0;
+
+async function send(hour, records) {
+  const answer = await server.post(records);
+  assert.equal(answer.status, 202);
+  sent.set(hour, [...(sent.get(hour) ?? []), ...records]);
+  written += records.length;
+}
+
+before(async () => {
+  [browser, server] = await Promise.all([launch(), Server.start()]);
+  const records = source();
+  for (let hour = lastDay - 13 * 24 * hourMillis; hour < lastDay + 18 * hourMillis; hour += hourMillis) {
+    if (new Date(hour).getUTCDate() === 4) continue; // a day on which nothing came
+    await send(hour, records(traffic(hour), hour));
+  }
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const text = (page, selector) => page.locator(selector).innerText();
+const hourCell = (page, hour) => page.locator(`[data-hour="${new Date(hour).toISOString().slice(0, 13)}"]`);
+const label = (hour) => sent.get(hour)?.length ?? 0;
+
+async function ready(page) {
+  await page.locator("#status[data-state=ok]").waitFor();
+  await page.locator("#heat table").waitFor();
+  await page.locator("#paths tbody tr").first().waitFor();
+}
+
+async function shot(page, name) {
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
+}
+
+async function accessible(page, where) {
+  const { violations } = await page.evaluate(`${axe}; axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})`);
+  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`), [], where);
+}
+
+const noSidewaysScrolling = (page) => page.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth);
+
+describe("a server with records", () => {
+  test("the figures are those of what was sent, live", async () => {
+    const { page, complaints, requests, close } = await open(browser, server.url);
+    await ready(page);
+
+    // More of the last hour while the page looks on, and some that is refused.
+    const hour = lastDay + 17 * hourMillis, records = source(11);
+    const until = Date.now() + (process.env.SCREENSHOTS ? 100_000 : 7_000);
+    for (let i = 0; Date.now() < until; i++) {
+      await send(hour, records(40 + Math.round(30 * Math.sin(i / 60)), hour));
+      if (i % 40 === 0) {
+        const bad = [...records(2, hour), { timestamp: "yesterday", path: "/x", userAgent: "y" }];
+        assert.equal((await server.post(bad)).status, 400);
+        rejected += bad.length;
+      }
+      await new Promise((r) => setTimeout(r, 15));
+      if (i === 100) assert.match(await text(page, "#tile-written .value"), /^[\d,.]+K?$/, "a rate while records arrive");
+    }
+    await eventually("the tile counts what was acknowledged", async () =>
+      (await text(page, "#tile-written .small")) === `${whole.format(written)} since the start`);
+    const reasons = await text(page, "#tile-rejected .small");
+    assert.match(reasons, new RegExp(`batch ${whole.format((2 * rejected) / 3)}`));
+    assert.match(reasons, new RegExp(`timestamp ${whole.format(rejected / 3)}`));
+    assert.match(await text(page, "#tile-latency .value"), /^[\d.]+ (µs|ms|s)$/);
+
+    await eventually("the hour has been summarised", async () =>
+      (await hourCell(page, hour).getAttribute("aria-label")) === `Monday 9 February 2026, 17:00 UTC: ${whole.format(label(hour))} records`, 30);
+    for (const at of [lastDay, lastDay + 12 * hourMillis, lastDay - 3 * 24 * hourMillis + 9 * hourMillis]) {
+      assert.match(await hourCell(page, at).getAttribute("aria-label"), new RegExp(`: ${whole.format(label(at))} records$`));
+    }
+    assert.match(await hourCell(page, lastDay - 5 * 24 * hourMillis).getAttribute("aria-label"), /Wednesday 4 February 2026, 00:00 UTC: no records$/);
+
+    await eventually("the newest hour's top lists follow", async () => {
+      assert.deepEqual(await ranks(page, "#paths"), ranked(sent.get(hour), "path").slice(0, 12).map(([p, n]) => [p, whole.format(n)]));
+      return true;
+    });
+    assert.deepEqual(await ranks(page, "#agents"), ranked(sent.get(hour), "userAgent").slice(0, 12).map(([p, n]) => [p, whole.format(n)]));
+    await shot(page, "dashboard-light");
+
+    await page.locator("#rate-chart summary").click();
+    assert.ok((await page.locator("#rate-chart tbody tr").count()) > 2, "the chart's values can be read as a table");
+    assert.deepEqual(complaints, []);
+    assert.deepEqual(requests.filter((r) => !r.startsWith(server.url)), [], "nothing is asked of anybody else");
+    await close();
+  });
+
+  test("any hour or range can be chosen, by mouse, by keyboard and by date", async () => {
+    const { page, complaints, close } = await open(browser, server.url);
+    await ready(page);
+    const noon = lastDay - 2 * 24 * hourMillis + 12 * hourMillis;
+    await hourCell(page, noon).click();
+    await eventually("the choice is shown", async () => (await text(page, "#chosen")) === "7 Feb 2026, 12:00–13:00");
+    await eventually("its paths are shown", async () => sameRows(page, [noon]));
+
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.hour), "2026-02-07T13");
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Shift+ArrowDown");
+    const range = Array.from({ length: 25 }, (_, i) => noon + (1 + i) * hourMillis);
+    await eventually("the range is merged", async () => (await text(page, "#chosen")) === "7 Feb 2026, 13:00 – 8 Feb 2026, 14:00" && sameRows(page, range));
+    assert.equal(await page.locator("#heat [aria-selected=true]").count(), 25);
+
+    await page.fill("#from-day", "2026-02-08");
+    await page.selectOption("#from-hour", "22");
+    await page.fill("#to-day", "2026-02-09");
+    await page.selectOption("#to-hour", "1");
+    await page.locator("#range button").click();
+    const night = Array.from({ length: 4 }, (_, i) => lastDay - 2 * hourMillis + i * hourMillis);
+    await eventually("the night is merged", async () => (await text(page, "#chosen")) === "8 Feb 2026, 22:00 – 9 Feb 2026, 02:00" && sameRows(page, night));
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("search finds paths and agents of the chosen hour, and says when there is none", async () => {
+    const { page, complaints, close } = await open(browser, server.url);
+    await ready(page);
+    const hour = lastDay + 17 * hourMillis;
+    await page.getByRole("searchbox", { name: "Search paths" }).fill("PRODUCT/10");
+    const want = ranked(sent.get(hour), "path").filter(([p]) => p.includes("product/10"));
+    await eventually("the paths found", async () => (await text(page, "#paths [role=status]")).startsWith(`${want.length} found`));
+    assert.deepEqual(await ranks(page, "#paths"), want.slice(0, 12).map(([p, n]) => [p, whole.format(n)]));
+    await page.locator("#paths").getByRole("button", { name: "Show more" }).click();
+    assert.equal(await page.locator("#paths tbody tr").count(), Math.min(want.length, 60));
+    await page.getByRole("searchbox", { name: "Search paths" }).fill("no such thing");
+    assert.equal(await text(page, "#paths .empty"), "No path contains “no such thing”.");
+
+    await page.getByRole("searchbox", { name: "Search user agents" }).fill("onerror");
+    assert.deepEqual((await ranks(page, "#agents")).map(([a]) => a), [hostile], "what a client sent is text, never markup");
+    assert.equal(await page.title(), "logforge");
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("both themes follow the system and the choice, and pass axe", async () => {
+    const ground = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const { page, complaints, close } = await open(browser, server.url, { colorScheme: "dark" });
+    await ready(page);
+    const dark = await ground(page);
+    await accessible(page, "dark");
+    await settle(page);
+    await shot(page, "dashboard-dark");
+    await page.selectOption("#theme", "light");
+    const light = await ground(page);
+    assert.notEqual(light, dark);
+    await accessible(page, "light");
+    await page.reload();
+    await ready(page);
+    assert.equal(await ground(page), light, "the choice is kept");
+    await page.selectOption("#theme", "auto");
+    assert.equal(await ground(page), dark);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("it is readable on a phone, with no sideways scrolling", async () => {
+    const { page, complaints, close } = await open(browser, server.url, { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true });
+    await ready(page);
+    assert.equal(await page.locator("#heat tbody tr").count(), 24, "a row an hour");
+    assert.ok(await noSidewaysScrolling(page));
+    await hourCell(page, lastDay + 9 * hourMillis).tap();
+    await eventually("the choice is shown", async () => (await text(page, "#chosen")) === "9 Feb 2026, 09:00–10:00");
+    await accessible(page, "phone");
+    await settle(page);
+    await shot(page, "dashboard-phone");
+    await page.setViewportSize({ width: 320, height: 640 });
+    assert.ok(await noSidewaysScrolling(page), "nor on the narrowest");
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("it says what a 202 means on this server", async () => {
+    const { page, close } = await open(browser, server.url);
+    await ready(page);
+    assert.equal(await text(page, "#ack .word"), "written");
+    assert.match(await text(page, "#ack"), /on disk within 1 s/);
+    assert.match(await text(page, "#ack"), /\/logs\?ack=synced/);
+    await close();
+    const synced = await Server.start({ LOGFORGE_INGESTION_ACK: "synced" });
+    const other = await open(browser, synced.url);
+    await other.page.locator("#ack .word").waitFor();
+    assert.equal(await text(other.page, "#ack .word"), "synced");
+    await other.close();
+    await synced.stop();
+  });
+});
+
+// For a picture with something in its charts.
+const settle = (page) => process.env.SCREENSHOTS && page.waitForTimeout(20_000);
+
+const ranks = (page, panel) => page.locator(`${panel} tbody tr`).evaluateAll((rows) =>
+  rows.map((r) => [r.querySelector(".name").textContent, r.querySelector("td").textContent]));
+
+async function sameRows(page, hours) {
+  const all = hours.flatMap((h) => sent.get(h) ?? []);
+  assert.deepEqual(await ranks(page, "#paths"), ranked(all, "path").slice(0, 12).map(([p, n]) => [p, whole.format(n)]));
+  return true;
+}
+
+describe("a server that is otherwise", () => {
+  test("with API keys on, figures are shown only to who has one", async () => {
+    const keyed = await Server.start({ LOGFORGE_AUTH_ENABLED: "true", LOGFORGE_AUTH_KEYS: "sesame,other", LOGFORGE_AUTH_HEADER_NAME: "X-Forge-Key" });
+    for (const path of ["dashboard/config", "dashboard/metrics", "analytics?hour=2026-02-09T15"]) {
+      assert.equal((await fetch(`${keyed.url}/${path}`)).status, 401, path);
+    }
+    assert.equal((await fetch(`${keyed.url}/dashboard/metrics`, { headers: { "X-Forge-Key": "sesame" } })).status, 200);
+
+    const { page, requests, close } = await open(browser, keyed.url);
+    await page.locator("#gate").waitFor();
+    assert.equal(await text(page, "#gate-header"), "X-Forge-Key");
+    assert.ok(await page.locator("#figures").isHidden());
+    assert.deepEqual(requests.filter((r) => /config|metrics|analytics/.test(r)), [], "nothing is asked for without a key");
+    await accessible(page, "the question for a key");
+    await shot(page, "dashboard-key");
+    await page.getByLabel("Key").fill("open");
+    await page.keyboard.press("Enter");
+    await eventually("the wrong key is refused", async () => (await text(page, "#gate-error")) === "The server did not accept this key.");
+    await page.getByLabel("Key").fill("sesame");
+    await page.keyboard.press("Enter");
+    await page.locator("#figures").waitFor();
+    await page.reload();
+    await page.locator("#figures").waitFor();
+    assert.equal(await page.evaluate(() => JSON.stringify(localStorage)).then((s) => s.includes("sesame")), false, "not kept past the tab");
+    await page.getByRole("button", { name: "Forget key" }).click();
+    await page.locator("#gate").waitFor();
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+    await close();
+    await keyed.stop();
+  });
+
+  test("an empty one says so, one that dies says so, and one that is back goes on", async () => {
+    const empty = await Server.start();
+    const { page, close } = await open(browser, empty.url);
+    await page.locator("#heat .empty").waitFor();
+    assert.match(await text(page, "#heat .empty"), /No hour has been summarised yet/);
+    await accessible(page, "empty");
+    await empty.halt();
+    await page.locator("#notice").waitFor();
+    assert.match(await text(page, "#notice"), /No answer from the server/);
+    assert.equal(await text(page, "#status"), "No answer");
+    await empty.run();
+    await page.locator("#status[data-state=ok]").waitFor();
+    assert.ok(await page.locator("#notice").isHidden());
+    await empty.post(source()(5, lastDay));
+    await eventually("the first hour shows up", async () => (await hourCell(page, lastDay).getAttribute("aria-label")).endsWith(": 5 records"));
+    await close();
+    await empty.stop();
+  });
+
+  test("server.dashboard: false leaves neither the page nor its data", async () => {
+    const off = await Server.start({ LOGFORGE_SERVER_DASHBOARD: "false" });
+    for (const path of ["", "dashboard/main.js", "dashboard/config", "dashboard/metrics"]) {
+      assert.equal((await fetch(`${off.url}/${path}`)).status, 404, `/${path}`);
+    }
+    await off.stop();
+  });
+});

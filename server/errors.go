@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"logforge/codec"
+	"logforge/sink"
+)
+
+// What the server itself has to say to a client. The text is the detail of the
+// answer; what varies (a limit, a list) is added by problem.
+var (
+	errKey       = errors.New("no accepted API key in the request")
+	errNoRoute   = errors.New("there is nothing at this path")
+	errMethod    = errors.New("this path does not take this method")
+	errQuery     = errors.New("bad query") // wrapped with the form that is right
+	errAck       = errors.New("this acknowledgement level is not offered here")
+	errType      = errors.New("this Content-Type is not supported")
+	errCoding    = errors.New("this Content-Encoding is not supported")
+	errTooLarge  = errors.New("the body, as sent or inflated, is over server.maxBodyBytes")
+	errTruncated = errors.New("the body ended before its Content-Length or its last chunk")
+	errChunk     = errors.New("the body is not validly chunked")
+	errCorrupt   = errors.New("the body cannot be inflated: its compressed stream is cut short or damaged")
+	errFraming   = errors.New("Transfer-Encoding together with Content-Length is refused")
+	errRequest   = errors.New("this is not a valid HTTP request")
+	errHeader    = errors.New("request line and headers are over server.maxHeaderBytes")
+	errSlow      = errors.New("the request did not arrive within server.readTimeout")
+	errBusy      = errors.New("no room for this request within server.waitForRoom")
+	errDraining  = errors.New("draining: this server is about to stop")
+	errConns     = errors.New("too many connections: see server.maxConnections and server.maxConnectionsPerIP")
+	errPanic     = errors.New("internal error")
+)
+
+// row is how one error is answered.
+type row struct {
+	err    error
+	status int
+	// reason is the machine's word for it: a member of the answer, and the label
+	// of logforge_records_rejected_total.
+	reason string
+}
+
+// told replaces the text of errors that were not made for a client.
+var told = map[error]string{
+	context.DeadlineExceeded: "the acknowledgement did not come within server.requestTimeout; the batch may have been stored or not",
+	context.Canceled:         "shutting down; the batch may have been stored or not",
+	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
+	sink.ErrAck:              errAck.Error(),
+	fs.ErrNotExist:           "there is no summary for this time",
+}
+
+// table is the one place where an error becomes a status. The first row that
+// matches (errors.Is) counts; what is in no row is 500. Everything temporary is
+// 503 with Retry-After: 429, 507 and 408 make common log shippers give up, and
+// with them the data. That goes for a body that stalled, too: the same body will
+// pass once the network does.
+var table = []row{
+	{sink.ErrFull, 503, "full"},
+	{sink.ErrDiskFull, 503, "disk_full"},
+	{sink.ErrUnavailable, 503, "unavailable"},
+	{sink.ErrClosed, 503, "closed"},
+	{sink.ErrAck, 400, "ack"},
+	{context.DeadlineExceeded, 503, "timeout"},
+	{context.Canceled, 503, "closed"},
+	{fs.ErrNotExist, 404, "no_summary"},
+	{errKey, 401, "key"},
+	{errNoRoute, 404, "route"},
+	{errMethod, 405, "method"},
+	{errQuery, 400, "query"},
+	{errAck, 400, "ack"},
+	{errType, 415, "type"},
+	{errCoding, 415, "coding"},
+	{errTooLarge, 413, "too_large"},
+	{errTruncated, 400, "truncated"},
+	{errChunk, 400, "chunked"},
+	{errCorrupt, 400, "corrupt"},
+	{errFraming, 400, "framing"},
+	{errRequest, 400, "request"},
+	{errHeader, 431, "header"},
+	{errSlow, 503, "slow"},
+	{errBusy, 503, "busy"},
+	{errDraining, 503, "draining"},
+	{errConns, 503, "connections"},
+}
+
+// internal answers what the table does not name. Its cause is logged, not sent.
+var internal = row{errPanic, 500, "internal"}
+
+// rowOf finds how err is answered.
+func rowOf(err error) row {
+	var invalid *codec.InvalidError
+	var limit *codec.LimitError
+	switch {
+	case errors.As(err, &invalid):
+		return row{invalid, 400, "invalid"}
+	case errors.As(err, &limit):
+		return row{limit, 413, "limit"}
+	}
+	for _, r := range table {
+		if errors.Is(err, r.err) {
+			return r
+		}
+	}
+	return internal
+}

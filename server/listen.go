@@ -1,0 +1,228 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// connections are the open connections of a server and their limits.
+type connections struct {
+	max      int
+	maxPerIP int    // 0: no limit
+	refusal  []byte // the whole answer to the one connection too many; empty with TLS
+	log      *slog.Logger
+	refused  func() // counts it
+
+	tails chan struct{} // bounds the goroutines that close refused connections
+
+	mu    sync.Mutex
+	open  map[*conn]struct{}   // guarded by mu
+	perIP map[netip.Prefix]int // guarded by mu; only kept with maxPerIP
+}
+
+// listener accepts connections up to their limits. It does what fasthttp's own
+// limits do not: the one connection too many is told 503 with Retry-After (and
+// not 429, on which shippers drop data), running out of file descriptors is
+// waited out, and connections close lingering.
+type listener struct {
+	net.Listener
+	*connections
+}
+
+// maxTails is how many refused connections may linger at once; past it they are
+// just closed.
+const maxTails = 64
+
+// Accept returns the next connection within the limits.
+func (l *listener) Accept() (net.Conn, error) {
+	const longest = time.Second
+	pause := 5 * time.Millisecond
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			if exhausted(err) {
+				l.log.Warn("cannot accept connections for now", "error", err)
+				time.Sleep(pause)
+				pause = min(2*pause, longest)
+				continue
+			}
+			return nil, err
+		}
+		conn := &conn{Conn: c, all: l.connections, ip: prefixOf(c.RemoteAddr())}
+		if !l.enter(conn) {
+			l.refused()
+			l.refuse(c)
+			continue
+		}
+		return conn, nil
+	}
+}
+
+// exhausted says whether err is a lack of something that others will give back.
+func exhausted(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// prefixOf is whom a limit by address counts: an IPv4 address, or the /64 that
+// one IPv6 client commands.
+func prefixOf(a net.Addr) netip.Prefix {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip := t.AddrPort().Addr().Unmap()
+	n := 32
+	if ip.Is6() {
+		n = 64
+	}
+	p, _ := ip.WithZone("").Prefix(n)
+	return p
+}
+
+func (l *connections) enter(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.max {
+		return false
+	}
+	if l.maxPerIP > 0 && c.ip.IsValid() {
+		if l.perIP[c.ip] >= l.maxPerIP {
+			return false
+		}
+		l.perIP[c.ip]++
+	}
+	l.open[c] = struct{}{}
+	return true
+}
+
+func (l *connections) leave(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	if l.maxPerIP > 0 && c.ip.IsValid() {
+		if l.perIP[c.ip]--; l.perIP[c.ip] == 0 {
+			delete(l.perIP, c.ip)
+		}
+	}
+}
+
+// count returns how many connections are open.
+func (l *connections) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// hurry lets no connection read past t: what has not arrived by then is given up.
+func (l *connections) hurry(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		_ = c.SetReadDeadline(t) // fails on a connection that is closing, which is as good
+	}
+}
+
+// refuse answers c and closes it, without holding up Accept.
+func (l *connections) refuse(c net.Conn) {
+	select {
+	case l.tails <- struct{}{}:
+	default:
+		_ = c.Close()
+		return
+	}
+	go func() {
+		defer func() { <-l.tails }()
+		_ = c.SetDeadline(time.Now().Add(lingerTime))
+		if _, err := c.Write(l.refusal); err == nil {
+			linger(c)
+		}
+		_ = c.Close()
+	}()
+}
+
+// conn is one accepted connection.
+type conn struct {
+	net.Conn
+	all     *connections
+	ip      netip.Prefix
+	late    atomic.Bool // a read ran into its deadline
+	lingers atomic.Bool // close so that the client can read the answer first
+	closed  atomic.Bool
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late.Store(true)
+	}
+	return n, err
+}
+
+func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	if c.lingers.Load() {
+		linger(c.Conn)
+	}
+	c.all.leave(c)
+	return c.Conn.Close()
+}
+
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// linger half-closes c and swallows, within bounds, what the client is still
+// sending. Closing with unread bytes would reset the connection, and the reset
+// can overtake the answer that says what was wrong.
+func linger(c net.Conn) {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	// The client's end, an error, or enough: the connection is closed next in any case.
+	_, _ = io.CopyN(io.Discard, c, lingerBytes)
+}
+
+// connOf is the connection of a request; nil where there is none of ours (tests).
+func connOf(ctx *fasthttp.RequestCtx) *conn {
+	c := ctx.Conn()
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	own, _ := c.(*conn)
+	return own
+}
+
+// timedOut says whether a read of this request ran into its deadline.
+func timedOut(ctx *fasthttp.RequestCtx) bool {
+	c := connOf(ctx)
+	return c != nil && c.late.Load()
+}
+
+// closeAfter ends the connection with this answer, lingering.
+func closeAfter(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	if c := connOf(ctx); c != nil {
+		c.lingers.Store(true)
+	}
+}

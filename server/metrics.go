@@ -1,0 +1,174 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+
+	"logforge/codec"
+)
+
+// route is what a request is counted under; a path nobody serves is other.
+type route uint8
+
+const (
+	routeLogs route = iota
+	routeAnalytics
+	routeMetrics
+	routeHealth
+	routeReady
+	routeVersion
+	routeDashboard
+	routeOther
+	routes // how many
+)
+
+var routeNames = [routes]string{"/logs", "/analytics", "/metrics", "/health", "/ready", "/version", "/dashboard", "other"}
+
+// firstStatus and lastStatus bound the label status.
+const firstStatus, lastStatus = 200, 599
+
+// counters are the server's metrics. Everything a 202 touches is registered at
+// the start and costs an atomic addition; nothing allocates.
+type counters struct {
+	set *metrics.Set
+
+	batches  *metrics.Counter // POST /logs whose body arrived whole
+	ingested *metrics.Counter // the first design's name of written
+	failed   *metrics.Counter // POST /logs answered with 5xx
+	invalid  *metrics.Counter // POST /logs answered with 4xx
+
+	received *metrics.Counter // records decoded, good and bad
+	written  *metrics.Counter // records of acknowledged batches
+
+	bodyBytes     *metrics.Counter
+	inflatedBytes *metrics.Counter
+	panics        *metrics.Counter
+	refusedConns  *metrics.Counter
+
+	duration *metrics.PrometheusHistogram // POST /logs, all statuses
+	records  *metrics.PrometheusHistogram // per accepted batch
+
+	working  atomic.Int64 // POST /logs waiting or under way
+	requests [routes][lastStatus - firstStatus + 1]atomic.Pointer[metrics.Counter]
+}
+
+func newCounters(set *metrics.Set) *counters {
+	c := &counters{
+		set:           set,
+		batches:       set.NewCounter("log_batches_received_total"),
+		ingested:      set.NewCounter("logs_ingested_total"),
+		failed:        set.NewCounter("ingest_errors_total"),
+		invalid:       set.NewCounter("invalid_requests_total"),
+		received:      set.NewCounter("logforge_records_received_total"),
+		written:       set.NewCounter("logforge_records_written_total"),
+		bodyBytes:     set.NewCounter("logforge_received_bytes_total"),
+		inflatedBytes: set.NewCounter("logforge_inflated_bytes_total"),
+		panics:        set.NewCounter("logforge_panics_total"),
+		refusedConns:  set.NewCounter("logforge_connections_refused_total"),
+		duration: set.NewPrometheusHistogramExt("logforge_request_duration_seconds",
+			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
+		records: set.NewPrometheusHistogramExt("logforge_batch_records",
+			[]float64{1, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000, 100_000}),
+	}
+	set.NewGauge("ingestion_work_queue_depth", func() float64 { return float64(c.working.Load()) })
+	// A counter that is born with its first increment has no increase to be seen.
+	for _, status := range []int{202, 400, 401, 413, 415, 500, 503} {
+		c.request(routeLogs, status)
+	}
+	for _, reason := range []string{"timestamp", "path", "userAgent", "record", "invalid", "batch", "limit", "full", "disk_full", "unavailable"} {
+		c.rejected(reason)
+	}
+	return c
+}
+
+// describe registers what belongs to the whole server.
+func (s *Server) describe(started time.Time) {
+	s.set.NewGauge("logforge_in_flight_bytes", func() float64 { return float64(s.bytes.used.Load()) })
+	s.set.NewGauge("logforge_in_flight_bytes_limit", func() float64 { return float64(s.bytes.limit) })
+	s.set.NewGauge("logforge_connections", func() float64 { return float64(s.conns.count()) })
+	s.set.NewGauge("logforge_ready", func() float64 {
+		if s.draining.Load() || s.ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	s.set.NewGauge("logforge_uptime_seconds", func() float64 { return time.Since(started).Seconds() })
+	s.set.NewGauge(fmt.Sprintf("logforge_build_info{version=%q,commit=%q,build_date=%q,pipeline_mode=%q}",
+		s.build.Version, s.build.Commit, s.build.BuildDate, s.build.PipelineMode), func() float64 { return 1 })
+}
+
+// request returns the counter of one route and status.
+func (c *counters) request(r route, status int) *metrics.Counter {
+	if status < firstStatus || status > lastStatus {
+		status = lastStatus
+	}
+	slot := &c.requests[r][status-firstStatus]
+	if n := slot.Load(); n != nil {
+		return n
+	}
+	n := c.set.GetOrCreateCounter(`logforge_requests_total{route="` + routeNames[r] + `",status="` + strconv.Itoa(status) + `"}`)
+	slot.Store(n)
+	return n
+}
+
+// rejected returns the counter of records refused for one reason. The reasons
+// are the fields of a record, "record" for one that is bad as a whole, "invalid"
+// for those past the ones an answer names, "batch" (valid, but beside an invalid
+// one), and those of the table in errors.go.
+func (c *counters) rejected(reason string) *metrics.Counter {
+	return c.set.GetOrCreateCounter(`logforge_records_rejected_total{reason="` + reason + `"}`)
+}
+
+// countLogs counts one POST /logs: it is called once for each, with how many
+// records of it were seen and what became of it (nil: acknowledged). Received is
+// counted here and not when the batch is decoded, so that received = written +
+// rejected holds between any two requests.
+func (c *counters) countLogs(records int, err error) {
+	if err == nil {
+		c.received.Add(records)
+		c.written.Add(records)
+		c.ingested.Add(records)
+		c.records.Update(float64(records))
+		return
+	}
+	r := rowOf(err)
+	if r.status >= fasthttp.StatusInternalServerError {
+		c.failed.Inc()
+	} else {
+		c.invalid.Inc()
+	}
+	switch e := r.err.(type) {
+	case *codec.InvalidError:
+		if e.Records == 0 {
+			return // nothing in it could be told apart
+		}
+		c.received.Add(e.Records)
+		for i := range e.Errors {
+			c.rejected(fieldOf(e.Errors[i].Field)).Inc()
+		}
+		c.rejected("invalid").Add(e.Count - len(e.Errors))
+		c.rejected("batch").Add(e.Records - e.Count)
+	case *codec.LimitError:
+		c.received.Add(e.Records + 1) // those before it, and the one that went over
+		c.rejected("limit").Add(e.Records + 1)
+	default:
+		if records > 0 {
+			c.received.Add(records)
+			c.rejected(r.reason).Add(records)
+		}
+	}
+}
+
+// fieldOf bounds the label reason, whatever the codec names.
+func fieldOf(field string) string {
+	switch field {
+	case "timestamp", "path", "userAgent":
+		return field
+	}
+	return "record"
+}

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/klauspost/compress/zstd"
+	"github.com/valyala/fasthttp"
+
+	"logforge/codec"
+	"logforge/config"
+	"logforge/sink"
+)
+
+// Server answers HTTP. New makes one, Serve runs it, Shutdown ends it.
+type Server struct {
+	cfg       config.Server
+	sink      sink.Sink
+	ready     func() error
+	summaries Summaries
+	build     Build
+	log       *slog.Logger
+	set       *metrics.Set
+
+	dashboard *dashboard // nil: off
+
+	http  *fasthttp.Server
+	tls   *tls.Config // nil: plain HTTP
+	conns *connections
+	keys  keys
+	count *counters
+	zstd  *zstd.Decoder
+
+	acks       []sink.Ack   // what ?ack= may ask for
+	limits     codec.Limits // of one batch
+	maxBody    int          // bytes, as sent and inflated
+	retryAfter string       // whole seconds
+	bytes      room         // server.maxInFlightBytes
+	slots      room         // server.maxConcurrency
+	deadlines  deadlines
+	end        context.CancelFunc // ends the wait of every request for its sink
+	draining   atomic.Bool
+}
+
+// New returns a server that stores batches in sink and answers /ready by ready
+// (nil, or why a batch sent now would not be stored). It registers its metrics
+// in set and serves all of set. An error names the setting or the file at fault.
+func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summaries, build Build, log *slog.Logger, set *metrics.Set) (*Server, error) {
+	s := &Server{
+		cfg:       cfg.Server,
+		sink:      to,
+		ready:     ready,
+		summaries: summaries,
+		build:     build,
+		log:       log,
+		set:       set,
+		keys:      newKeys(cfg.Auth),
+		acks:      acksOf(cfg),
+		limits: codec.Limits{
+			Records:     cfg.Ingestion.MaxBatchRecords,
+			RecordBytes: int(cfg.Ingestion.MaxRecordBytes),
+			Depth:       cfg.Ingestion.MaxDepth,
+		},
+		maxBody:    int(cfg.Server.MaxBodyBytes),
+		retryAfter: strconv.Itoa(int((cfg.Server.RetryAfter + time.Second - 1) / time.Second)),
+		bytes:      room{limit: int64(cfg.Server.MaxInFlightBytes)},
+		slots:      room{limit: int64(cfg.Server.MaxConcurrency)},
+	}
+	// One body of the largest size has to get through: as sent and inflated, or
+	// inflated and decoded, with a smaller buffer it grew out of.
+	if least := 3 * roundUp(s.maxBody); s.bytes.limit < int64(least) {
+		return nil, fmt.Errorf("server.maxInFlightBytes is %s, too small for server.maxBodyBytes %s: at least %s is needed",
+			cfg.Server.MaxInFlightBytes, cfg.Server.MaxBodyBytes, config.Bytes(least))
+	}
+	var err error
+	if s.tls, err = newTLS(cfg.Server.TLS); err != nil {
+		return nil, err
+	}
+	if s.zstd, err = newUnzstd(s.maxBody); err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	s.deadlines.timeout = cfg.Server.RequestTimeout
+	s.deadlines.base, s.end = context.WithCancel(context.Background())
+	s.count = newCounters(set)
+	s.conns = s.newConnections()
+	if cfg.Server.Dashboard {
+		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics); err != nil {
+			return nil, err
+		}
+	}
+	s.http = s.newHTTP()
+	s.describe(time.Now())
+	return s, nil
+}
+
+// acksOf lists what ?ack= may ask of the pipeline. The sink has the last word
+// (sink.ErrAck); this one can be given before the body is read.
+func acksOf(cfg *config.Config) []sink.Ack {
+	switch {
+	case cfg.Version == 1:
+		return []sink.Ack{sink.Written, sink.Synced}
+	case !cfg.Kafka.RequireAllAcks:
+		return []sink.Ack{sink.Enqueued}
+	}
+	return []sink.Ack{sink.Replicated, sink.Enqueued}
+}
+
+func (s *Server) newConnections() *connections {
+	c := &connections{
+		max:      s.cfg.MaxConnections,
+		maxPerIP: s.cfg.MaxConnectionsPerIP,
+		log:      s.log,
+		refused:  s.count.refusedConns.Inc,
+		tails:    make(chan struct{}, maxTails),
+		open:     map[*conn]struct{}{},
+		perIP:    map[netip.Prefix]int{},
+	}
+	if s.tls == nil { // with TLS there is nobody to talk to before a handshake
+		var ctx fasthttp.RequestCtx
+		s.sendProblem(&ctx, s.problemOf(errConns))
+		ctx.SetConnectionClose()
+		c.refusal = []byte(ctx.Response.String())
+	}
+	return c
+}
+
+func (s *Server) newHTTP() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:       s.handler(),
+		ErrorHandler:  s.refuse,
+		ExpectHandler: s.expect,
+		Logger:        printer{s.log},
+
+		ReadTimeout:  s.cfg.ReadTimeout,
+		WriteTimeout: s.cfg.WriteTimeout,
+		IdleTimeout:  s.cfg.IdleTimeout,
+
+		// The body is left to readBody, but for the one byte that fasthttp insists
+		// on: the rest goes from the socket straight into our buffer.
+		StreamRequestBody:            true,
+		MaxRequestBodySize:           1,
+		DisablePreParseMultipartForm: true,
+
+		// The header is parsed within the read buffer, which so limits it.
+		ReadBufferSize:    int(s.cfg.MaxHeaderBytes),
+		ReduceMemoryUsage: true,
+
+		// Ours (listen.go) strikes first; a connection frees its worker a moment
+		// after its place.
+		Concurrency: 2*s.cfg.MaxConnections + 64,
+
+		CloseOnShutdown:       true,
+		NoDefaultServerHeader: true,
+		NoDefaultContentType:  true,
+		SecureErrorLogMessage: true, // no client's bytes in our log
+	}
+}
+
+// Serve answers connections of ln until Shutdown, then returns nil; or the error
+// for which no more can be accepted.
+func (s *Server) Serve(ln net.Listener) error {
+	var l net.Listener = &listener{Listener: ln, connections: s.conns}
+	if s.tls != nil {
+		l = tls.NewListener(l, s.tls)
+	}
+	if err := s.http.Serve(l); err != nil {
+		return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Drain makes /ready say 503, for load balancers to look elsewhere. Requests are
+// served as before.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown stops accepting, lets requests under way finish, and closes idle
+// connections. A request that has not arrived after half of
+// server.shutdownTimeout is given up. When ctx ends first, requests that wait for
+// the sink are answered 503 and Shutdown returns the error of ctx.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	defer s.end()
+	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, func() { s.conns.hurry(time.Now()) })
+	defer hurry.Stop()
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("shutdown of the HTTP server: %w", err)
+	}
+	return nil
+}
+
+// printer takes fasthttp's messages: about single connections, for debugging.
+type printer struct{ log *slog.Logger }
+
+func (p printer) Printf(format string, args ...any) {
+	p.log.Debug("fasthttp: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"io"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/goccy/go-json"
+	"github.com/valyala/fasthttp"
+)
+
+// Build says which program this is.
+type Build struct {
+	Version      string `json:"version"`
+	Commit       string `json:"commit"`
+	BuildDate    string `json:"buildDate"`
+	PipelineMode string `json:"pipelineMode"`
+}
+
+func (s *Server) getHealth(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.Response.AppendBodyString("ok\n")
+}
+
+// getReady says whether a batch sent now would be stored: 503 with the reason
+// while draining, or while the sink cannot.
+func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
+	err := errDraining
+	if !s.draining.Load() {
+		err = s.ready()
+	}
+	if err != nil {
+		p := s.problemOf(err)
+		p.Status, p.Title = fasthttp.StatusServiceUnavailable, fasthttp.StatusMessage(fasthttp.StatusServiceUnavailable)
+		p.Detail = err.Error()
+		s.sendProblem(ctx, p) // not logged: a probe asks every few seconds
+		return
+	}
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.Response.AppendBodyString("ready\n")
+}
+
+func (s *Server) getVersion(ctx *fasthttp.RequestCtx) {
+	body, err := json.Marshal(s.build)
+	if err != nil { // cannot be: four strings
+		panic(err)
+	}
+	ctx.SetContentType("application/json")
+	ctx.Response.AppendBody(body)
+}
+
+func (s *Server) getMetrics(ctx *fasthttp.RequestCtx) {
+	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	s.writeMetrics(ctx.Response.BodyWriter())
+}
+
+func (s *Server) writeMetrics(w io.Writer) {
+	s.set.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
+}
