@@ -86,16 +86,18 @@ func judge(tx sink.TxID, p *position, s span, at standing) (verdict, string) {
 	case at.offset < s.base:
 		return undecidable, fmt.Sprintf("the offset was set back to %d", at.offset)
 	}
-	// Others have committed since. Whoever has the tenure at base is either us,
-	// and then the next one begins where we ended; or took over at base.
+	// Others have committed since. The tenure at base is either ours, and then
+	// the next one begins where we ended. Or it is not: then our commit was never
+	// applied, for it would have made it ours. It need not begin at base: an owner
+	// from before us, who gets the partition back, goes on with its old one.
 	t, after, known, more := st.at(s.base)
 	switch {
 	case !known:
 		return undecidable, fmt.Sprintf("now at offset %d, with more changes of owner since than the history holds", at.offset)
 	case t.owner == p.owner && more && after.start == s.next:
 		return committed, fmt.Sprintf("%v went on from where it ended", after.owner)
-	case t.owner != p.owner && t.start == s.base:
-		return dropped, fmt.Sprintf("%v took over where it began", t.owner)
+	case t.owner != p.owner:
+		return dropped, fmt.Sprintf("%v went on from where it began", t.owner)
 	}
 	return undecidable, fmt.Sprintf("now at offset %d, and the history contradicts it: %v had it from %d", at.offset, t.owner, t.start)
 }
