@@ -85,7 +85,7 @@ func New(cfg config.Aggregation, st config.Storage, files Files, log *slog.Logge
 		seen:    map[codec.Hour]seen{},
 		tally:   newTally(cfg.MaxKeys),
 		lines:   lineReader{max: maxLine},
-		out:     output{dirs: map[string]struct{}{}, step: func(string) {}},
+		out:     newOutput(),
 	}
 	a.complete.Store(time.Now().UnixNano())
 	a.runs = set.NewCounter("aggregation_runs_total")

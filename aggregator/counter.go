@@ -49,7 +49,7 @@ const (
 	entryAlign = 16
 
 	minSlots  = 1 << 10
-	chunkSize = 512 << 10
+	chunkSize = 256 << 10
 	chunkRefs = chunkSize / entryAlign
 	// maxKey is the longest key that is admitted.
 	maxKey = chunkSize - entryHead

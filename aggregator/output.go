@@ -17,7 +17,12 @@ import (
 type output struct {
 	dirs map[string]struct{} // whose entries have changed since the last syncDirs
 	buf  *bufio.Writer
-	step func(name string) // called before each step; tests crash there
+	step func(name string)         // called before each step; tests crash there
+	sync func(file *os.File) error // tests let it fail, or do without
+}
+
+func newOutput() output {
+	return output{dirs: map[string]struct{}{}, step: func(string) {}, sync: (*os.File).Sync}
 }
 
 // replace makes what write writes the content of path. It is written to a
@@ -75,7 +80,7 @@ func (o *output) fill(file *os.File, write func(io.Writer) error) error {
 		return err
 	}
 	o.step("sync")
-	return file.Sync()
+	return o.sync(file)
 }
 
 // syncDirs puts the names of all files that were replaced on disk: one sync a
@@ -84,16 +89,16 @@ func (o *output) syncDirs() error {
 	var errs []error
 	for _, dir := range slices.Sorted(maps.Keys(o.dirs)) {
 		o.step("syncdir")
-		errs = append(errs, syncDir(dir))
+		errs = append(errs, o.syncDir(dir))
 	}
 	clear(o.dirs)
 	return errors.Join(errs...)
 }
 
-func syncDir(name string) error {
+func (o *output) syncDir(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(o.sync(dir), dir.Close())
 }

@@ -92,13 +92,12 @@ func (s *summaryReader) counts(name string, use func(key []byte, n uint64)) erro
 		}
 		// The next call of the decoder invalidates quoted.
 		s.key = append(s.key[:0], key...)
-		value, err := s.dec.ReadToken()
+		n, err := s.uint()
 		if err != nil {
 			return err
 		}
-		n, err := value.Uint()
-		if err != nil || n > last {
-			return fmt.Errorf("%w: in %s, %s follows %d", errNotSummary, name, value, last)
+		if n > last {
+			return fmt.Errorf("%w: in %s, %d follows %d", errNotSummary, name, n, last)
 		}
 		use(s.key, n)
 		last = n
@@ -149,13 +148,28 @@ func (s *summaryReader) number(name string) (uint64, error) {
 	if err := s.expect('"', name); err != nil {
 		return 0, err
 	}
+	n, err := s.uint()
+	if err == nil && n > math.MaxInt64 {
+		err = fmt.Errorf("%w: %d is out of range", errNotSummary, n)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
+	}
+	return n, nil
+}
+
+// uint reads a whole number from 0 on.
+func (s *summaryReader) uint() (uint64, error) {
 	t, err := s.dec.ReadToken()
 	if err != nil {
 		return 0, err
 	}
-	n, err := t.Int()
-	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%w: %s is %s", errNotSummary, name, t)
+	if t.Kind() != '0' {
+		return 0, fmt.Errorf("%w: %s where a number was expected", errNotSummary, t)
 	}
-	return uint64(n), nil
+	n, err := t.Uint()
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", errNotSummary, err)
+	}
+	return n, nil
 }

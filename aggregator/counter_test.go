@@ -1,0 +1,126 @@
+package aggregator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// counts returns what c has counted, by way of the order of a summary.
+func counts(c *counter) map[string]uint64 {
+	m := map[string]uint64{}
+	for _, r := range c.sorted(nil) {
+		m[string(entryKey(c.entry(r)))] = entryCount(c.entry(r))
+	}
+	return m
+}
+
+// countInMap is the slow, obvious counter.
+func countInMap(keys []string, maxKeys int) map[string]uint64 {
+	m := map[string]uint64{}
+	named, bytes := 0, 0
+	for _, key := range keys {
+		_, known := m[key]
+		switch {
+		case known || key == Other:
+		case named == maxKeys || bytes+len(key) > maxKeys*keyBytes || len(key) > maxKey:
+			key = Other
+		default:
+			named++
+			bytes += len(key)
+		}
+		m[key]++
+	}
+	return m
+}
+
+func TestACounterCountsLikeAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.OneOf(
+			rapid.StringMatching(`[ab]{1,4}`),
+			rapid.Just(Other),
+			rapid.Map(rapid.IntRange(0, 5000), func(n int) string { return fmt.Sprint("/", n) }),
+			rapid.Map(rapid.IntRange(100, 1000), func(n int) string { return strings.Repeat("x", n) }),
+		)
+		maxKeys := rapid.SampledFrom([]int{1, 2, 7, 100, 100_000}).Draw(t, "maxKeys")
+		c := newCounter(maxKeys)
+		for range rapid.IntRange(1, 3).Draw(t, "rounds") {
+			keys := rapid.SliceOfN(key, 0, 300).Draw(t, "keys")
+			for _, k := range keys {
+				c.add([]byte(k), 1)
+			}
+			if diff := cmp.Diff(countInMap(keys, maxKeys), counts(c)); diff != "" {
+				t.Fatal(diff)
+			}
+			if c.total() != uint64(len(keys)) {
+				t.Fatalf("total %d of %d", c.total(), len(keys))
+			}
+			c.reset()
+		}
+	})
+}
+
+func TestACounterGrowsToItsBoundAndNotPast(t *testing.T) {
+	const maxKeys = 50_000
+	c := newCounter(maxKeys)
+	for i := range 3 * maxKeys {
+		c.add(fmt.Appendf(nil, "/path/%d", i%(2*maxKeys)), 1)
+	}
+	got := counts(c)
+	if len(got) != maxKeys+1 || got[Other] != maxKeys || got["/path/49999"] != 2 || got["/path/50000"] != 0 {
+		t.Errorf("%d keys, %d under %s", len(got), got[Other], Other)
+	}
+}
+
+func TestLongKeysCannotTakeMoreThanTheirShareOfMemory(t *testing.T) {
+	const maxKeys = 10_000
+	c := newCounter(maxKeys)
+	long := strings.Repeat("x", 100<<10)
+	for i := range 1000 {
+		c.add(fmt.Appendf(nil, "%s%d", long, i), 1)
+	}
+	arena := 0
+	for _, chunk := range c.arena {
+		arena += cap(chunk)
+	}
+	// A chunk can be left with room for no further key of this length.
+	if limit := maxKeys * keyBytes * 3 / 2; arena > limit {
+		t.Errorf("the arena has %d bytes, over %d", arena, limit)
+	}
+	if c.total() != 1000 || counts(c)[Other] == 0 {
+		t.Errorf("counted %d of 1000, %d under %s", c.total(), counts(c)[Other], Other)
+	}
+	c.add(make([]byte, maxKey+1), 1)
+	if c.total() != 1001 {
+		t.Error("a key longer than a chunk was not counted")
+	}
+}
+
+func TestCountingKnownKeysAllocatesNothing(t *testing.T) {
+	hour, lines := corpusLines(5000)
+	tally, form := newTally(100_000), newLineForm(hour)
+	tally.count(lines, &form)
+	if n := testing.AllocsPerRun(10, func() { tally.count(lines, &form) }); n != 0 {
+		t.Errorf("%v allocations for 5000 records", n)
+	}
+	if tally.malformed != 0 {
+		t.Errorf("%d malformed", tally.malformed)
+	}
+}
+
+func TestEqualCountsAreInTheOrderOfTheirKeys(t *testing.T) {
+	c := newCounter(10)
+	for _, k := range []string{"/b", "/c", "/a", "/c"} {
+		c.add([]byte(k), 1)
+	}
+	var got []string
+	for _, r := range c.sorted(nil) {
+		got = append(got, string(entryKey(c.entry(r))))
+	}
+	if diff := cmp.Diff([]string{"/c", "/a", "/b"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,153 @@
+package aggregator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"logforge/codec"
+)
+
+var testHour = codec.Hour(491847) // 2026-02-09T15
+
+// countText counts text with the tally that passes use.
+func countText(h codec.Hour, text string) recount {
+	tally, form := newTally(100_000), newLineForm(h)
+	tally.count([]byte(text), &form)
+	return recountOfTally(h, tally)
+}
+
+// recountOfTally returns what t has counted, keys decoded.
+func recountOfTally(h codec.Hour, t *tally) recount {
+	r := newRecount(h)
+	r.Records, r.Malformed = t.records, t.malformed
+	for key, n := range counts(t.paths) {
+		r.RequestsPerPath[string(unquoted([]byte(key)))] += n
+	}
+	for key, n := range counts(t.agents) {
+		r.RequestsPerUserAgent[string(unquoted([]byte(key)))] += n
+	}
+	return r
+}
+
+func TestLinesAreCountedAsRecordsOrAsMalformed(t *testing.T) {
+	f := func(line string, records, malformed uint64) {
+		t.Helper()
+		got := countText(testHour, line+"\n")
+		if got.Records != records || got.Malformed != malformed {
+			t.Errorf("%s\nis %d records, %d malformed lines", line, got.Records, got.Malformed)
+		}
+		if diff := cmp.Diff(recountOf(testHour, line+"\n"), got); diff != "" {
+			t.Errorf("%s\n%s", line, diff)
+		}
+	}
+	record := func(line string) { t.Helper(); f(line, 1, 0) }
+	malformed := func(line string) { t.Helper(); f(line, 0, 1) }
+
+	// As the codec writes them.
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/","userAgent":"a"}`)
+	record(`{"timestamp":"2026-02-09T15:00:00Z","path":"/home","userAgent":"Mozilla/5.0"}`)
+	record(`{"timestamp":"2026-02-09T15:59:59.5Z","path":"/home","userAgent":"Mozilla/5.0"}`)
+	record(`{"timestamp":"2026-02-09T15:59:59.123456789Z","path":"/home","userAgent":"Mozilla/5.0"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/\"q\"","userAgent":"C:\\"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/\\\"","userAgent":"\",\"userAgent\":\"x"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/\t\u0001\u001f","userAgent":"é😀\u007f"}`)
+
+	// Other forms of a record.
+	record(` { "path" : "/home" , "userAgent" : "a", "timestamp" : "2026-02-09T15:23:00Z" } `)
+	record(`{"timestamp":"2026-02-09T16:23:00+01:00","path":"/home","userAgent":"a"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00.500Z","path":"/home","userAgent":"a"}`)
+	record(`{"timestamp":"2026-02-09t15:23:00z","path":"/home","userAgent":"a"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"\/home","userAgent":"\u0041\u000a"}`)
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a","more":[1,{"x":null}]}`)
+	record("{\"timestamp\":\"2026-02-09T15:23:00Z\",\"path\":\"/\xff\",\"userAgent\":\"\xc3\"}")
+	record(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a"}` + "\r")
+
+	// No record of this hour.
+	malformed(`{"timestamp":"2026-02-09T16:00:00Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:60:00Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:60Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:2a:00Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00.Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00.1234567891Z","path":"/home","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":" \t "}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"` + "\t" + `"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a\x"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a\"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home\","userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a"}}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home","userAgent":"a"},`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/home"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":7,"userAgent":"a"}`)
+	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/ho`)
+	malformed(`null`)
+	malformed("\x00\x00\x00")
+
+	// Blank lines.
+	f("", 0, 0)
+	f(" \t\r", 0, 0)
+}
+
+// A value that is spelled like a stored key's bytes, but means another value,
+// must not be found as that key.
+func TestAKeyIsFoundByItsValueOnly(t *testing.T) {
+	line := `{"timestamp":"2026-02-09T15:23:00Z","path":%q,"userAgent":"a"}` + "\n"
+	text := fmt.Sprintf(line, `a\b`) + // the value a\b, spelled a\\b
+		strings.ReplaceAll(fmt.Sprintf(line, `a_b`), "_", `\b`) + // a, backspace, b
+		strings.ReplaceAll(fmt.Sprintf(line, `a_b`), "_", `\u0008`) // the same, spelled longer
+	want := map[string]uint64{`a\b`: 1, "a\b" + "b": 2}
+	if diff := cmp.Diff(want, countText(testHour, text).RequestsPerPath); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever happens to the bytes of canonical lines, they are counted as the
+// oracle counts them. Some lines come twice, so that keys are found as well as
+// inserted.
+func TestDamagedLinesAreCountedLikeTheOracleDoes(t *testing.T) {
+	_, corpus := corpusLines(200)
+	lines := strings.SplitAfter(string(corpus), "\n")
+	odd := rapid.SampledFrom([]string{`"`, `\`, `\"`, `\\`, `\u0001`, `\/`, "\t", "\x00", "\n", "\xff", "é", "{", "}", ",", ":", " ", "Z", ".5", "9", `","userAgent":"`, `"}`, ""})
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		for range rapid.IntRange(1, 20).Draw(t, "lines") {
+			line := rapid.SampledFrom(lines[:200]).Draw(t, "line")
+			for range rapid.IntRange(0, 2).Draw(t, "faults") {
+				at := rapid.IntRange(0, len(line)-1).Draw(t, "at")
+				cut := rapid.IntRange(0, min(3, len(line)-1-at)).Draw(t, "cut")
+				line = line[:at] + odd.Draw(t, "odd") + line[at+cut:]
+			}
+			text.WriteString(line)
+		}
+		all := text.String()
+		if !strings.HasSuffix(all, "\n") {
+			all += "\n"
+		}
+		if diff := cmp.Diff(recountOf(testHour, all), countText(testHour, all)); diff != "" {
+			t.Fatalf("%s\n%s", all, diff)
+		}
+	})
+}
+
+func FuzzLine(f *testing.F) {
+	_, corpus := corpusLines(20)
+	for line := range strings.Lines(string(corpus)) {
+		f.Add(line)
+	}
+	f.Add(`{"timestamp":"2026-02-09T15:23:00.25Z","path":"/\\","userAgent":"\"\u0001"}`)
+	f.Add(`{"path":"/a","userAgent":"b","timestamp":"2026-02-09T16:23:00+01:00","x":[{}]}`)
+	tally, form := newTally(100), newLineForm(testHour)
+	f.Fuzz(func(t *testing.T, text string) {
+		text += "\n"
+		text += text // so that what was inserted is also found
+		tally.reset()
+		tally.count([]byte(text), &form)
+		if diff := cmp.Diff(recountOf(testHour, text), recountOfTally(testHour, tally)); diff != "" {
+			t.Errorf("%q\n%s", text, diff)
+		}
+	})
+}
