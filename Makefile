@@ -21,7 +21,7 @@ BENCHSTAT := .tools/v0.0.0-20260908200009-22c9c6c9d4da/benchstat
 K6        := .tools/v1.8.1/k6
 install    = GOBIN=$(CURDIR)/$(@D) go install
 
-.PHONY: help build run test race lint check fuzz chaos bench bench-compare loadtest \
+.PHONY: help build run test race lint check fuzz chaos bench bench-compare bench-servers loadtest \
 	stack-up stack-down infra-up infra-down kafka-up kafka-down kafka-status kafka-topic clean
 
 help: ## this list
@@ -56,6 +56,10 @@ lint: $(GOLANGCI) ## format, vet, golangci-lint
 
 check: lint race ## what a commit has to pass
 
+chaos: ## the long tests with kills, faults and rebalances; they print their seed
+	go test ./sink/kafka -run Chaos -count 1 -v -timeout 2h -chaos.long
+	go test ./bench/proof -run Killed -count 1 -v -timeout 1h -kills 200
+
 fuzz: ## every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
@@ -79,14 +83,18 @@ ifdef AGAINST
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... > .bench/after.txt
 	$(BENCHSTAT) .bench/before.txt .bench/after.txt
 else
-	go test -run '^$$' -bench 'mode=' -benchmem -count $(COUNT) ./bench/... | tee .bench/modes.txt
+	go test -run '^$$' -bench Ingest -benchmem -count $(COUNT) ./bench | tee .bench/modes.txt
 	$(BENCHSTAT) -col /mode .bench/modes.txt
 endif
 
-loadtest: loadtest-v1 loadtest-v2 ## k6 against both
+bench-servers: ## this server beside the walls and the first design, by records per CPU-second
+	go run ./bench/compare
 
-loadtest-v%: $(K6) ## loadtest-v1, loadtest-v2: k6 against :8082 or :8083
-	$(K6) run -e MODE=v$* bench/k6/ingest.js
+loadtest: $(K6) build ## k6 against both, with a table; SCENARIO, FORMAT, BATCH, ACK, RATE as in bench/k6/run.sh
+	K6=$(K6) bench/k6/run.sh v1 v2
+
+loadtest-v%: $(K6) build ## loadtest-v1, loadtest-v2: k6 against :8082 or :8083
+	K6=$(K6) bench/k6/run.sh v$*
 
 # --- profiles (cmd/server/profile.go)
 
@@ -123,10 +131,11 @@ kafka-topic: build ## the topic logs, if it is not there
 	bin/server topic -config config/examples/config.v2.local.yaml
 
 stack-up: ## Docker: Kafka, Prometheus, Grafana, app-v1 (:8082), app-v2 (:8083)
-	$(COMPOSE) up -d --build --wait
+	VERSION=$(VERSION) COMMIT=$(COMMIT) BUILD_DATE=$(DATE) $(COMPOSE) up -d --build
+	@echo "app-v1 :8082, app-v2 :8083, Prometheus :9090, Grafana :3000"
 
 infra-up: ## Docker: Kafka and Prometheus only; the app runs outside
-	$(COMPOSE) up -d --wait kafka prometheus
+	PROMETHEUS_TARGETS=host $(COMPOSE) up -d --wait kafka prometheus
 	$(MAKE) kafka-topic
 
 stack-down: ## and its volumes
