@@ -54,6 +54,7 @@ load() {
 			sleep 0.1
 		done
 	fi
+	[ -d "$logs" ] || { echo "the server's files are not in $logs: set LOGS_DIR"; exit 2; }
 
 	code=0
 	"$k6" run --quiet --no-usage-report -e MODE="$mode" -e URL="$url" -e RUN="$run" -e OUT="$out/$mode.json" \

@@ -116,9 +116,13 @@ func form(t *testing.T, name string) corpus.Form {
 	return f
 }
 
+var gzips = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 func gzipped(body []byte) []byte {
 	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
+	z := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(z)
+	z.Reset(&out)
 	_, _ = z.Write(body) // into memory
 	_ = z.Close()
 	return out.Bytes()
