@@ -5,8 +5,6 @@ FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 6
 PROFILES  ?= profiles
-# pprof of profile-run-v1 and -v2 listens on 6061 and 6062
-PPROF      = localhost:606$*
 SECONDS   ?= 30
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -21,11 +19,11 @@ BENCHSTAT := .tools/v0.0.0-20260908200009-22c9c6c9d4da/benchstat
 K6        := .tools/v1.8.1/k6
 install    = GOBIN=$(CURDIR)/$(@D) go install
 
-.PHONY: help build run test race lint check fuzz chaos bench bench-compare bench-servers loadtest \
-	stack-up stack-down infra-up infra-down kafka-up kafka-down kafka-status kafka-topic clean
+# Everything but the tools is a command and no file.
+.PHONY: $(shell awk -F ':' '/^[a-z][^=]*:( |$$)/ {print $$1}' $(firstword $(MAKEFILE_LIST)))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z%].*:.*## / {printf "%-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z].*:.*## / {printf length($$1) < 28 ? "%-28s %s\n" : "%s\n%-28s %s\n", $$1, length($$1) < 28 ? $$2 : "", $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/server
 	@mkdir -p bin
@@ -34,7 +32,7 @@ build: ## bin/server
 run: build ## build and run version 1: :8082, ./logs, ./analytics
 	bin/server
 
-run-v%: build ## run-v1, run-v2: with the example configuration of that version
+run-v1 run-v2: run-v%: build ## with the example configuration of that version
 	bin/server -config config/examples/config.v$*.local.yaml
 
 # --- checks
@@ -93,34 +91,34 @@ bench-servers: ## this server beside the walls and the first design, by records 
 loadtest: $(K6) build ## k6 against both, with a table; SCENARIO, FORMAT, BATCH, ACK, RATE as in bench/k6/run.sh
 	K6=$(K6) bench/k6/run.sh v1 v2
 
-loadtest-v%: $(K6) build ## loadtest-v1, loadtest-v2: k6 against :8082 or :8083
+loadtest-v1 loadtest-v2: loadtest-v%: $(K6) build ## k6 against :8082 or :8083
 	K6=$(K6) bench/k6/run.sh v$*
 
 # --- profiles (cmd/server/profile.go)
 
-capture-profile-v%: build ## a whole run into profiles/{cpu,heap,goroutine}_v1.prof or _v2
+capture-profile-v1 capture-profile-v2: capture-profile-v%: build ## a whole run into profiles/{cpu,heap,goroutine}_v1.prof (_v2)
 	PROFILE_CAPTURE=1 PROFILE_NAME=v$* PROFILE_DIR=$(PROFILES) bin/server -config config/examples/config.v$*.local.yaml
 
-profile-run-v%: build ## run with /debug/pprof/ on localhost:6061 (v1) or :6062 (v2)
-	PROFILE_ENABLED=1 PROFILE_ADDR=$(PPROF) bin/server -config config/examples/config.v$*.local.yaml
+profile-run-v1 profile-run-v2: profile-run-v%: build ## run with /debug/pprof/ on localhost:6061 (v1) or :6062 (v2)
+	PROFILE_ENABLED=1 PROFILE_ADDR=localhost:606$* bin/server -config config/examples/config.v$*.local.yaml
 
-profile-cpu-v%: path = profile?seconds=$(SECONDS)
-profile-heap-v%: path = heap
-profile-goroutine-v%: path = goroutine
-profile-cpu-v% profile-heap-v% profile-goroutine-v%: ## fetch one from profile-run-v1 or -v2, and its top
+# The stem is cpu-v1, the version's last letter the last of the port.
+kind   = $(word 1,$(subst -, ,$*))
+v      = $(word 2,$(subst -, ,$*))
+fetch  = $(if $(filter cpu,$(kind)),profile?seconds=$(SECONDS),$(kind))
+latest = $(lastword $(sort $(wildcard $(PROFILES)/$(kind)_$(1)*.prof)))
+have   = $(or $(call latest,$(1)),$(error $(PROFILES) holds no $(kind)_$(1)*.prof: make capture-profile-$(1) or profile-$(kind)-$(1)))
+
+profile-cpu-v1 profile-heap-v1 profile-goroutine-v1 profile-cpu-v2 profile-heap-v2 profile-goroutine-v2: profile-%: ## fetch one from profile-run, and its top
 	@mkdir -p $(PROFILES)
-	@file=$(PROFILES)/$(word 2,$(subst -, ,$@))_v$*_$$(date +%Y%m%d%H%M%S).prof; \
-	go tool pprof -proto -output $$file 'http://$(PPROF)/debug/pprof/$(path)' && go tool pprof -top $$file
+	@file=$(PROFILES)/$(kind)_$(v)_$$(date +%Y%m%d%H%M%S).prof; \
+	go tool pprof -proto -output $$file 'http://localhost:606$(v:v%=%)/debug/pprof/$(fetch)' && go tool pprof -top $$file
 
-latest = $(lastword $(sort $(wildcard $(PROFILES)/$(1)_$(2)*.prof)))
-kind   = $(word 3,$(subst -, ,$@))
-profile-ui-cpu-v% profile-ui-heap-v% profile-ui-goroutine-v%: ## the latest in a browser, on port 8085 or 8086
-	$(if $(call latest,$(kind),v$*),,$(error no $(kind)_v$*.prof in $(PROFILES): make capture-profile-v$* or profile-$(kind)-v$*))
-	go tool pprof -http localhost:$(if $(filter 1,$*),8085,8086) $(call latest,$(kind),v$*)
+profile-ui-cpu-v1 profile-ui-heap-v1 profile-ui-goroutine-v1 profile-ui-cpu-v2 profile-ui-heap-v2 profile-ui-goroutine-v2: profile-ui-%: ## the latest in a browser, port 8085 (v1) or 8086 (v2)
+	go tool pprof -http localhost:$(if $(filter v1,$(v)),8085,8086) $(call have,$(v))
 
-profile-ui-%-compare: ## cpu, heap or goroutine: version 2 with version 1 as the base, on port 8087
-	$(if $(and $(call latest,$*,v1),$(call latest,$*,v2)),,$(error $(PROFILES) lacks a $* profile of one version: make capture-profile-v1 capture-profile-v2))
-	go tool pprof -http localhost:8087 -diff_base $(call latest,$*,v1) $(call latest,$*,v2)
+profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## version 2 with version 1 as the base, port 8087
+	go tool pprof -http localhost:8087 -diff_base $(call have,v1) $(call have,v2)
 
 # --- Kafka, Prometheus
 
