@@ -100,9 +100,9 @@ func (s *session) send(ctx context.Context, m member, offers []offer) (outcome, 
 	}
 	req.Topics = append(req.Topics, topic)
 
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.c.commitTimeout)
 	defer cancel()
-	resp, err := s.cl.Broker(int(node)).Request(ctx, req)
+	resp, err := s.c.request(ctx, s.cl.Broker(int(node)), req)
 	if err != nil {
 		return unknown, err
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"logforge/codec"
 	"logforge/config"
@@ -48,8 +50,13 @@ type Consumer struct {
 	limits   codec.Limits
 	files    *sink.Files
 	instance string // group instance id: this directory's place in the group
-	log      *slog.Logger
-	set      *metrics.Set
+
+	// Seams for tests.
+	commitTimeout time.Duration
+	request       func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error)
+
+	log *slog.Logger
+	set *metrics.Set
 
 	mu     sync.Mutex
 	ready  error   // why nothing is consumed; nil while it is
@@ -81,7 +88,10 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		cfg: cfg, flush: flush,
 		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), Depth: in.MaxDepth},
 		files:  files, instance: instance, log: log, set: set,
-		ready: errJoining,
+		ready: errJoining, commitTimeout: commitTimeout,
+		request: func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
+			return b.Request(ctx, req)
+		},
 
 		errs:          set.NewCounter("kafka_consumer_errors_total"),
 		sessions:      set.NewCounter("logforge_kafka_consumer_sessions_total"),
@@ -139,7 +149,7 @@ func (c *Consumer) hold(held []mark, id topicID) {
 func (c *Consumer) Run(ctx context.Context) error {
 	fails := 0
 	for {
-		began := time.Now()
+		before := c.commits[applied].Get()
 		err := c.session(ctx)
 		if err == nil {
 			c.setReady(errStopped)
@@ -158,8 +168,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 			return nil
 		}
 		c.log.Warn("consuming was interrupted; joining the group again", "group", c.cfg.GroupID, "err", err)
-		if time.Since(began) > time.Minute {
-			fails = 0
+		if c.commits[applied].Get() > before {
+			fails = 0 // it did work
 		}
 		fails++
 		if !c.pause(ctx, err, backoff(fails)) {

@@ -1,0 +1,456 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"logforge/sink/kafka/kafkatest"
+)
+
+// fake is a kfake cluster with one topic of four partitions, for what only kfake
+// can do.
+func fake(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, *stream) {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(3), kfake.SeedTopics(4, "logs"), kfake.SeedTopics(1, "logs.dlq"), kfake.SleepOutOfOrder()}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c, newStream(t, c.ListenAddrs()[0], "logs")
+}
+
+func TestEveryRecordIsInTheFilesOnce(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	f := func(lines, records, consumers int) {
+		t.Helper()
+		s := newStream(t, broker.Addr, broker.Topic(t, 4))
+		site := newSite(t, s, groupName())
+		site.cfg.Kafka.Consumers = consumers
+		s.put(records, lines, 0, 1, 2, 3)
+		r := site.start(t)
+		reached(t, s.total(), r)
+		s.put(records/10+1, lines, 3, 1)
+		reached(t, s.total(), r)
+		if got := r.metric("logforge_kafka_consumed_records_total"); got != float64(s.total()) {
+			t.Errorf("%v records counted, want %d", got, s.total())
+		}
+		for _, p := range []string{"0", "1", "2", "3"} {
+			if got := r.metric(`logforge_kafka_consumer_lag{partition="` + p + `"}`); got != 0 {
+				t.Errorf("lag of partition %s: %v", p, got)
+			}
+		}
+		if err := r.consumer.Ready(); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		s.once(site)
+	}
+	f(1, 500, 1)
+	f(100, 200, 2)
+	f(5000, 12, 4)
+}
+
+func TestAStoppedConsumerLeavesTheGroupAndTheNextGoesOn(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 4))
+	group := groupName()
+	a, b := newSite(t, s, group), newSite(t, s, group)
+	s.put(100, 10, 0, 1, 2, 3)
+	ra := a.start(t)
+	reached(t, s.total(), ra)
+	if err := ra.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.put(100, 10, 0, 1, 2, 3)
+	began := time.Now()
+	rb := b.start(t)
+	reached(t, 1000, rb)
+	if took := time.Since(began); took > b.cfg.Kafka.SessionTimeout {
+		t.Errorf("the partitions of the one that stopped were free after %v only", took)
+	}
+	if err := rb.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(a, b)
+}
+
+// faults are answers to an offset commit that say it failed, whether it was
+// applied or not.
+func TestACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing.T) {
+	f := func(name string, e *kerr.Error) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			cluster, s := fake(t)
+			site := newSite(t, s, groupName())
+			r := site.start(t)
+			s.put(20, 5, 0, 1, 2, 3)
+			reached(t, s.total(), r)
+			for range 5 {
+				h := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: e})
+				s.put(20, 5, 0, 1, 2, 3)
+				until(t, "the fault has struck", func() bool { return h.Hits() > 0 })
+				reached(t, s.total(), r)
+				h.Remove()
+			}
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			s.once(site)
+			if n := r.metric(`logforge_kafka_commits_total{result="committed"}`); n == 0 {
+				t.Error("no commit was counted")
+			}
+		})
+	}
+	f("applied, and then timed out", kerr.RequestTimedOut)
+	f("illegal generation", kerr.IllegalGeneration)
+	f("unknown member", kerr.UnknownMemberID)
+	f("rebalance in progress", kerr.RebalanceInProgress)
+	f("coordinator not available", kerr.CoordinatorNotAvailable)
+	f("not coordinator", kerr.NotCoordinator)
+	f("coordinator loading", kerr.CoordinatorLoadInProgress)
+	f("unknown server error", kerr.UnknownServerError)
+}
+
+// The connection breaks with a commit on it: it was applied, or it was not.
+func TestACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T) {
+	f := func(name string, verdict verdict, apply bool) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			cluster, s := fake(t)
+			site := newSite(t, s, groupName())
+			s.put(20, 5, 0, 1, 2, 3)
+			r := site.start(t)
+			reached(t, s.total(), r)
+			if apply {
+				// Applied at once, answered as something that tells nothing.
+				cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RequestTimedOut})
+			} else {
+				cluster.ControlKey(kmsg.OffsetCommit.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+					return nil, errors.New("the connection breaks"), true
+				})
+			}
+			s.put(20, 5, 0, 1, 2, 3)
+			reached(t, s.total(), r)
+			if n := r.metric(`logforge_kafka_resolved_total{verdict="` + verdict.String() + `"}`); n < 1 {
+				t.Errorf("resolved as %v: %v times", verdict, n)
+			}
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			s.once(site)
+		})
+	}
+	f("applied", committed, true)
+	f("lost", dropped, false)
+}
+
+// A commit is held up on its way until the consumer has given up on it, joined
+// anew, and gone on. Then it arrives.
+func TestACommitThatArrivesLateIsRefused(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 4))
+	site := newSite(t, s, groupName())
+	held := make(chan kmsg.Request, 1)
+	r := site.start(t, func(c *Consumer) {
+		send := c.request
+		c.request = func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
+			stamp, _ := parseStamp(*req.(*kmsg.OffsetCommitRequest).Topics[0].Partitions[0].Metadata)
+			if len(stamp.owners) > 0 && len(held) == 0 { // not where the partitions begin
+				held <- req
+				return nil, errors.New("no answer comes")
+			}
+			return send(ctx, b, req)
+		}
+	})
+	s.put(20, 5, 0, 1, 2, 3)
+	reached(t, s.total(), r)
+	late := <-held
+	held <- nil
+	resp, err := late.(*kmsg.OffsetCommitRequest).RequestWith(context.Background(), s.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range resp.Topics[0].Partitions {
+		if err := kerr.ErrorForCode(p.ErrorCode); !errors.Is(err, kerr.FencedInstanceID) && !errors.Is(err, kerr.UnknownMemberID) {
+			t.Errorf("the late commit of partition %d: %v", p.Partition, err)
+		}
+	}
+	s.put(20, 5, 0, 1, 2, 3)
+	reached(t, s.total(), r)
+	if n := r.metric(`logforge_kafka_resolved_total{verdict="dropped"}`); n != 1 {
+		t.Errorf("resolved as dropped: %v times", n)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(site)
+}
+
+func TestTheCoordinatorMovesAndBrokersComeAndGo(t *testing.T) {
+	cluster, s := fake(t)
+	site := newSite(t, s, groupName())
+	r := site.start(t)
+	for i := range 8 {
+		s.put(20, 5, 0, 1, 2, 3)
+		if i%2 == 0 {
+			cluster.RehashCoordinators()
+		} else {
+			cluster.ShufflePartitionLeaders()
+		}
+		reached(t, s.total(), r)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(site)
+}
+
+func TestGarbageGoesToTheDeadLetterTopicAndTheRestFlows(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 1))
+	site := newSite(t, s, groupName())
+	r := site.start(t)
+	s.put(2, 3, 0)
+
+	foreign := func(value []byte) {
+		t.Helper()
+		if err := s.client.ProduceSync(context.Background(), &kgo.Record{Topic: s.topic, Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign(nil)
+	foreign([]byte{})
+	foreign([]byte("\n\n"))
+	foreign([]byte("not json"))
+	s.mu.Lock()
+	n := s.next
+	s.next += 2
+	s.sent[n], s.sent[n+1] = true, true
+	s.mu.Unlock()
+	foreign([]byte(line(n) + `{"timestamp":"yesterday","path":"/","userAgent":"x"}` + "\n" + line(n+1)))
+	foreign([]byte{0xff, 0, 0xfe})
+	foreign([]byte(strings.Repeat("x\n", 250)))
+	s.put(2, 3, 0)
+	reached(t, s.total(), r)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(site)
+
+	type letter struct{ offset, line, field, lines string }
+	var got []letter
+	for _, rec := range broker.Drain(t, s.topic+".dlq") {
+		if headerOf(rec, headerTopic) != s.topic || headerOf(rec, headerPartition) != "0" || headerOf(rec, headerReason) == "" {
+			t.Errorf("headers of %q: %v", rec.Key, rec.Headers)
+		}
+		got = append(got, letter{headerOf(rec, headerOffset), headerOf(rec, headerLine), headerOf(rec, headerField), headerOf(rec, headerLines)})
+		switch headerOf(rec, headerOffset) {
+		case "5":
+			if string(rec.Value) != "not json" {
+				t.Errorf("value %q", rec.Value)
+			}
+		case "6":
+			if string(rec.Value) != `{"timestamp":"yesterday","path":"/","userAgent":"x"}` || headerOf(rec, headerLine) != "1" || headerOf(rec, headerField) != "timestamp" {
+				t.Errorf("line %q, field %q, value %q", headerOf(rec, headerLine), headerOf(rec, headerField), rec.Value)
+			}
+		}
+	}
+	if len(got) != 1+1+1+100 {
+		t.Fatalf("%d dead letters: %v", len(got), got)
+	}
+	if last := got[len(got)-1]; last.lines != "151" || last.line != "99" {
+		t.Errorf("the last letter of 250 bad lines: %+v", last)
+	}
+	if n := r.metric("logforge_kafka_dead_letter_topic_records_total"); n != 103 {
+		t.Errorf("%v dead letters counted", n)
+	}
+}
+
+func TestAGroupThatNeverCommittedBeginsWhereItIsTold(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 2))
+	s.put(10, 1, 0, 1)
+	site := newSite(t, s, groupName())
+	site.cfg.Kafka.StartOffset = "latest"
+	r := site.start(t)
+	until(t, "it consumes", func() bool { return r.consumer.Ready() == nil })
+	s.mu.Lock()
+	s.sent = map[int]bool{}
+	s.mu.Unlock()
+	s.put(10, 1, 0, 1)
+	reached(t, 10, r)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(site)
+	for n := range held(t, site) {
+		if n < 10 {
+			t.Errorf("line %d was there before", n)
+		}
+	}
+}
+
+func TestAGapStopsTheConsumerUnlessItIsToldToGoOn(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	ctx := context.Background()
+	f := func(name, says string, make func(t *testing.T, admin *kadm.Client, s *stream)) {
+		t.Helper()
+		for _, onGap := range []string{"stop", "continue"} {
+			t.Run(name+", "+onGap, func(t *testing.T) {
+				s := newStream(t, broker.Addr, broker.Topic(t, 1))
+				site := newSite(t, s, groupName())
+				site.cfg.Kafka.OnGap = onGap
+				s.put(30, 1, 0)
+				r := site.start(t)
+				reached(t, 30, r)
+				if err := r.stop(); err != nil {
+					t.Fatal(err)
+				}
+				make(t, kadm.NewClient(s.client), s)
+				r = site.start(t)
+				if onGap == "stop" {
+					err := r.wait()
+					if !errors.Is(err, ErrGap) || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "kafka.onGap") {
+						t.Errorf("Run: %v", err)
+					}
+					if n := r.metric("logforge_kafka_gaps_total"); n < 1 {
+						t.Errorf("%v gaps counted", n)
+					}
+					if r.consumer.Ready() == nil {
+						t.Error("ready")
+					}
+					return
+				}
+				s.put(10, 1, 0)
+				until(t, "the last line is there", func() bool {
+					into := map[int]int{}
+					counted(t, r.files, r.dir, into)
+					return into[s.next-1] == 1
+				})
+				if err := r.stop(); err != nil {
+					t.Fatal(err)
+				}
+				for n, count := range held(t, site) {
+					if count > 1 {
+						t.Errorf("line %d is there %d times", n, count)
+					}
+				}
+			})
+		}
+	}
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := func(t *testing.T, admin *kadm.Client, s *stream) {
+		t.Helper()
+		s.client.PurgeTopicsFromClient(s.topic)
+		_, err := admin.DeleteTopic(ctx, s.topic)
+		must(t, err)
+		until(t, "the topic is made again", func() bool {
+			_, err := admin.CreateTopic(ctx, 1, 1, nil, s.topic)
+			return err == nil
+		})
+		fresh := newStream(t, s.addr, s.topic)
+		s.client = fresh.client
+	}
+	f("retention has passed", "20 were removed", func(t *testing.T, admin *kadm.Client, s *stream) {
+		s.put(40, 1, 0)
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: s.topic, Partition: 0, At: 50})
+		_, err := admin.DeleteRecords(ctx, offsets)
+		must(t, err)
+	})
+	f("the topic was made again", "made again", again)
+	f("the topic was made again and has grown", "made again", func(t *testing.T, admin *kadm.Client, s *stream) {
+		again(t, admin, s)
+		s.put(50, 1, 0)
+	})
+	f("the group was deleted", "no offset", func(t *testing.T, admin *kadm.Client, s *stream) {
+		_, err := admin.DeleteGroup(ctx, group(s))
+		must(t, err)
+	})
+	f("the group was set back", "stored twice", func(t *testing.T, admin *kadm.Client, s *stream) {
+		offsets := kadm.Offsets{}
+		offsets.Add(kadm.Offset{Topic: s.topic, Partition: 0, At: 10, LeaderEpoch: -1})
+		_, err := admin.CommitOffsets(ctx, group(s), offsets)
+		must(t, err)
+	})
+}
+
+// group returns the only group that has committed offsets of the stream's topic.
+func group(s *stream) string {
+	s.t.Helper()
+	admin := kadm.NewClient(s.client)
+	groups, err := admin.ListGroups(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, g := range groups.Groups() {
+		if offsets, err := admin.FetchOffsets(context.Background(), g); err == nil && len(offsets[s.topic]) > 0 {
+			return g
+		}
+	}
+	s.t.Fatal("no group has consumed ", s.topic)
+	return ""
+}
+
+// The topic is made again while the consumer runs.
+func TestATopicMadeAgainUnderTheConsumerStopsIt(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 1))
+	site := newSite(t, s, groupName())
+	s.put(30, 1, 0)
+	r := site.start(t)
+	reached(t, 30, r)
+	admin := kadm.NewClient(s.client)
+	if _, err := admin.DeleteTopic(context.Background(), s.topic); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the topic is made again", func() bool {
+		_, err := admin.CreateTopic(context.Background(), 1, 1, nil, s.topic)
+		return err == nil || errors.Is(err, kerr.TopicAlreadyExists) // the consumer's own client may have been faster
+	})
+	if err := r.wait(); !errors.Is(err, ErrGap) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A copied directory: two processes with one instance id.
+func TestACopiedDirectoryEndsTheOlderProcess(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 2))
+	group := groupName()
+	a := newSite(t, s, group)
+	s.put(30, 1, 0, 1)
+	ra := a.start(t)
+	reached(t, 30, ra)
+	b := newSite(t, s, group)
+	rb := b.start(t, func(c *Consumer) { c.instance = ra.consumer.instance })
+	err := ra.wait()
+	if !errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "copied") {
+		t.Errorf("the older one ends with %v", err)
+	}
+	s.put(30, 1, 0, 1)
+	reached(t, 30, rb)
+	if err := rb.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := ra.files.Close(); err != nil {
+		t.Error(err)
+	}
+	s.once(a, b)
+}
