@@ -65,7 +65,9 @@ const part = (options) => {
 
 export const weekday = part({ weekday: "short" });
 export const dayMonth = part({ day: "numeric", month: "short" });
-export const fullDay = part({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const longWeekday = part({ weekday: "long" });
+const longDay = part({ day: "numeric", month: "long", year: "numeric" });
+export const fullDay = (h) => `${longWeekday(h)} ${longDay(h)}`; // browsers disagree on the comma
 export const plainDay = part({ day: "numeric", month: "short", year: "numeric" });
 export const clock = (h) => `${String(((h % 24) + 24) % 24).padStart(2, "0")}:00`;
 

@@ -121,7 +121,6 @@ export class Hours {
     const from = read("from"), to = read("to");
     const most = this.config.maxAnalyticsHours;
     const wrong = to < from ? "The range ends before it begins." : to - from + 1 > most ? `At most ${f.count(most)} hours.` : "";
-    byId("to").setCustomValidity(wrong);
     const field = byId("to-day");
     if (wrong) {
       field.setCustomValidity(wrong);

@@ -39,7 +39,7 @@ test("numbers are written so that they can be read", () => {
   assert.equal(f.compact(123_456), "123.5K");
   assert.equal(f.compact(0.25), "0.3");
   assert.equal(f.compact(null), "–");
-  assert.equal(f.seconds(0.000234), "230 µs");
+  assert.equal(f.seconds(0.000234), "234 µs");
   assert.equal(f.seconds(0.0125), "13 ms");
   assert.equal(f.seconds(2), "2 s");
   assert.equal(f.bytes(1536), "1.5 KiB");

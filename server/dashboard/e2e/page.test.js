@@ -126,6 +126,11 @@ describe("a server with records", () => {
     await page.locator("#range button").click();
     const night = Array.from({ length: 4 }, (_, i) => lastDay - 2 * hourMillis + i * hourMillis);
     await eventually("the night is merged", async () => (await text(page, "#chosen")) === "8 Feb 2026, 22:00 – 9 Feb 2026, 02:00" && sameRows(page, night));
+
+    await page.fill("#from-day", "2025-12-24");
+    await page.locator("#range button").click();
+    assert.equal(await page.evaluate(() => document.getElementById("to-day").validationMessage), "At most 744 hours.");
+    assert.equal(await text(page, "#chosen"), "8 Feb 2026, 22:00 – 9 Feb 2026, 02:00", "a range too long changes nothing");
     assert.deepEqual(complaints, []);
     await close();
   });
