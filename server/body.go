@@ -10,30 +10,43 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// buffer is a pooled slice whose capacity is a power of two. It belongs to one
+// buffer is a pooled slice with the capacity of its class. It belongs to one
 // handler from getBuffer to putBuffer.
 type buffer struct{ b []byte }
 
+// Classes are four to each doubling, from 1 KiB up: a buffer, and what is
+// reserved for it, is at most a quarter larger than asked for.
 const (
-	minClass = 10 // 1 KiB
-	maxClass = 31
+	minBuffer = 1 << minBits
+	minBits   = 10
+	classes   = 1 + 4*(32-minBits)
 )
 
-var buffers [maxClass + 1]sync.Pool
+var buffers [classes]sync.Pool
 
-// classOf returns the smallest class that holds n bytes.
-func classOf(n int) int { return max(bits.Len(uint(max(n, 1)-1)), minClass) }
+// classOf returns the smallest class that holds n bytes, and its size.
+func classOf(n int) (class, size int) {
+	if n <= minBuffer {
+		return 0, minBuffer
+	}
+	step := bits.Len(uint(n-1)) - 3
+	steps := (n-1)>>step + 1 // 5 to 8
+	return 1 + 4*(step+2-minBits) + steps - 5, steps << step
+}
 
 // roundUp returns the capacity of the buffer that getBuffer(n) gives.
-func roundUp(n int) int { return 1 << classOf(n) }
+func roundUp(n int) int {
+	_, size := classOf(n)
+	return size
+}
 
 // getBuffer returns an empty buffer with room for n bytes.
 func getBuffer(n int) *buffer {
-	class := classOf(n)
+	class, size := classOf(n)
 	if v := buffers[class].Get(); v != nil {
 		return v.(*buffer)
 	}
-	return &buffer{b: make([]byte, 0, 1<<class)}
+	return &buffer{b: make([]byte, 0, size)}
 }
 
 // putBuffer gives b back. No slice of it may be used afterwards.
@@ -45,7 +58,8 @@ func putBuffer(b *buffer) {
 		}
 	}
 	b.b = b.b[:0]
-	buffers[classOf(cap(b.b))].Put(b)
+	class, _ := classOf(cap(b.b))
+	buffers[class].Put(b)
 }
 
 // How a body's buffer grows. While less than a quarter of all room is in use, a
@@ -77,8 +91,10 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
 	}
 	buf := getBuffer(first)
 	err := fill(stream, length, s.maxBody, &buf, h)
-	if err == nil && length > 0 && len(buf.b) < length {
-		err = errTruncated // fasthttp calls a connection closed in the middle of a body its end
+	if err == nil && (length > 0 && len(buf.b) < length || length < 0 && hungUp(ctx)) {
+		// fasthttp takes a connection that is closed in the middle of a body, or
+		// between two chunks, for the body's end.
+		err = errTruncated
 	}
 	if err != nil {
 		drop(buf, h)

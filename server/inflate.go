@@ -189,15 +189,20 @@ const maxWindow = 128 << 20
 
 // newUnzstd returns the decoder all requests share: it decodes a whole body at
 // once into our buffer and stops at that buffer's capacity.
-func newUnzstd(limit int) (*zstd.Decoder, error) {
+func newUnzstd() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)),
-		zstd.WithDecoderMaxMemory(uint64(limit)),
+		zstd.WithDecoderMaxMemory(1<<32), // the buffer's capacity is the limit
 		zstd.WithDecoderMaxWindow(maxWindow),
 		zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderLowmem(true),
 	)
 }
+
+// zstdBlock is the most that one block makes (RFC 8878, section 3.1.1.2.4), and
+// what the decoder likes to have beyond it. A buffer with that much more than a
+// body needs is never in the way of its last block.
+const zstdBlock = 128<<10 + 64
 
 // unzstd decodes into a buffer of the size the frame claims or, where it claims
 // none, of a guess that is raised until the body fits: each try costs a quarter
@@ -216,25 +221,29 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 	}
 	for {
 		guess = min(guess, s.maxBody)
-		if err := h.reserve(roundUp(guess)); err != nil {
+		if err := h.reserve(roundUp(guess + zstdBlock)); err != nil {
 			return nil, err
 		}
-		out := getBuffer(guess)
-		b, err := s.zstd.DecodeAll(src, out.b[:0:min(cap(out.b), s.maxBody)])
-		if err == nil {
+		out := getBuffer(guess + zstdBlock)
+		space := cap(out.b)
+		b, err := s.zstd.DecodeAll(src, out.b)
+		if err == nil && len(b) <= s.maxBody {
 			out.b = out.b[:len(b)]
 			return out, nil
 		}
-		full := errors.Is(err, zstd.ErrDecoderSizeExceeded)
-		next := cap(out.b) * growth
 		drop(out, h)
-		if !full {
+		if len(b) > s.maxBody {
+			return nil, errTooLarge
+		}
+		// Not every want of space is called so. What is certain: where there was
+		// room for a whole block, it was not that.
+		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) && space-len(b) >= zstdBlock {
 			return nil, err
 		}
 		if guess == s.maxBody {
 			return nil, errTooLarge
 		}
-		guess = next
+		guess *= growth
 	}
 }
 

@@ -21,6 +21,7 @@ type connections struct {
 	max      int
 	maxPerIP int    // 0: no limit
 	refusal  []byte // the whole answer to the one connection too many; empty with TLS
+	tls      *tls.Config
 	log      *slog.Logger
 	refused  func() // counts it
 
@@ -59,13 +60,18 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return nil, err
 		}
-		conn := &conn{Conn: c, all: l.connections, ip: prefixOf(c.RemoteAddr())}
-		if !l.enter(conn) {
+		own := &conn{Conn: c, all: l.connections, ip: prefixOf(c.RemoteAddr())}
+		if !l.enter(own) {
 			l.refused()
 			l.refuse(c)
 			continue
 		}
-		return conn, nil
+		if l.tls != nil {
+			t := tls.Server(c, l.tls)
+			own.Conn = t
+			return &secureConn{own, t}, nil
+		}
+		return own, nil
 	}
 }
 
@@ -156,20 +162,35 @@ func (l *connections) refuse(c net.Conn) {
 	}()
 }
 
-// conn is one accepted connection.
+// conn is one accepted connection. It remembers what fasthttp does not tell.
 type conn struct {
 	net.Conn
 	all     *connections
 	ip      netip.Prefix
 	late    atomic.Bool // a read ran into its deadline
+	ended   atomic.Bool // the client has sent its last byte, and we came to read past it
 	lingers atomic.Bool // close so that the client can read the answer first
 	closed  atomic.Bool
 }
 
+// secureConn lets fasthttp see that a conn is encrypted.
+type secureConn struct {
+	*conn
+	t *tls.Conn
+}
+
+func (c *secureConn) Handshake() error                     { return c.t.Handshake() }
+func (c *secureConn) ConnectionState() tls.ConnectionState { return c.t.ConnectionState() }
+
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		c.late.Store(true)
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.late.Store(true)
+		}
+		if err == io.EOF {
+			c.ended.Store(true)
+		}
 	}
 	return n, err
 }
@@ -203,20 +224,27 @@ func linger(c net.Conn) {
 	_, _ = io.CopyN(io.Discard, c, lingerBytes)
 }
 
-// connOf is the connection of a request; nil where there is none of ours (tests).
+// connOf is the connection of a request; nil where it is none of ours (tests).
 func connOf(ctx *fasthttp.RequestCtx) *conn {
-	c := ctx.Conn()
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+	switch c := ctx.Conn().(type) {
+	case *conn:
+		return c
+	case *secureConn:
+		return c.conn
 	}
-	own, _ := c.(*conn)
-	return own
+	return nil
 }
 
 // timedOut says whether a read of this request ran into its deadline.
 func timedOut(ctx *fasthttp.RequestCtx) bool {
 	c := connOf(ctx)
 	return c != nil && c.late.Load()
+}
+
+// hungUp says whether a read of this request came to the end of the connection.
+func hungUp(ctx *fasthttp.RequestCtx) bool {
+	c := connOf(ctx)
+	return c != nil && c.ended.Load()
 }
 
 // closeAfter ends the connection with this answer, lingering.

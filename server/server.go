@@ -84,7 +84,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	if s.tls, err = newTLS(cfg.Server.TLS); err != nil {
 		return nil, err
 	}
-	if s.zstd, err = newUnzstd(s.maxBody); err != nil {
+	if s.zstd, err = newUnzstd(); err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
 	s.deadlines.timeout = cfg.Server.RequestTimeout
@@ -117,6 +117,7 @@ func (s *Server) newConnections() *connections {
 	c := &connections{
 		max:      s.cfg.MaxConnections,
 		maxPerIP: s.cfg.MaxConnectionsPerIP,
+		tls:      s.tls,
 		log:      s.log,
 		refused:  s.count.refusedConns.Inc,
 		tails:    make(chan struct{}, maxTails),
@@ -167,11 +168,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // Serve answers connections of ln until Shutdown, then returns nil; or the error
 // for which no more can be accepted.
 func (s *Server) Serve(ln net.Listener) error {
-	var l net.Listener = &listener{Listener: ln, connections: s.conns}
-	if s.tls != nil {
-		l = tls.NewListener(l, s.tls)
-	}
-	if err := s.http.Serve(l); err != nil {
+	if err := s.http.Serve(&listener{Listener: ln, connections: s.conns}); err != nil {
 		return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 	}
 	return nil
