@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"logforge/sink/kafka/kafkatest"
 )
 
 const beServer = "LOGFORGE_TEST_BE_SERVER"
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 		_ = os.Unsetenv(beServer) // it is no setting
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(m.Run())
+	os.Exit(kafkatest.Main(m))
 }
 
 // patient bounds every wait in these tests; what takes so long has failed.

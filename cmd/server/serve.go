@@ -98,7 +98,7 @@ func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, er
 
 	var into sink.Sink = closedSink{}
 	var summaries server.Summaries = noSummaries{}
-	var checks []func() error
+	var checks []func() error // each nil, or why /ready says no
 	if stores {
 		filesAck := ack
 		if cfg.Version == 2 {
@@ -124,7 +124,11 @@ func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, er
 				return nil, err
 			}
 			st.run("consumer", consumer.Run)
-			checks = append(checks, consumer.Ready)
+			if !ingests {
+				// Where batches come in as well they are safe in Kafka, and a
+				// rebalance must not turn every process away at once.
+				checks = append(checks, consumer.Ready)
+			}
 		}
 	}
 	if ingests && cfg.Version == 2 {
@@ -133,7 +137,7 @@ func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, er
 			return nil, err
 		}
 		st.then("producer", producer.Close)
-		checks = append(checks, producer.Ready)
+		checks = append([]func() error{producer.Ready}, checks...) // the first reason is the one given
 		into = producer
 	}
 
