@@ -86,6 +86,7 @@ func TestLinesAreCountedAsRecordsOrAsMalformed(t *testing.T) {
 	malformed(`{"timestamp":"2026-02-09T15:23:00Z","path":"/ho`)
 	malformed(`null`)
 	malformed("\x00\x00\x00")
+	malformed("\f")
 
 	// Blank lines.
 	f("", 0, 0)

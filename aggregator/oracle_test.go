@@ -45,7 +45,7 @@ func recountOf(h codec.Hour, text string) recount {
 }
 
 func (r *recount) line(line string) {
-	if strings.TrimSpace(line) == "" {
+	if strings.Trim(line, " \t\r") == "" { // the white space of JSON
 		return
 	}
 	path, agent, ok := recordOf(line, r.Hour)

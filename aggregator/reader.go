@@ -110,7 +110,7 @@ func (s *summaryReader) end() error {
 	if err := s.expect('}', ""); err != nil {
 		return err
 	}
-	if _, err := s.dec.ReadToken(); err != io.EOF {
+	if _, err := s.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: something follows its end", errNotSummary)
 	}
 	return nil
