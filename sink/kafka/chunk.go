@@ -41,6 +41,7 @@ type chunk struct {
 	batches int    // parts of requests
 	charged int64  // of p.room
 	sent    time.Time
+	grouped bool // sent as one of a group; guarded by p.mu
 
 	cuts        int          // Kafka records it was cut into
 	left        atomic.Int32 // of those, not settled

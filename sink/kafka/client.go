@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -31,6 +32,8 @@ const (
 	// probeInterval is how often the cluster is asked whether it is there: one
 	// small metadata request.
 	probeInterval = time.Second
+	// probeAgain is how soon it is asked again when it is away.
+	probeAgain = 200 * time.Millisecond
 	// probeTimeout is how long it may take to answer, retries included; and so
 	// how long a cluster can be gone before kafka_up says so.
 	probeTimeout = 2 * time.Second
@@ -50,6 +53,7 @@ type client struct {
 	log   *slog.Logger
 	hooks *hooks
 
+	usable  atomic.Bool // down is nil
 	mu      sync.Mutex
 	down    error         // why the cluster cannot be used; nil when it can
 	changed chan struct{} // closed, and replaced, when down changes between nil and not
@@ -121,16 +125,14 @@ func (c *client) await(ctx context.Context) error {
 // watch probes the cluster until ctx ends.
 func (c *client) watch(ctx context.Context) {
 	defer close(c.done)
-	tick := time.NewTicker(probeInterval)
-	defer tick.Stop()
 	for {
 		c.probed(c.probe(ctx))
-		doubt := c.hooks.doubt
+		wait, doubt := probeInterval, c.hooks.doubt
 		if c.Ready() != nil {
-			doubt = nil // known to be away; its failing connections say nothing new
+			wait, doubt = probeAgain, nil // its failing connections say nothing new
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-doubt:
 		case <-ctx.Done():
 			return
@@ -174,6 +176,7 @@ func (c *client) probed(err error) {
 	c.mu.Lock()
 	was := c.down
 	c.down = err
+	c.usable.Store(err == nil)
 	if (was == nil) != (err == nil) {
 		close(c.changed)
 		c.changed = make(chan struct{})

@@ -19,14 +19,9 @@ import (
 	"logforge/sink"
 )
 
-const (
-	// maxFlying is how many chunks may be on their way before small ones wait
-	// for company; see Producer.join.
-	maxFlying = 2
-	// tendInterval bounds how long a chunk waits when those on their way are
-	// stuck, with one broker of several for example.
-	tendInterval = 200 * time.Millisecond
-)
+// tendInterval bounds how long a chunk waits when the group on its way is
+// stuck, at one broker of several for example.
+const tendInterval = 200 * time.Millisecond
 
 // Producer is the sink in front of the topic.
 //
@@ -52,12 +47,14 @@ type Producer struct {
 	room       *semaphore.Weighted // bytes
 	used       atomic.Int64        // of room, for the gauge
 	next       atomic.Int32        // number of the next chunk, for the partitioner
+	stuck      atomic.Int64        // nanoseconds without an acknowledgement, when too many; see tend
 
 	mu       sync.Mutex
 	open     map[chunkKey]*chunk // not sent yet; lines may still join
 	flying   int                 // sent, and not settled
-	lastSent time.Time
-	moved    time.Time // when a chunk was last settled, or the first took off
+	grouped  int                 // of those, sent as a group
+	lastTake time.Time           // when a group was last sent
+	moved    time.Time           // when a chunk was last settled, or the first took off
 	closed   bool
 
 	stopTend context.CancelFunc
@@ -154,7 +151,7 @@ func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 
 // admit waits until there is room for b, and takes it.
 func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
-	usable := ack == sink.Enqueued || p.Ready() == nil
+	usable := ack == sink.Enqueued || p.usable()
 	need := p.charge(b)
 	if usable && p.room.TryAcquire(need) {
 		p.used.Add(need)
@@ -168,7 +165,7 @@ func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 		if err := p.client.await(ctx); err != nil {
 			return err
 		}
-		if err := p.stalled(); err != nil {
+		if err := p.Ready(); err != nil {
 			return err
 		}
 	}
@@ -198,11 +195,12 @@ func (p *Producer) release(n int64) {
 // join copies b into the open chunks of its hours and appends to in the chunks
 // it is in. It sends those that are worth sending.
 //
-// A chunk is sent when it is half full, so that large batches wait for nobody;
-// and at once when fewer than maxFlying are on their way, so that a lone
-// request waits for nobody either. Otherwise it stays open until one of those
-// comes back: under load, small requests find themselves together, with no
-// timer and no added delay.
+// A chunk is sent alone when it is half full, so that large batches wait for
+// nobody. All others are sent as a group, one group at a time: at once when
+// none is on its way, so that a lone request waits for nobody either, otherwise
+// when that one has come back. Under load small requests so find themselves
+// together, with no timer and no added delay. (Two groups at a time were
+// measured: a third more processor time, and no more records a second.)
 func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, error) {
 	var few [4]*chunk
 	ready := few[:0]
@@ -240,10 +238,13 @@ func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, er
 		}
 	}
 	in[0].charged += charge - parts // what the divisions left over
-	if p.flying+len(ready) < maxFlying {
+	if len(ready) > 0 && p.flying == 0 {
+		p.moved = time.Now()
+	}
+	p.flying += len(ready)
+	if p.grouped == 0 {
 		ready = p.takeOpen(ready)
 	}
-	p.takeOff(len(ready))
 	p.mu.Unlock()
 	for _, c := range ready {
 		p.send(c)
@@ -251,26 +252,24 @@ func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, er
 	return in, nil
 }
 
-// takeOpen appends all open chunks to ready; they are open no longer. p.mu is
-// held.
+// takeOpen appends all open chunks to ready, as a group; they are open no
+// longer, and the caller sends them. p.mu is held.
 func (p *Producer) takeOpen(ready []*chunk) []*chunk {
+	if len(p.open) == 0 {
+		return ready
+	}
+	p.lastTake = time.Now()
+	if p.flying == 0 {
+		p.moved = p.lastTake
+	}
+	p.flying += len(p.open)
+	p.grouped += len(p.open)
 	for _, c := range p.open {
+		c.grouped = true
 		ready = append(ready, c)
 	}
 	clear(p.open)
 	return ready
-}
-
-// takeOff notes that n chunks are about to be sent. p.mu is held.
-func (p *Producer) takeOff(n int) {
-	if n == 0 {
-		return
-	}
-	p.lastSent = time.Now()
-	if p.flying == 0 {
-		p.moved = p.lastSent
-	}
-	p.flying += n
 }
 
 // send hands c to franz-go.
@@ -298,9 +297,11 @@ func (p *Producer) settle(c *chunk) {
 	p.mu.Lock()
 	p.flying--
 	p.moved = now
-	if p.flying < maxFlying && len(p.open) > 0 {
+	if c.grouped {
+		p.grouped--
+	}
+	if p.grouped == 0 {
 		ready = p.takeOpen(nil)
-		p.takeOff(len(ready))
 	}
 	p.mu.Unlock()
 	for _, ch := range ready {
@@ -322,7 +323,8 @@ func (p *Producer) settle(c *chunk) {
 	c.free()
 }
 
-// tend sends what has waited too long for company.
+// tend sends what has waited too long for company, and notices when nothing is
+// acknowledged any more.
 func (p *Producer) tend(ctx context.Context) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
@@ -331,13 +333,17 @@ func (p *Producer) tend(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			p.mu.Lock()
 			var ready []*chunk
-			if len(p.open) > 0 && now.Sub(p.lastSent) >= tendInterval {
+			var stuck time.Duration
+			p.mu.Lock()
+			if p.flying > 0 && now.Sub(p.moved) > p.server.RequestTimeout {
+				stuck = now.Sub(p.moved)
+			}
+			if now.Sub(p.lastTake) >= tendInterval {
 				ready = p.takeOpen(nil)
-				p.takeOff(len(ready))
 			}
 			p.mu.Unlock()
+			p.stuck.Store(int64(stuck))
 			for _, c := range ready {
 				p.send(c)
 			}
@@ -345,26 +351,21 @@ func (p *Producer) tend(ctx context.Context) {
 	}
 }
 
-// Ready returns nil when a batch would be taken, otherwise why not.
+// Ready returns nil when a batch would be taken, otherwise why not (wrapping
+// sink.ErrUnavailable): the cluster cannot be reached, or it can and yet
+// acknowledges nothing, for want of in-sync replicas for example.
 func (p *Producer) Ready() error {
 	if err := p.client.Ready(); err != nil {
 		return err
 	}
-	return p.stalled()
-}
-
-// stalled says when the cluster answers and yet acknowledges nothing: too few
-// in-sync replicas, for example.
-func (p *Producer) stalled() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.flying > 0 {
-		if d := time.Since(p.moved); d > p.server.RequestTimeout {
-			return fmt.Errorf("%w: nothing acknowledged for %s", sink.ErrUnavailable, d.Round(time.Second))
-		}
+	if d := time.Duration(p.stuck.Load()); d > 0 {
+		return fmt.Errorf("%w: nothing acknowledged for %s", sink.ErrUnavailable, d.Round(time.Second))
 	}
 	return nil
 }
+
+// usable is Ready() == nil, cheaply.
+func (p *Producer) usable() bool { return p.client.usable.Load() && p.stuck.Load() == 0 }
 
 // Close refuses further batches, delivers what is buffered, and closes the
 // connections. When ctx ends first, enqueued batches that remain go to the
@@ -373,7 +374,6 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	ready := p.takeOpen(nil)
-	p.takeOff(len(ready))
 	p.mu.Unlock()
 	for _, c := range ready {
 		p.send(c)

@@ -191,4 +191,3 @@ func until(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
-

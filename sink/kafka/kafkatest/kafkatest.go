@@ -28,6 +28,7 @@ type Broker struct {
 	Real bool   // Apache Kafka; otherwise kfake
 
 	port, dir string // of one that we started
+	pidFile   string
 }
 
 // root is the project's directory; script is broker.sh.
@@ -77,7 +78,7 @@ func Shared(t testing.TB) *Broker {
 		port = "19092"
 	}
 	if answers("127.0.0.1:" + port) {
-		shared.broker = &Broker{Addr: "127.0.0.1:" + port, Real: true}
+		shared.broker = &Broker{Addr: "127.0.0.1:" + port, Real: true, pidFile: filepath.Join(root, ".kafka", "broker.pid")}
 		return shared.broker
 	}
 	if what := missing(); what != "" {
@@ -151,7 +152,7 @@ func (b *Broker) Restart(t testing.TB) {
 
 // PID returns the broker's process id.
 func (b *Broker) PID() (int, error) {
-	text, err := os.ReadFile(filepath.Join(b.dir, "broker.pid"))
+	text, err := os.ReadFile(b.pidFile)
 	if err != nil {
 		return 0, err
 	}
@@ -180,7 +181,7 @@ func start() (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Addr: "127.0.0.1:" + port, Real: true, port: port, dir: dir}
+	b := &Broker{Addr: "127.0.0.1:" + port, Real: true, port: port, dir: dir, pidFile: filepath.Join(dir, "broker.pid")}
 	if err := b.run("up"); err != nil {
 		return nil, err
 	}
@@ -226,7 +227,7 @@ func reap() {
 		if err != nil || syscall.Kill(pid, 0) == nil {
 			continue
 		}
-		b := &Broker{dir: dir, port: "1"} // nothing of ours is on port 1; the directory decides
+		b := &Broker{dir: dir, port: "1", pidFile: filepath.Join(dir, "broker.pid")} // nothing of ours is on port 1; the directory decides
 		_ = b.remove()
 	}
 }
