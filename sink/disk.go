@@ -143,7 +143,13 @@ func (f *osFile) stat() (fileState, error) {
 	return fileState{size: open.Size, gone: err != nil || open.Ino != named.Ino || open.Dev != named.Dev}, nil
 }
 
-func (f *osFile) close() error { return unix.Close(f.fd) }
+// close lets the number of the descriptor go: it may be another file's at once,
+// and a second close must not end that one.
+func (f *osFile) close() error {
+	fd := f.fd
+	f.fd = -1
+	return unix.Close(fd)
+}
 
 func retry(call func() (int, error)) (int, error) {
 	for {
