@@ -141,6 +141,7 @@ type running struct {
 	cancel   context.CancelFunc
 	done     chan struct{}
 	err      error // of Run, once done is closed
+	closed   bool  // the files are
 }
 
 func (s *site) files(t testing.TB) (*sink.Files, *metrics.Set) {
@@ -171,11 +172,7 @@ func (s *site) start(t testing.TB, more ...func(*Consumer)) *running {
 		defer close(r.done)
 		r.err = c.Run(ctx)
 	}()
-	t.Cleanup(func() {
-		cancel()
-		<-r.done
-		_ = files.Close()
-	})
+	t.Cleanup(func() { _ = r.stop() })
 	return r
 }
 
@@ -183,8 +180,11 @@ func (s *site) start(t testing.TB, more ...func(*Consumer)) *running {
 func (r *running) stop() error {
 	r.cancel()
 	<-r.done
-	if err := r.files.Close(); err != nil {
-		r.t.Error(err)
+	if !r.closed {
+		r.closed = true
+		if err := r.files.Close(); err != nil {
+			r.t.Error(err)
+		}
 	}
 	return r.err
 }

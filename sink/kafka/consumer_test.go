@@ -449,7 +449,7 @@ func TestACopiedDirectoryEndsTheOlderProcess(t *testing.T) {
 	if err := rb.stop(); err != nil {
 		t.Error(err)
 	}
-	if err := ra.files.Close(); err != nil {
+	if err := ra.stop(); !errors.Is(err, ErrFenced) {
 		t.Error(err)
 	}
 	s.once(a, b)

@@ -7,4 +7,9 @@ import (
 	"logforge/sink/kafka/kafkatest"
 )
 
-func TestMain(m *testing.M) { os.Exit(kafkatest.Main(m)) }
+func TestMain(m *testing.M) {
+	if code, is := child(); is {
+		os.Exit(code)
+	}
+	os.Exit(kafkatest.Main(m))
+}
