@@ -58,6 +58,14 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// take returns what was written and empties the buffer.
+func (b *buffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.b.Reset()
+	return b.b.String()
+}
+
 // launch starts the server in dir with the given variables (NAME=value) and
 // arguments. It is killed at the end of the test if it still runs.
 func launch(t *testing.T, dir string, env []string, args ...string) *child {

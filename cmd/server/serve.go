@@ -216,7 +216,7 @@ func checkOpenFiles(cfg *config.Config, log *slog.Logger) {
 	const others = 64 // directories, journal, log, Kafka connections
 	want := uint64(cfg.Storage.MaxOpenFiles + cfg.Server.MaxConnections + others)
 	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || uint64(limit.Cur) >= want {
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= want {
 		return
 	}
 	log.Warn("the limit of open files is below storage.maxOpenFiles + server.maxConnections: raise it (ulimit -n, LimitNOFILE) or lower these",
