@@ -43,6 +43,7 @@ type Aggregator struct {
 	reader  summaryReader
 	encoder summaryEncoder
 	out     output
+	tail    [fingerprintBytes]byte // what a fingerprint is of
 
 	ranges sync.Mutex // one AppendRange at a time: it bounds their memory
 
@@ -60,6 +61,9 @@ type seen struct {
 	length int64  // the committed length that its summary accounts for
 	pass   uint64 // the last pass in which the hour had a file
 }
+
+// unknown is no length that a file can have.
+const unknown = -1
 
 type hourLength struct {
 	hour   codec.Hour
@@ -176,7 +180,10 @@ func (a *Aggregator) grown() []hourLength {
 	for _, h := range a.hours {
 		last, ok := a.seen[h.hour]
 		if !ok {
-			last.length = a.summarised(h.hour)
+			last.length = unknown
+			if a.accounted(h.hour, h.length) {
+				last.length = h.length
+			}
 		}
 		last.pass = a.passes
 		a.seen[h.hour] = last

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"github.com/goccy/go-json/jsontext"
 
@@ -28,6 +28,9 @@ var ErrTooLarge = fmt.Errorf("an answer over %d MiB: ask for fewer hours, or for
 // answer needs.
 func (a *Aggregator) AppendHour(dst []byte, h codec.Hour, top int) ([]byte, error) {
 	out := appender(dst)
+	if info, err := os.Stat(a.summaryFile(h)); err == nil && top == 0 {
+		out = slices.Grow(out, int(info.Size())) // rather than growing there in steps
+	}
 	var e summaryEncoder
 	e.reset(&out)
 	if err := a.copyHour(&e, h, top, nil); err != nil {
@@ -88,7 +91,7 @@ func (a *Aggregator) AppendRange(dst []byte, from, to codec.Hour, top int) ([]by
 // copyHour writes h's summary to e, with the top largest counts, and adds all
 // of them to merged, if there is one.
 func (a *Aggregator) copyHour(e *summaryEncoder, h codec.Hour, top int, merged *tally) error {
-	file, err := os.Open(filepath.Join(a.storage.AnalyticsDir, summaryPath(h)))
+	file, err := os.Open(a.summaryFile(h))
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@
 //	malformed    lines that are not, or are of another hour; blank ones do not count
 //	offset       bytes of the hour's file that this accounts for: whole lines
 //	fingerprint  16 hexadecimal digits: the beginning of the SHA-256 of the last
-//	             4 KiB before offset (of less in a shorter file)
+//	             4 KiB before offset (of less in a shorter file); empty at offset 0
 //
 // Both maps are ordered by count, the largest first, and by key within a count.
 // They name aggregation.maxKeys keys at most, and of 192 bytes on average at
@@ -47,14 +47,16 @@
 // temporary file that a crash leaves begins with a dot and is overwritten when
 // the hour is next summarised.
 //
-// A restart reads the head of each hour's summary, up to the fingerprint, to
-// know what has grown meanwhile, and the whole of it only for an hour that has.
+// A restart reads the head of each hour's summary, up to the fingerprint, and
+// the last 4 KiB that this is of, to know what has changed meanwhile; it reads
+// the whole of a summary only if its hour has grown.
 //
 // If a file is shorter than its summary's offset, or has another fingerprint
 // there, it was truncated or replaced, and is counted again from its beginning;
 // so it is if the summary cannot be read, or its counts do not add up to its
-// records. This is looked at when the committed length differs from the offset:
-// a file that was replaced by one of the same length is not noticed.
+// records. This is looked at after a restart, and when the committed length has
+// changed: a file that is replaced by one of the same length in between is not
+// noticed before the next restart.
 //
 // A file that is gone, as retention removes old ones, leaves its summary as it
 // is. If such an hour gets a new file (late data), that one is counted from its
@@ -62,6 +64,21 @@
 // when its hour grows, or after a restart.
 //
 // Nothing past the committed length is read, nor a line without its newline.
+//
+// # Metrics
+//
+//	aggregation_runs_total                   passes
+//	logforge_aggregation_duration_seconds    histogram of how long they took
+//	logforge_aggregation_records_total       records counted into summaries, recounts included
+//	logforge_aggregation_malformed_total     malformed lines, likewise
+//	logforge_aggregation_recounts_total      hours counted again from their beginning
+//	logforge_aggregation_errors_total        hours, and folders to sync, that failed
+//	logforge_aggregation_delay_seconds       all that was committed longer ago than
+//	                                         this is in the summaries
+//
+// The delay is the time since the last pass that left nothing undone began, or
+// since New before there was one: between two passes it rises to the interval,
+// and past it when an hour fails or a pass takes long.
 //
 // # How
 //

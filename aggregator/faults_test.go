@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,10 +26,11 @@ func TestSummariesAreRightWhateverHappensBetweenPasses(t *testing.T) {
 		a := s.aggregator(100_000)
 		last := map[codec.Hour]recount{} // of hours without a file
 		hour := func() codec.Hour { return testHour + codec.Hour(rapid.IntRange(0, 3).Draw(rt, "hour")) }
+		changed := map[codec.Hour]bool{} // hours that have more than grown since the last pass
 		written := 0
 		lines := func(h codec.Hour) string {
 			var text strings.Builder
-			for range rapid.IntRange(1, 60).Draw(rt, "lines") {
+			for range rapid.IntRange(1, 20).Draw(rt, "lines") {
 				written++
 				if rapid.IntRange(0, 20).Draw(rt, "bad") == 0 {
 					fmt.Fprintf(&text, "not a record %d\n", written)
@@ -57,24 +59,30 @@ func TestSummariesAreRightWhateverHappensBetweenPasses(t *testing.T) {
 				length := s.committed[h] * int64(rapid.IntRange(0, 99).Draw(rt, "percent")) / 100
 				if os.Truncate(s.path(h), length) == nil {
 					s.committed[h] = length
+					changed[h] = true
 				}
 			},
 			"replace": func(*rapid.T) {
 				h := hour()
-				before := s.committed[h]
 				os.Remove(s.path(h))
 				s.append(h, lines(h))
-				for s.committed[h] == before { // of the same length is not noticed
-					s.append(h, lines(h))
-				}
+				changed[h] = true
 			},
 			"delete": func(*rapid.T) {
 				h := hour()
 				os.Remove(s.path(h))
 				delete(s.committed, h)
+				changed[h] = true
 			},
 			"restart": func(*rapid.T) { a = s.aggregator(100_000) },
 			"pass": func(*rapid.T) {
+				for _, h := range slices.Sorted(maps.Keys(changed)) {
+					// Into a file of the same length is noticed after a restart only.
+					if last, ok := a.seen[h]; ok && last.length == s.committed[h] {
+						s.append(h, lines(h))
+					}
+				}
+				clear(changed)
 				s.pass(a)
 				for h := testHour; h <= testHour+3; h++ {
 					if _, ok := s.committed[h]; !ok {

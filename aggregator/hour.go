@@ -22,7 +22,7 @@ const fingerprintBytes = 4 << 10
 // summarise brings the summary of h up to length, the committed length of its
 // file.
 func (a *Aggregator) summarise(ctx context.Context, h codec.Hour, length int64) error {
-	file, err := os.Open(filepath.Join(a.storage.LogsDir, sink.Path(h)))
+	file, err := os.Open(a.logFile(h))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed by retention: what was counted stays
 	}
@@ -76,7 +76,7 @@ func (a *Aggregator) resume(h codec.Hour, file *os.File, end int64) (bool, error
 		}
 	}
 	if a.current.offset <= end {
-		sum, err := fingerprint(file, a.current.offset)
+		sum, err := a.fingerprint(file, a.current.offset)
 		if err != nil {
 			return false, err
 		}
@@ -99,7 +99,7 @@ func (a *Aggregator) restart(h codec.Hour) {
 
 // load makes a.tally and a.current what h's summary says.
 func (a *Aggregator) load(h codec.Hour) error {
-	file, err := os.Open(filepath.Join(a.storage.AnalyticsDir, summaryPath(h)))
+	file, err := os.Open(a.summaryFile(h))
 	if err != nil {
 		return err
 	}
@@ -130,32 +130,45 @@ func (a *Aggregator) load(h codec.Hour) error {
 	return nil
 }
 
-// summarised returns the length of h's file that its summary accounts for, or
-// -1 if there is none that can be read. It reads the head of the summary only.
-func (a *Aggregator) summarised(h codec.Hour) int64 {
-	file, err := os.Open(filepath.Join(a.storage.AnalyticsDir, summaryPath(h)))
+// accounted reports whether h's summary accounts for its file's first length
+// bytes. It reads the head of the summary, and the end of what that is of.
+func (a *Aggregator) accounted(h codec.Hour, length int64) bool {
+	summary, err := os.Open(a.summaryFile(h))
 	if err != nil {
-		return -1
+		return false
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer summary.Close() //nolint:errcheck // only read
 	var first [headBytes]byte
-	n, _ := io.ReadFull(file, first[:])
+	n, _ := io.ReadFull(summary, first[:])
 	a.reader.reset(bytes.NewReader(first[:n]))
 	head, err := a.reader.head(h)
-	if err != nil {
-		return -1
+	if err != nil || head.offset != length {
+		return false
 	}
-	return head.offset
+	file, err := os.Open(a.logFile(h))
+	if err != nil {
+		return false
+	}
+	defer file.Close() //nolint:errcheck // only read
+	sum, err := a.fingerprint(file, length)
+	return err == nil && sum == head.fingerprint
+}
+
+func (a *Aggregator) logFile(h codec.Hour) string {
+	return filepath.Join(a.storage.LogsDir, sink.Path(h))
+}
+
+func (a *Aggregator) summaryFile(h codec.Hour) string {
+	return filepath.Join(a.storage.AnalyticsDir, summaryPath(h))
 }
 
 // save replaces the summary of the current hour by what a.tally holds.
 func (a *Aggregator) save(file *os.File) error {
 	var err error
-	if a.current.fingerprint, err = fingerprint(file, a.current.offset); err != nil {
+	if a.current.fingerprint, err = a.fingerprint(file, a.current.offset); err != nil {
 		return err
 	}
-	path := filepath.Join(a.storage.AnalyticsDir, summaryPath(a.current.hour))
-	return a.out.replace(path, func(w io.Writer) error {
+	return a.out.replace(a.summaryFile(a.current.hour), func(w io.Writer) error {
 		return a.encoder.summary(w, a.current.hour, a.current.position, a.tally)
 	})
 }
@@ -186,9 +199,12 @@ func (a *Aggregator) read(ctx context.Context, file *os.File, h codec.Hour, end 
 
 // fingerprint is a hash of the bytes just before offset, by which a file that
 // was replaced by another one is told. A file that ends before offset has the
-// fingerprint of what is there of them.
-func fingerprint(file io.ReaderAt, offset int64) (string, error) {
-	buf := make([]byte, min(offset, fingerprintBytes))
+// fingerprint of what is there of them; none at all have the empty one.
+func (a *Aggregator) fingerprint(file *os.File, offset int64) (string, error) {
+	if offset == 0 {
+		return "", nil
+	}
+	buf := a.tail[:min(offset, fingerprintBytes)]
 	n, err := file.ReadAt(buf, offset-int64(len(buf)))
 	if err != nil && err != io.EOF {
 		return "", err
