@@ -128,9 +128,6 @@ func (c *clock) record(b []byte) int {
 	if len(b) < shortest || (load(b, 0)^braceTimest)|(load(b, 6)^stampColon) != 0 {
 		return -1
 	}
-	if !c.is(b[hourAt:]) && !c.canonicalHour(b[hourAt:]) {
-		return -1
-	}
 	i := secondAt + 8 // after the timestamp's quote
 	if !isSecond(load(b, secondAt), '"') {
 		if i = fraction(b); i < 0 {
@@ -140,22 +137,13 @@ func (c *clock) record(b []byte) int {
 	if (load(b, i-1)^commaPath)|(load(b, i+1)^pathColon) != 0 {
 		return -1
 	}
+	if !c.is(b[hourAt:]) && !c.canonicalHour(b[hourAt:]) {
+		return -1
+	}
 	i += 9
 	start := i
-	for {
-		if i+8 > len(b) {
-			return -1
-		}
-		if m := special(load(b, i)); m != 0 {
-			i += firstMark(m)
-			break
-		}
-		i += 8
-	}
-	if b[i] != '"' {
-		if i = plainText(b, i); i < 0 {
-			return -1
-		}
+	if i = ordinary(b, i); i < len(b) && b[i] != '"' {
+		i = canonicalText(b, i)
 	}
 	if i == start || !inked(b[start]) || len(b)-i < len(`","userAgent":"-"}`) ||
 		(load(b, i)^commaUserA)|(load(b, i+7)^agentColon) != 0 {
@@ -163,37 +151,14 @@ func (c *clock) record(b []byte) int {
 	}
 	i += 15
 	start = i
-	for i+8 <= len(b) {
-		if m := special(load(b, i)); m != 0 {
-			i += firstMark(m)
-			break
-		}
-		i += 8
+	if i = ordinary(b, i); i >= len(b) || b[i] != '"' {
+		i = canonicalText(b, i)
 	}
-	if i >= len(b) || b[i] != '"' {
-		if i = plainText(b, i); i < 0 {
-			return -1
-		}
-	}
-	if i == start || !inked(b[start]) || i+1 >= len(b) || b[i+1] != '}' {
+	if i == start || !inked(b[start]) || i+1 >= len(b) || b[i] != '"' || b[i+1] != '}' {
 		return -1
 	}
 	return i + 2
 }
-
-// plainText reads on in a string, and returns the index of its closing quote;
-// or a negative one if it is not canonical text.
-func plainText(b []byte, i int) int {
-	i, k := scanText(b, i)
-	if k != plain {
-		return -1
-	}
-	return i
-}
-
-// inked reports whether c, as the first byte of a text, is enough to know that
-// the text is not blank.
-func inked(c byte) bool { return c-'!' < 0x7f-'!' && c != '\\' }
 
 // fraction reads `:MM:SS.` and 1 to 9 digits, of which the last is no zero, `Z`
 // and a quote, at the place a record has them, and returns the index after

@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"strconv"
+	"unicode/utf8"
 )
 
 // CSV as RFC 4180 has it and encoding/csv reads it, but that a quoted field
@@ -60,13 +61,13 @@ func (d *decoder) header(b []byte) int {
 	var found [columns]bool
 	for more := true; more; {
 		var f field
-		if f, i, more = csvField(b, i); f.kind == absent {
+		if f, i, more = d.field(b, i); f.kind == absent {
 			found = [columns]bool{}
 			break
 		}
 		column := none
 		for c, name := range names {
-			if f.kind == plain && string(f.text) == name {
+			if string(f.text) == name {
 				column = c
 				found[c] = true
 			}
@@ -83,10 +84,10 @@ func (d *decoder) header(b []byte) int {
 // row reads the record at b[i] and returns the index of the next line.
 func (d *decoder) row(b []byte, i int) int {
 	start, n := i, 0
-	d.fields = [columns]field{}
+	d.fields, d.b.scratch = [columns]field{}, d.b.scratch[:0]
 	for more := true; more; n++ {
 		var f field
-		if f, i, more = csvField(b, i); f.kind == absent {
+		if f, i, more = d.field(b, i); f.kind == absent {
 			return d.noRow(b, start, i)
 		}
 		if n < len(d.b.order) {
@@ -136,94 +137,116 @@ func (d *decoder) noRow(b []byte, start, i int) int {
 // commaOr adds commas to what special marks.
 func commaOr(w uint64) uint64 { return special(w) | ((w^','*ones)-ones)&highs }
 
-// csvField reads the field at b[i]. It returns the field, the index after what
-// ends it, and whether that was a comma. The field is absent where b is not
-// CSV, which is so at the index returned then.
-func csvField(b []byte, i int) (f field, next int, more bool) {
+// field reads the field at b[i]. It returns its text in canonical form, the
+// index after what ends it, and whether that was a comma. The field is absent
+// where b is not CSV, which is so at the index returned then.
+func (d *decoder) field(b []byte, i int) (f field, next int, more bool) {
 	if i < len(b) && b[i] == '"' {
-		return quotedField(b, i+1)
+		return d.quotedField(b, i+1)
 	}
-	k, start := plain, i
+	start := i
+	mark := -1 // where in the scratch memory the text begins, if it is not as in b
 	for {
-		for i+8 <= len(b) {
+		for i <= len(b)-8 {
 			if m := commaOr(load(b, i)); m != 0 {
 				i += firstMark(m)
 				break
 			}
 			i += 8
 		}
-		if i >= len(b) {
-			return field{b[start:i], k}, i, false
+		end, n, c := i >= len(b), 0, byte('\n')
+		if !end {
+			c = b[i]
 		}
-		switch c := b[i]; {
+		switch {
+		case end:
 		case c == ',':
-			return field{b[start:i], k}, i + 1, true
+			end, n = true, 1
 		case c == '"':
 			return field{}, i, false
-		case c >= 0x80:
-			n := runeLen(b[i:])
-			if n == 0 {
-				k, n = raw, 1
+		case c >= utf8.RuneSelf:
+			if n = runeLen(b[i:]); n > 0 {
+				i += n
+				continue
 			}
-			i += n
 		case c < ' ':
-			if n := lineEnd(b, i); n > 0 {
-				return field{b[start:i], k}, i + n, false
-			}
-			k = raw
+			n = lineEnd(b, i)
+			end = n > 0
+		case c != '\\': // the last seven bytes of b are looked at one by one
 			i++
-		case c == '\\':
-			k = raw
-			i++
-		default: // the last seven bytes of b are looked at one by one
-			i++
+			continue
 		}
+		if end {
+			text := b[start:i]
+			if mark >= 0 {
+				d.b.scratch = append(d.b.scratch, text...)
+				text = d.b.scratch[mark:]
+			}
+			return field{text, present}, i + n, c == ','
+		}
+		if mark < 0 {
+			mark = len(d.b.scratch)
+		}
+		d.rewrite(b, start, i)
+		i++
+		start = i
 	}
 }
 
-// quotedField is csvField after an opening quote.
-func quotedField(b []byte, i int) (f field, next int, more bool) {
-	k, start := plain, i
+// quotedField is field after an opening quote.
+func (d *decoder) quotedField(b []byte, i int) (f field, next int, more bool) {
+	start, mark := i, -1
 	for {
-		for i+8 <= len(b) {
-			if m := special(load(b, i)); m != 0 {
-				i += firstMark(m)
-				break
-			}
-			i += 8
-		}
-		if i >= len(b) {
+		if i = ordinary(b, i); i >= len(b) {
 			return field{}, len(b), false
 		}
+		n := 1
 		switch c := b[i]; {
+		case c == '"' && i+1 < len(b) && b[i+1] == '"':
+			n = 2
 		case c == '"':
-			f = field{b[start:i], k}
-			i++
-			if i == len(b) {
+			text := b[start:i]
+			if mark >= 0 {
+				d.b.scratch = append(d.b.scratch, text...)
+				text = d.b.scratch[mark:]
+			}
+			f = field{text, present}
+			if i++; i == len(b) {
 				return f, i, false
 			}
 			if b[i] == ',' {
 				return f, i + 1, true
 			}
-			if n := lineEnd(b, i); n > 0 {
+			if n = lineEnd(b, i); n > 0 {
 				return f, i + n, false
 			}
-			if b[i] != '"' {
-				return field{}, i, false
+			return field{}, i, false
+		case c >= utf8.RuneSelf:
+			if n := runeLen(b[i:]); n > 0 {
+				i += n
+				continue
 			}
-			k = quoted
+		case c >= ' ' && c != '\\':
 			i++
-		case c >= 0x80:
-			n := runeLen(b[i:])
-			if n == 0 {
-				k, n = max(k, raw), 1
-			}
-			i += n
-		case c < ' ' || c == '\\':
-			k = max(k, raw)
-			i++
-		default:
-			i++
+			continue
 		}
+		if mark < 0 {
+			mark = len(d.b.scratch)
+		}
+		d.rewrite(b, start, i)
+		i += n
+		start = i
 	}
+}
+
+// rewrite appends b[start:i] to the scratch memory, and b[i] as canonical text
+// has it: escaped, or U+FFFD.
+func (d *decoder) rewrite(b []byte, start, i int) {
+	out := append(d.b.scratch, b[start:i]...)
+	if c := b[i]; c < utf8.RuneSelf {
+		out = appendRune(out, rune(c))
+	} else {
+		out = append(out, "\ufffd"...)
+	}
+	d.b.scratch = out
 }

@@ -102,6 +102,21 @@ const (
 
 var names = [columns]string{"timestamp", "path", "userAgent"}
 
+// field is one value of a record, in canonical form.
+type field struct {
+	text []byte // in the body, or in the batch's scratch memory
+	kind kind
+}
+
+// kind says what a record has in a column.
+type kind uint8
+
+const (
+	absent kind = iota
+	notString
+	present
+)
+
 // none is the column of a member that is skipped.
 const none = columns
 
@@ -196,35 +211,24 @@ func (d *decoder) put() {
 		d.report("record", "is nested deeper than the limit of "+strconv.Itoa(d.limits.Depth))
 		return
 	}
+	at, p, agent := &d.fields[timestamp], &d.fields[path], &d.fields[userAgent]
 	out := append(d.out, `{"timestamp":"`...)
-	ts := &d.fields[timestamp]
-	text := ts.text
-	if ts.kind != plain {
-		if !d.usable(timestamp) {
-			return
-		}
-		d.b.scratch = ts.appendValue(d.b.scratch[:0])
-		text = d.b.scratch
-	}
-	out, h, bad := d.clock.append(out, text)
-	if bad != 0 {
-		d.badTime(text, bad)
+	out, h, bad := d.clock.append(out, at.text)
+	switch {
+	case bad != 0:
+		d.badTime(at.text, bad)
 		return
-	}
-	f := &d.fields[path]
-	if f.kind < plain || f.blank() {
-		d.usable(path)
+	case blank(p.text):
+		d.missing(path)
+		return
+	case blank(agent.text):
+		d.missing(userAgent)
 		return
 	}
 	out = append(out, `","path":"`...)
-	out = f.append(out)
-	f = &d.fields[userAgent]
-	if f.kind < plain || f.blank() {
-		d.usable(userAgent)
-		return
-	}
+	out = append(out, p.text...)
 	out = append(out, `","userAgent":"`...)
-	out = f.append(out)
+	out = append(out, agent.text...)
 	out = append(out, '"', '}', '\n')
 	if h != d.hour {
 		d.turn(h, len(d.out), d.good)
@@ -234,34 +238,32 @@ func (d *decoder) put() {
 	d.index++
 }
 
-// usable reports whether the column has a value, and, if not, the record.
-func (d *decoder) usable(column int) bool {
-	f := d.fields[column]
-	switch {
-	case f.kind == absent:
+// missing reports a record that has no value, or a blank one, in the column.
+func (d *decoder) missing(column int) {
+	switch d.fields[column].kind {
+	case absent:
 		d.report(names[column], "is missing")
-	case f.kind == notString:
+	case notString:
 		d.report(names[column], "is not a string")
-	case f.blank():
-		d.report(names[column], "is empty")
 	default:
-		return true
+		d.report(names[column], "is empty")
 	}
-	return false
 }
 
+// badTime reports a record by its timestamp.
 func (d *decoder) badTime(text []byte, why fault) {
-	reason := "is empty"
-	if len(text) > 0 {
-		reason = faults[why]
+	if blank(text) {
+		d.missing(timestamp)
+		return
 	}
-	if d.naming() && len(text) > 0 {
+	reason := faults[why]
+	if d.naming() {
 		const enough = 40 // bytes; the longest timestamp there is has 35
 		cut := ""
 		if len(text) > enough {
 			text, cut = text[:enough], "..."
 		}
-		reason = fmt.Sprintf("%q%s %s", text, cut, reason)
+		reason = fmt.Sprintf("\"%s\"%s %s", bytes.ToValidUTF8(text, nil), cut, reason)
 	}
 	d.report(names[timestamp], reason)
 }

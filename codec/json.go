@@ -147,7 +147,7 @@ func (d *decoder) value(b []byte, i int) int {
 // index after it; or, if it is not JSON, reports that and returns a negative
 // index.
 func (d *decoder) members(b []byte) int {
-	d.fields = [columns]field{}
+	d.fields, d.b.scratch = [columns]field{}, d.b.scratch[:0]
 	i := blanks(b, 1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
@@ -164,20 +164,26 @@ func (d *decoder) members(b []byte) int {
 			return d.syntax(b, i, "where a colon was expected")
 		}
 		i = blanks(b, i+1)
-		if column == none || i == len(b) || b[i] != '"' {
+		switch {
+		case column == none || i == len(b) || b[i] != '"':
 			if i = d.skip(b, i); i < 0 {
 				return i
 			}
 			if column != none {
 				d.fields[column] = field{kind: notString}
 			}
-		} else {
-			end, k := scanText(b, i+1)
-			if k == absent {
-				return d.syntax(b, end, "in a string")
+		case column == timestamp && d.clock.quoted(b[i+1:]):
+			d.fields[timestamp] = field{b[i+1 : i+21], present}
+			i += 22
+		default:
+			text, end := b[i+1:], ordinary(b, i+1)
+			if end < len(b) && b[end] == '"' {
+				text, end = b[i+1:end], end+1
+			} else if text, end = d.text(b, i+1); end < 0 {
+				return end
 			}
-			d.fields[column] = field{text: b[i+1 : end], kind: k}
-			i = end + 1
+			d.fields[column] = field{text, present}
+			i = end
 		}
 		i = blanks(b, i)
 		switch {
@@ -202,20 +208,23 @@ func (d *decoder) name(b []byte, i int) (int, int) {
 			return i + 11, userAgent
 		case head&sixBytes == quotePathQuote:
 			return i + 6, path
+		default:
+			// Another name, of at most seven characters?
+			if m := special(load(b, i+1)); m != 0 && b[i+1+firstMark(m)] == '"' {
+				return i + 2 + firstMark(m), none
+			}
 		}
 	}
-	end, k := scanText(b, i+1)
-	if k == absent {
-		return d.syntax(b, end, "in a string"), none
+	name, end := d.text(b, i+1)
+	if end < 0 {
+		return end, none
 	}
-	name := field{text: b[i+1 : end], kind: k}
-	d.b.scratch = name.appendValue(d.b.scratch[:0])
 	for column, s := range names {
-		if string(d.b.scratch) == s {
-			return end + 1, column
+		if string(name) == s {
+			return end, column
 		}
 	}
-	return end + 1, none
+	return end, none
 }
 
 // blanks returns the index of the first byte from b[i] on that is not JSON

@@ -16,11 +16,7 @@ value:
 	}
 	switch c := b[i]; c {
 	case '"':
-		end, k := scanText(b, i+1)
-		if k == absent {
-			return d.syntax(b, end, "in a string")
-		}
-		i = end + 1
+		i = d.skipText(b, i+1)
 	case '{', '[':
 		depth++
 		if d.limits.Depth > 0 && depth > d.limits.Depth {
@@ -82,11 +78,10 @@ name:
 	if i == len(b) || b[i] != '"' {
 		return d.syntax(b, i, "where a member's name was expected")
 	}
-	end, k := scanText(b, i+1)
-	if k == absent {
-		return d.syntax(b, end, "in a string")
+	if i = d.skipText(b, i+1); i < 0 {
+		return i
 	}
-	if i = blanks(b, end+1); i == len(b) || b[i] != ':' {
+	if i = blanks(b, i); i == len(b) || b[i] != ':' {
 		return d.syntax(b, i, "where a colon was expected")
 	}
 	i = blanks(b, i+1)
@@ -124,44 +119,38 @@ func (d *decoder) word(b []byte, i int, want string) int {
 // number reads a number at b[i] and returns the index after it; or of the byte
 // at which it is none.
 func number(b []byte, i int) (int, bool) {
-	at := func(i int) byte {
-		if i < len(b) {
-			return b[i]
-		}
-		return 0
+	if i < len(b) && b[i] == '-' {
+		i++
 	}
-	digits := func(i int) int {
-		for at(i)-'0' < 10 {
+	end := digits(b, i)
+	if end == i {
+		return i, false
+	}
+	if b[i] == '0' {
+		end = i + 1 // no digit may follow
+	}
+	if i = end; i < len(b) && b[i] == '.' {
+		i++
+		if end = digits(b, i); end == i {
+			return i, false
+		}
+		i = end
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
 			i++
 		}
-		return i
-	}
-	if at(i) == '-' {
-		i++
-	}
-	switch start := i; {
-	case at(i) == '0':
-		i++
-	default:
-		if i = digits(i); i == start {
+		if end = digits(b, i); end == i {
 			return i, false
 		}
-	}
-	if at(i) == '.' {
-		start := i + 1
-		if i = digits(start); i == start {
-			return i, false
-		}
-	}
-	if at(i)|0x20 == 'e' {
-		i++
-		if at(i) == '+' || at(i) == '-' {
-			i++
-		}
-		start := i
-		if i = digits(start); i == start {
-			return i, false
-		}
+		i = end
 	}
 	return i, true
+}
+
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i]-'0' < 10 {
+		i++
+	}
+	return i
 }

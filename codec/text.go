@@ -3,32 +3,15 @@ package codec
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// Text: the values of path and userAgent, from whatever form they were sent in
-// to the one form they are stored in. Most of it is canonical already, so the
-// scanning is eight bytes at a time and the answer mostly "take it as it is".
-
-// kind says what is known of a value after it has been scanned.
-type kind uint8
-
-const (
-	absent    kind = iota // the record has no such member
-	notString             // a JSON value, but no string
-	plain                 // canonical text: can be copied as it stands
-	escaped               // JSON text with other escapes than ours, or with invalid UTF-8
-	raw                   // CSV text with something in it that has to be escaped
-	quoted                // the same, in which a quote is doubled
-)
-
-// field is one value of a record, still within the body.
-type field struct {
-	text []byte // without its quotes
-	kind kind
-}
+// Text: strings, from whatever form they were sent in to the one form they are
+// stored in. Most of them are canonical already, so the scanning is many bytes
+// at a time and the answer mostly "take it as it stands".
 
 const (
 	ones  = 0x0101010101010101
@@ -51,62 +34,156 @@ func special(w uint64) uint64 {
 // firstMark returns the index of the lowest byte that m marks.
 func firstMark(m uint64) int { return bits.TrailingZeros64(m) >> 3 }
 
+// ordinary passes over the bytes from b[i] on that special does not mark, and
+// returns the index of the first that it does; or, where b ends before, one
+// with fewer than eight bytes left. It is written so that the compiler sees
+// that each load is in bounds.
+func ordinary(b []byte, i int) int {
+	for ; i <= len(b)-16; i += 16 {
+		s := b[i : i+16 : i+16]
+		m0, m1 := special(load(s, 0)), special(load(s, 8))
+		if m0|m1 != 0 {
+			if m0 != 0 {
+				return i + firstMark(m0)
+			}
+			return i + 8 + firstMark(m1)
+		}
+	}
+	if i <= len(b)-8 {
+		m := special(load(b, i))
+		if m != 0 {
+			return i + firstMark(m)
+		}
+		i += 8
+	}
+	return i
+}
+
 // shortEscape marks the characters that follow a backslash in canonical text.
 var shortEscape = [256]bool{'"': true, '\\': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
 
-// scanText reads JSON text from b[i] on, which is the byte after the opening
-// quote. It returns the index of the closing quote, and plain or escaped; or,
-// with absent, the index of the byte at which b is not JSON.
-func scanText(b []byte, i int) (int, kind) {
-	k := plain
+// canonicalText passes over JSON text from b[i] on, for as long as it is
+// canonical: to its closing quote, to the first byte that is not, or to the
+// end of b.
+func canonicalText(b []byte, i int) int {
 	for {
-		for i+8 <= len(b) {
-			if m := special(load(b, i)); m != 0 {
-				i += firstMark(m)
-				break
-			}
-			i += 8
-		}
-		if i >= len(b) {
-			return i, absent
+		if i = ordinary(b, i); i >= len(b) {
+			return i
 		}
 		switch c := b[i]; {
-		case c == '"':
-			return i, k
+		case c == '"' || c < ' ':
+			return i
 		case c == '\\':
-			if i+1 == len(b) {
-				return i + 1, absent
+			if i+1 == len(b) || !shortEscape[b[i+1]] {
+				return i
 			}
-			switch e := b[i+1]; {
-			case shortEscape[e]:
-				i += 2
-			case e == '/':
-				k = escaped
-				i += 2
-			case e == 'u':
-				for j := i + 2; j < i+6; j++ {
-					if j >= len(b) || unhex[b[j]] < 0 {
-						return min(j, len(b)), absent
-					}
-				}
-				k = escaped
-				i += 6
-			default:
-				return i + 1, absent
-			}
-		case c < 0x20:
-			return i, absent
+			i += 2
 		case c < utf8.RuneSelf: // the last seven bytes of b are looked at one by one
 			i++
 		default:
 			n := runeLen(b[i:])
 			if n == 0 {
-				k = escaped
-				n = 1
+				return i
 			}
 			i += n
 		}
 	}
+}
+
+// text reads JSON text from b[i] on, which is the byte after the opening
+// quote, and returns it in canonical form, with the index after the closing
+// quote. The text is part of b, or of d's scratch memory and then valid until
+// the next record. Where b is not JSON, it reports that, and the index is
+// negative.
+func (d *decoder) text(b []byte, i int) ([]byte, int) {
+	start := i
+	if i = canonicalText(b, i); i < len(b) && b[i] == '"' {
+		return b[start:i], i + 1
+	}
+	mark := len(d.b.scratch)
+	out := append(d.b.scratch, b[start:i]...)
+	for {
+		if out, i = copyOrdinary(out, b, i); i == len(b) {
+			return nil, d.syntax(b, i, "in a string")
+		}
+		switch c := b[i]; {
+		case c == '"':
+			d.b.scratch = out
+			return out[mark:], i + 1
+		case c == '\\':
+			if i+1 < len(b) && b[i+1] == '/' {
+				out = append(out, '/')
+				i += 2
+				continue
+			}
+			r, n := unescape(b[i:])
+			if n == 0 {
+				return nil, d.syntax(b, min(i+1, len(b)), "after a backslash")
+			}
+			out = appendRune(out, r)
+			i += n
+		case c < ' ':
+			return nil, d.syntax(b, i, "in a string")
+		case c < utf8.RuneSelf:
+			out = append(out, c)
+			i++
+		default:
+			out, i = copyRune(out, b, i)
+		}
+	}
+}
+
+// skipText is text for a string that nobody wants.
+func (d *decoder) skipText(b []byte, i int) int {
+	for {
+		if i = canonicalText(b, i); i >= len(b) {
+			return d.syntax(b, i, "in a string")
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			_, n := unescape(b[i:])
+			if n == 0 {
+				return d.syntax(b, min(i+1, len(b)), "after a backslash")
+			}
+			i += n
+		case c < ' ':
+			return d.syntax(b, i, "in a string")
+		default: // invalid UTF-8
+			i++
+		}
+	}
+}
+
+// copyOrdinary appends to dst what ordinary passes over, and returns the index
+// of the first byte that it does not, or one with fewer than eight bytes left.
+// It writes whole words and counts of the last what is wanted.
+func copyOrdinary(dst, b []byte, i int) ([]byte, int) {
+	for i <= len(b)-8 {
+		n := len(dst)
+		if cap(dst)-n < 8 {
+			dst = slices.Grow(dst, 64)
+		}
+		w := load(b, i)
+		binary.LittleEndian.PutUint64(dst[n:n+8], w)
+		if m := special(w); m != 0 {
+			first := firstMark(m)
+			return dst[:n+first], i + first
+		}
+		dst = dst[:n+8]
+		i += 8
+	}
+	return dst, i
+}
+
+// copyRune appends the character at b[i], which is not ASCII; or U+FFFD for one
+// byte of what is not UTF-8.
+func copyRune(dst, b []byte, i int) ([]byte, int) {
+	if n := runeLen(b[i:]); n > 0 {
+		return append(dst, b[i:i+n]...), i + n
+	}
+	return append(dst, "\ufffd"...), i + 1
 }
 
 // runeLen returns the bytes of the multi-byte character that b begins with, or
@@ -121,113 +198,62 @@ func runeLen(b []byte) int {
 	return 0
 }
 
-var unhex = func() (t [256]int8) {
+// unescape decodes the escape that s begins with: its character, and its
+// length, which is 0 if it is none. Each half of a surrogate pair that stands
+// alone is U+FFFD.
+func unescape(s []byte) (rune, int) {
+	if len(s) < 2 {
+		return 0, 0
+	}
+	switch s[1] {
+	case '"', '\\', '/':
+		return rune(s[1]), 2
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	}
+	r := codeUnit(s)
+	switch {
+	case r < 0:
+		return 0, 0
+	case !utf16.IsSurrogate(r):
+		return r, 6
+	}
+	if r = utf16.DecodeRune(r, codeUnit(s[6:])); r != utf8.RuneError {
+		return r, 12
+	}
+	return r, 6
+}
+
+// codeUnit returns the XXXX of the \uXXXX that s begins with, or a negative
+// number.
+func codeUnit(s []byte) rune {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return -1
+	}
+	// -1 has all bits set, and they stay.
+	return unhex[s[2]]<<12 | unhex[s[3]]<<8 | unhex[s[4]]<<4 | unhex[s[5]]
+}
+
+var unhex = func() (t [256]rune) {
 	for i := range t {
 		t[i] = -1
 	}
 	for i, c := range "0123456789abcdef" {
-		t[c] = int8(i)
+		t[c] = rune(i)
 	}
 	for i, c := range "ABCDEF" {
-		t[c] = int8(10 + i)
+		t[c] = rune(10 + i)
 	}
 	return t
 }()
-
-// hex4 returns the code unit of \uXXXX, of which s begins with the digits.
-func hex4(s []byte) rune {
-	return rune(unhex[s[0]])<<12 | rune(unhex[s[1]])<<8 | rune(unhex[s[2]])<<4 | rune(unhex[s[3]])
-}
-
-// next decodes the first character of f's text: its rune, and its length in
-// the text. Invalid UTF-8 is U+FFFD, a byte at a time, and so is each half of
-// a surrogate pair that stands alone. The text must not be empty.
-func (f field) next() (rune, int) {
-	s := f.text
-	switch {
-	case s[0] == '\\' && (f.kind == plain || f.kind == escaped):
-		switch s[1] {
-		case 'b':
-			return '\b', 2
-		case 'f':
-			return '\f', 2
-		case 'n':
-			return '\n', 2
-		case 'r':
-			return '\r', 2
-		case 't':
-			return '\t', 2
-		case 'u':
-			r := hex4(s[2:])
-			if !utf16.IsSurrogate(r) {
-				return r, 6
-			}
-			if len(s) >= 12 && s[6] == '\\' && s[7] == 'u' {
-				if r := utf16.DecodeRune(r, hex4(s[8:])); r != utf8.RuneError {
-					return r, 12
-				}
-			}
-			return utf8.RuneError, 6
-		default: // quote, backslash, slash
-			return rune(s[1]), 2
-		}
-	case s[0] == '"' && f.kind == quoted:
-		return '"', 2
-	case s[0] < utf8.RuneSelf:
-		return rune(s[0]), 1
-	}
-	return utf8.DecodeRune(s)
-}
-
-// blank reports whether nothing is left of the value once it is trimmed.
-func (f field) blank() bool {
-	if len(f.text) > 0 && inked(f.text[0]) {
-		return false
-	}
-	for len(f.text) > 0 {
-		r, n := f.next()
-		if !unicode.IsSpace(r) {
-			return false
-		}
-		f.text = f.text[n:]
-	}
-	return true
-}
-
-// append appends the value in canonical form: valid UTF-8 in which only quote,
-// backslash and control characters are escaped.
-func (f field) append(dst []byte) []byte {
-	if f.kind == plain {
-		return append(dst, f.text...)
-	}
-	for len(f.text) > 0 {
-		if n := passable(f.text); n > 0 {
-			dst = append(dst, f.text[:n]...)
-			f.text = f.text[n:]
-			continue
-		}
-		r, n := f.next()
-		dst = appendRune(dst, r)
-		f.text = f.text[n:]
-	}
-	return dst
-}
-
-// passable returns how many bytes s begins with that stand for themselves in
-// every form: ASCII without quotes, backslashes and control characters.
-func passable(s []byte) int {
-	i := 0
-	for i+8 <= len(s) {
-		if m := special(load(s, i)); m != 0 {
-			return i + firstMark(m)
-		}
-		i += 8
-	}
-	for i < len(s) && s[i]-' ' < 0x80-' ' && s[i] != '"' && s[i] != '\\' {
-		i++
-	}
-	return i
-}
 
 // appendRune appends one character, escaped if canonical text has it escaped.
 func appendRune(dst []byte, r rune) []byte {
@@ -253,12 +279,24 @@ func appendRune(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
 }
 
-// appendValue appends the value itself, with no escape left in it.
-func (f field) appendValue(dst []byte) []byte {
-	for len(f.text) > 0 {
-		r, n := f.next()
-		dst = utf8.AppendRune(dst, r)
-		f.text = f.text[n:]
+// inked reports whether c, as the first byte of a text, is enough to know that
+// the text is not blank.
+func inked(c byte) bool { return c-'!' < 0x7f-'!' && c != '\\' }
+
+// blank reports whether nothing is left of a canonical text once it is trimmed.
+func blank(text []byte) bool {
+	if len(text) > 0 && inked(text[0]) {
+		return false
 	}
-	return dst
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		if r == '\\' {
+			r, n = unescape(text)
+		}
+		if !unicode.IsSpace(r) {
+			return false
+		}
+		text = text[n:]
+	}
+	return true
 }

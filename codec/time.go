@@ -77,6 +77,12 @@ func (c *clock) set(h Hour, s []byte) {
 // is reports whether s, of at least 13 bytes, begins with the remembered hour.
 func (c *clock) is(s []byte) bool { return load(s, 0) == c.head && load(s, 5) == c.tail }
 
+// quoted reports whether s begins with a canonical timestamp of the remembered
+// hour, without a fraction, and a quote after it.
+func (c *clock) quoted(s []byte) bool {
+	return len(s) > 20 && c.is(s) && isSecond(load(s, 13), '"')
+}
+
 // append appends the canonical text of the timestamp s and returns its hour.
 // With a fault dst is unchanged.
 func (c *clock) append(dst, s []byte) ([]byte, Hour, fault) {
