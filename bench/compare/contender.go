@@ -20,6 +20,10 @@ type contender struct {
 	path    string // posted to, with its query
 	ready   string // asked until it answers 200; empty: connecting is enough
 	batches []int  // nil means any
+	kafka   bool   // goes through a broker: see kafka.go
+	wall    string // what it is compared with, through a broker
+	// env is added to the environment.
+	env []string
 	// command returns the program within bin and its arguments, for a server
 	// that is to listen on addr and to keep everything it writes below dir.
 	command func(addr, dir string) []string
@@ -37,6 +41,17 @@ var contenders = []contender{
 	{name: "first", about: "the first design", conns: 16, path: "/logs", command: wall("first"), stored: countLines},
 	{name: "v1", about: "version 1, written", conns: 16, path: "/logs", ready: "/ready", command: version1, stored: countLines},
 	{name: "v1-64", about: "version 1, written, 64 connections", conns: 64, path: "/logs", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
+	kafkaWall("none"), kafkaWall("lz4"), kafkaWall("snappy"), kafkaWall("zstd"),
+	{name: "kafka-first", about: "the first design", conns: kafkaConns, path: "/logs", kafka: true, wall: "kafka-none", stored: countLines,
+		command: func(addr, dir string) []string {
+			return viaKafka(dir, "wall", "-mode", "kafka-first", "-addr", addr, "-dir", dir)
+		}},
+	version2("v2-none", "no compression", "none", ""),
+	version2("v2", "lz4", "lz4", ""),
+	version2("v2-snappy", "snappy", "snappy", ""),
+	version2("v2-zstd", "zstd", "zstd", ""),
+	version2("v2-lines", "lz4, one line a Kafka record", "lz4", "", "LOGFORGE_KAFKA_RECORD_BYTES=1"),
+	version2("v2-enqueued", "lz4, enqueued", "lz4", "?ack=enqueued"),
 	{name: "v1-synced", about: "version 1, synced, 64 connections", conns: 64, path: "/logs?ack=synced", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
 }
 

@@ -54,6 +54,8 @@ func run(ctx context.Context) (err error) {
 	out := flag.String("json", "", "file to write all figures to, as JSON")
 	parent := flag.String("dir", "", "where the servers write; empty means the system's temporary directory")
 	touch := flag.Int("touch", 4096, "megabytes written and deleted before the first round, so that no server is the first to touch a virtual machine's memory")
+	flag.StringVar(&broker.addr, "brokers", "localhost:19092", "Kafka that version 2 and its walls go through")
+	flag.StringVar(&broker.pidFile, "broker-pid-file", ".kafka/broker.pid", "where that broker's process id is")
 	flag.Parse()
 
 	for _, b := range strings.Split(*batches, ",") {

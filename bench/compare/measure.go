@@ -28,6 +28,7 @@ type Measurement struct {
 	PeakBytes    int64   `json:"peakResidentBytes"`
 	Acknowledged int64   `json:"acknowledged"` // records, warm-up included
 	Stored       int64   `json:"stored"`       // records in the files afterwards; -1 where nothing is stored
+	BrokerCPU    float64 `json:"brokerCPUSeconds,omitempty"`
 }
 
 // errLost is a run that must not be quoted.
@@ -48,14 +49,29 @@ func (s *settings) measure(ctx context.Context, c contender, batch int) (m Measu
 		return m, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !c.kafka {
+		return s.run(ctx, c, batch, dir)
+	}
+	err = withTopic(ctx, filepath.Base(dir), func() (err error) {
+		m, err = s.run(ctx, c, batch, dir)
+		return err
+	})
+	return m, err
+}
+
+func (s *settings) run(ctx context.Context, c contender, batch int, dir string) (m Measurement, err error) {
 	addr, err := child.FreeAddr()
 	if err != nil {
 		return m, err
 	}
 	args := c.command(addr, dir)
 	args[0] = filepath.Join(s.dir, args[0])
-	cmd := pinned(ctx, s.serverCore, args)
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "LOGFORGE_LOG_LEVEL=warn")
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(append(os.Environ(), "LOGFORGE_LOG_LEVEL=warn"), c.env...)
+	if !c.kafka {
+		cmd = pinned(ctx, s.serverCore, args)
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "LOGFORGE_LOG_LEVEL=warn")
+	}
 	p, err := child.Start(addr, cmd)
 	if err != nil {
 		return m, err
@@ -74,8 +90,13 @@ func (s *settings) measure(ctx context.Context, c contender, batch int) (m Measu
 			return m, err
 		}
 		m.Acknowledged = warm.Accepted * int64(batch)
+		if c.kafka {
+			if _, err := drained(ctx, dir); err != nil {
+				return m, err
+			}
+		}
 	}
-	if err := s.load1(ctx, c, p, &m); err != nil {
+	if err := s.load1(ctx, c, p, dir, &m); err != nil {
 		return m, err
 	}
 	p.Kill()
@@ -83,7 +104,15 @@ func (s *settings) measure(ctx context.Context, c contender, batch int) (m Measu
 }
 
 // load1 is the measured part.
-func (s *settings) load1(ctx context.Context, c contender, p *child.Process, m *Measurement) error {
+func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir string, m *Measurement) error {
+	began := time.Now()
+	var brokerBefore time.Duration
+	if c.kafka {
+		var err error
+		if brokerBefore, err = brokerCPU(); err != nil {
+			return err
+		}
+	}
 	before, err := child.CPU(p.Pid())
 	if err != nil {
 		return err
@@ -91,6 +120,18 @@ func (s *settings) load1(ctx context.Context, c contender, p *child.Process, m *
 	got, err := s.drive(ctx, c, p.Addr, m.Batch, s.length)
 	if err != nil {
 		return err
+	}
+	if c.kafka {
+		end, err := drained(ctx, dir)
+		if err != nil {
+			return err
+		}
+		got.Seconds = end.Sub(began).Seconds()
+		brokerAfter, err := brokerCPU()
+		if err != nil {
+			return err
+		}
+		m.BrokerCPU = (brokerAfter - brokerBefore).Seconds()
 	}
 	after, err := child.CPU(p.Pid())
 	if err != nil {

@@ -45,6 +45,9 @@ type Row struct {
 	OfDiscard    float64 `json:"ofDiscard"` // records per CPU-second, as a share of that server's in the same round
 	OfAppend     float64 `json:"ofAppend"`
 	OfFirst      float64 `json:"ofFirst"`
+	OfWall       float64 `json:"ofWall"`      // through Kafka: of the raw body's wall with the same compression
+	OfWallSpeed  float64 `json:"ofWallSpeed"` // the same for records a second, end to end
+	BrokerCost   float64 `json:"brokerCPUSecondsPerMillion"`
 	Spread       float64 `json:"spread"` // (largest - smallest) / median of the records per CPU-second
 }
 
@@ -71,10 +74,11 @@ func (r *Report) summarise(order []contender) {
 		server       string
 		batch, round int
 	}
-	perCPU := map[key]float64{}
+	perCPU, perSecond := map[key]float64{}, map[key]float64{}
 	var batches []int
 	for _, m := range r.Measurements {
 		perCPU[key{m.Server, m.Batch, m.Round}] = m.PerCPUSecond
+		perSecond[key{m.Server, m.Batch, m.Round}] = m.PerSecond
 		if !slices.Contains(batches, m.Batch) {
 			batches = append(batches, m.Batch)
 		}
@@ -90,14 +94,15 @@ func (r *Report) summarise(order []contender) {
 			if len(own) == 0 {
 				continue
 			}
-			share := func(of string) float64 {
+			ratioTo := func(of string, all map[key]float64) float64 {
 				return median(own, func(m Measurement) float64 {
-					if other := perCPU[key{of, batch, m.Round}]; other > 0 {
-						return m.PerCPUSecond / other
+					if other := all[key{of, batch, m.Round}]; other > 0 {
+						return all[key{c.name, batch, m.Round}] / other
 					}
 					return 0
 				})
 			}
+			share := func(of string) float64 { return ratioTo(of, perCPU) }
 			figure := func(m Measurement) float64 { return m.PerCPUSecond }
 			row := Row{
 				Server: c.name, About: c.about, Batch: batch, Conns: c.conns,
@@ -105,6 +110,11 @@ func (r *Report) summarise(order []contender) {
 				PerSecond:    median(own, func(m Measurement) float64 { return m.PerSecond }),
 				P99:          median(own, func(m Measurement) float64 { return m.P99 }),
 				OfDiscard:    share("discard"), OfAppend: share("append"), OfFirst: share("first"),
+			}
+			if c.kafka {
+				row.OfFirst = share("kafka-first")
+				row.OfWall, row.OfWallSpeed = share(c.wall), ratioTo(c.wall, perSecond)
+				row.BrokerCost = median(own, func(m Measurement) float64 { return m.BrokerCPU / float64(m.Records) * 1e6 })
 			}
 			low, high := own[0], own[0]
 			for _, m := range own {
@@ -134,8 +144,12 @@ func median(ms []Measurement, figure func(Measurement) float64) float64 {
 	return all[len(all)/2]
 }
 
-// print writes the rows as a table that Markdown reads as one.
+// print writes the rows as tables that Markdown reads as such.
 func (r *Report) print(w io.Writer) {
+	if slices.ContainsFunc(r.Rows, func(row Row) bool { return row.BrokerCost > 0 }) {
+		r.printKafka(w)
+		return
+	}
 	fmt.Fprintf(w, "%s, %d cores, %s, %s; server and %s on one core each; %s bodies; medians of %d rounds of %.0f s\n\n",
 		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Generator, r.Form, r.Rounds, r.Seconds)
 	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
@@ -147,6 +161,20 @@ func (r *Report) print(w io.Writer) {
 			ratio(row.OfDiscard), ratio(row.OfAppend), ratio(row.OfFirst), thousands(row.PerSecond), row.P99, row.PeakBytes>>20)
 	}
 	_ = t.Flush() // to a terminal or a pipe; there is nobody left to tell
+}
+
+func (r *Report) printKafka(w io.Writer) {
+	fmt.Fprintf(w, "%s, %d cores, %s, %s; server, broker and %s share all cores; %s bodies, %d connections; until the records are in the files; medians of %d rounds of %.0f s\n\n",
+		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Generator, r.Form, kafkaConns, r.Rounds, r.Seconds)
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(t, "| batch\t| server\t| records a second\t| of its wall\t| records a CPU-second\t| ± \t| of its wall\t| of first\t| broker, CPU-s a million\t| p99 ms\t| peak MB\t|")
+	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	for _, row := range r.Rows {
+		fmt.Fprintf(t, "| %d\t| %s\t| %s\t| %s\t| %s\t| %.0f %%\t| %s\t| %s\t| %.2f\t| %.1f\t| %d\t|\n",
+			row.Batch, row.About, thousands(row.PerSecond), ratio(row.OfWallSpeed), thousands(row.PerCPUSecond), 50*row.Spread,
+			ratio(row.OfWall), ratio(row.OfFirst), row.BrokerCost, row.P99, row.PeakBytes>>20)
+	}
+	_ = t.Flush()
 }
 
 func ratio(x float64) string {

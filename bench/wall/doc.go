@@ -5,8 +5,12 @@
 //	         cache cost, with nothing looked at
 //	first    the first design: net/http, encoding/json into structs and out
 //	         again, a file opened for each batch, a system call for each record
+//	kafka-raw    each body is one Kafka record as it came, and is appended to
+//	             one file as it came by a consumer in the same process
+//	kafka-first  the first design through Kafka: one message a line, one commit
+//	             a message
 //
-// discard and append are walls: no server that stores records can be faster.
+// discard, append and kafka-raw are walls: no server that stores records can be faster.
 // They use the same HTTP library as logforge with the same settings, so that
 // the ratio to them is what decoding, cutting by hour and grouping cost.
 //

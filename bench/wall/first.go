@@ -33,17 +33,24 @@ func (r *record) validate() error {
 	return nil
 }
 
-func (h first) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	var batch []record
+// decode reads the batch of a request; its errors are the client's.
+func decode(req *http.Request) (batch []record, err error) {
 	if err := json.NewDecoder(req.Body).Decode(&batch); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return nil, err
 	}
 	for i := range batch {
 		if err := batch[i].validate(); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+			return nil, err
 		}
+	}
+	return batch, nil
+}
+
+func (h first) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	batch, err := decode(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
 	}
 	if err := h.store(batch); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -7,23 +7,28 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/valyala/fasthttp"
 
 	"logforge/config"
 )
 
 func main() {
-	mode := flag.String("mode", "discard", "discard, append or first")
+	mode := flag.String("mode", "discard", "discard, append or first; through Kafka: kafka-raw or kafka-first")
 	addr := flag.String("addr", "127.0.0.1:8090", "listen address")
 	dir := flag.String("dir", ".", "directory of the files that append and first write")
+	var t topic
+	flag.StringVar(&t.brokers, "brokers", "localhost:19092", "Kafka, host:port")
+	flag.StringVar(&t.name, "topic", "wall", "topic, which has to be there, and consumer group")
+	flag.StringVar(&t.compression, "compression", "none", "none, lz4, snappy or zstd")
 	flag.Parse()
-	if err := run(*mode, *addr, *dir); err != nil {
+	if err := run(*mode, *addr, *dir, t); err != nil {
 		fmt.Fprintln(os.Stderr, "wall:", err)
 		os.Exit(1)
 	}
 }
 
-func run(mode, addr, dir string) error {
+func run(mode, addr, dir string, t topic) error {
 	switch mode {
 	case "discard":
 		return serve(addr, discard)
@@ -35,8 +40,12 @@ func run(mode, addr, dir string) error {
 		return serve(addr, appendTo(f))
 	case "first":
 		return http.ListenAndServe(addr, first{dir})
+	case "kafka-raw":
+		return t.raw(addr, dir)
+	case "kafka-first":
+		return t.first(addr, dir)
 	}
-	return fmt.Errorf("no mode is called %q: use discard, append or first", mode)
+	return fmt.Errorf("no mode is called %q: use discard, append, first, kafka-raw or kafka-first", mode)
 }
 
 // serve runs a handler with the settings that logforge itself has.
