@@ -76,7 +76,8 @@ func launch(t *testing.T, dir string, env []string, args ...string) *child {
 	}
 	c := &child{t: t, cmd: exec.Command(exe, args...), done: make(chan struct{})}
 	c.cmd.Dir = dir
-	c.cmd.Env = append([]string{beServer + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
+	// The race detector would sleep a second before each exit.
+	c.cmd.Env = append([]string{beServer + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -117,7 +117,7 @@ func TestStopThatTakesTooLongEndsAtOnce(t *testing.T) {
 // Ensure that a client that stops in the middle of its body does not keep the
 // process alive.
 func TestStalledClientDoesNotHoldUpTheStop(t *testing.T) {
-	c, url := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=2s", "LOGFORGE_SERVER_READ_TIMEOUT=1h"})
+	c, url := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=500ms", "LOGFORGE_SERVER_READ_TIMEOUT=1h"})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatal(err)
