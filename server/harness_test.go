@@ -176,14 +176,15 @@ func (f *fixture) post(body string, header ...string) reply {
 	return f.do("POST", "/logs", strings.NewReader(body), header...)
 }
 
-// value returns one sample of the metrics, or the sum of all whose name and
-// labels begin with prefix.
-func (f *fixture) value(prefix string) float64 {
+// value returns the sum of all samples of a metric: of all its labels, or of
+// those that begin as given.
+func (f *fixture) value(metric string) float64 {
 	var out bytes.Buffer
 	f.set.WritePrometheus(&out)
 	sum := 0.0
 	for line := range strings.Lines(out.String()) {
-		if name, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(name, prefix) {
+		if name, v, ok := strings.Cut(strings.TrimSpace(line), " "); ok &&
+			(name == metric || strings.HasPrefix(name, metric+"{") || strings.Contains(metric, "{") && strings.HasPrefix(name, metric)) {
 			n, err := strconv.ParseFloat(v, 64)
 			if err != nil {
 				f.t.Fatalf("sample %q: %v", line, err)

@@ -25,6 +25,9 @@ type connections struct {
 	log      *slog.Logger
 	refused  func() // counts it
 
+	limits phaseLimits
+	tick   atomic.Int64 // counts the intervals of watch
+
 	tails chan struct{} // bounds the goroutines that close refused connections
 
 	mu    sync.Mutex
@@ -61,7 +64,8 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		own := &conn{Conn: c, all: l.connections, ip: prefixOf(c.RemoteAddr())}
-		if !l.enter(own) {
+		own.enter(opening)
+		if !l.add(own) {
 			l.refused()
 			l.refuse(c)
 			continue
@@ -101,7 +105,7 @@ func prefixOf(a net.Addr) netip.Prefix {
 	return p
 }
 
-func (l *connections) enter(c *conn) bool {
+func (l *connections) add(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.max {
@@ -117,7 +121,7 @@ func (l *connections) enter(c *conn) bool {
 	return true
 }
 
-func (l *connections) leave(c *conn) {
+func (l *connections) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, c)
@@ -135,12 +139,14 @@ func (l *connections) count() int {
 	return len(l.open)
 }
 
-// hurry lets no connection read past t: what has not arrived by then is given up.
-func (l *connections) hurry(t time.Time) {
+// hurry gives up what has not arrived yet.
+func (l *connections) hurry() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
-		_ = c.SetReadDeadline(t) // fails on a connection that is closing, which is as good
+		if p := phase(c.state.Load() & 7); p == opening || p == arriving {
+			c.expireRead()
+		}
 	}
 }
 
@@ -167,9 +173,10 @@ type conn struct {
 	net.Conn
 	all     *connections
 	ip      netip.Prefix
-	late    atomic.Bool // a read ran into its deadline
-	ended   atomic.Bool // the client has sent its last byte, and we came to read past it
-	lingers atomic.Bool // close so that the client can read the answer first
+	state   atomic.Int64 // tick<<3 | phase
+	late    atomic.Bool  // a read ran into its deadline
+	ended   atomic.Bool  // the client has sent its last byte, and we came to read past it
+	lingers atomic.Bool  // close so that the client can read the answer first
 	closed  atomic.Bool
 }
 
@@ -202,7 +209,7 @@ func (c *conn) Close() error {
 	if c.lingers.Load() {
 		linger(c.Conn)
 	}
-	c.all.leave(c)
+	c.all.remove(c)
 	return c.Conn.Close()
 }
 
@@ -225,14 +232,23 @@ func linger(c net.Conn) {
 }
 
 // connOf is the connection of a request; nil where it is none of ours (tests).
-func connOf(ctx *fasthttp.RequestCtx) *conn {
-	switch c := ctx.Conn().(type) {
+func connOf(ctx *fasthttp.RequestCtx) *conn { return ownConn(ctx.Conn()) }
+
+func ownConn(c net.Conn) *conn {
+	switch c := c.(type) {
 	case *conn:
 		return c
 	case *secureConn:
 		return c.conn
 	}
 	return nil
+}
+
+// enter notes what the connection of a request is doing now.
+func enter(ctx *fasthttp.RequestCtx, p phase) {
+	if c := connOf(ctx); c != nil {
+		c.enter(p)
+	}
 }
 
 // timedOut says whether a read of this request ran into its deadline.

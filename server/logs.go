@@ -65,6 +65,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, in *intake) error {
 		return err
 	}
 	in.whole = true
+	enter(ctx, working)
 	s.count.batches.Inc()
 	s.count.bodyBytes.Add(len(body.b))
 	if err := in.slot(); err != nil {

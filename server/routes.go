@@ -91,6 +91,7 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, name route) {
 		s.sendProblem(ctx, s.problemOf(errPanic))
 		closeAfter(ctx) // who knows how much of the body has been read
 	}
+	enter(ctx, answering)
 	s.count.request(name, ctx.Response.StatusCode()).Inc()
 	if name == routeLogs {
 		s.count.duration.Update(time.Since(ctx.Time()).Seconds())
@@ -112,6 +113,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 			reason = errSlow
 		}
 	}
+	enter(ctx, answering)
 	s.sendProblem(ctx, s.problemOf(reason)) // not logged: the internet is full of these
 	s.count.request(routeOther, ctx.Response.StatusCode()).Inc()
 	closeAfter(ctx)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type Server struct {
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
 	draining   atomic.Bool
+	watching   sync.WaitGroup // the goroutine of conns.watch
 }
 
 // New returns a server that stores batches in sink and answers /ready by ready
@@ -123,6 +125,12 @@ func (s *Server) newConnections() *connections {
 		tails:    make(chan struct{}, maxTails),
 		open:     map[*conn]struct{}{},
 		perIP:    map[netip.Prefix]int{},
+		limits: phaseLimits{
+			opening:   s.cfg.ReadTimeout,
+			arriving:  s.cfg.ReadTimeout,
+			answering: s.cfg.WriteTimeout,
+			idle:      s.cfg.IdleTimeout,
+		},
 	}
 	if s.tls == nil { // with TLS there is nobody to talk to before a handshake
 		var ctx fasthttp.RequestCtx
@@ -140,9 +148,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		ExpectHandler: s.expect,
 		Logger:        printer{s.log},
 
-		ReadTimeout:  s.cfg.ReadTimeout,
-		WriteTimeout: s.cfg.WriteTimeout,
-		IdleTimeout:  s.cfg.IdleTimeout,
+		ConnState: track, // instead of its time-outs: see timeouts.go
 
 		// The body is left to readBody, but for the one byte that fasthttp insists
 		// on: the rest goes from the socket straight into our buffer.
@@ -168,6 +174,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // Serve answers connections of ln until Shutdown, then returns nil; or the error
 // for which no more can be accepted.
 func (s *Server) Serve(ln net.Listener) error {
+	s.watching.Go(func() { s.conns.watch(s.deadlines.base) })
 	if err := s.http.Serve(&listener{Listener: ln, connections: s.conns}); err != nil {
 		return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 	}
@@ -184,8 +191,9 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // the sink are answered 503 and Shutdown returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	defer s.watching.Wait()
 	defer s.end()
-	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, func() { s.conns.hurry(time.Now()) })
+	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, s.conns.hurry)
 	defer hurry.Stop()
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("shutdown of the HTTP server: %w", err)
