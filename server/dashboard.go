@@ -68,8 +68,8 @@ type dashboardFacts struct {
 	AggregationIntervalSeconds float64         `json:"aggregationIntervalSeconds"`
 	WaitForRoomSeconds         float64         `json:"waitForRoomSeconds"`
 	MaxAnalyticsHours          int             `json:"maxAnalyticsHours"`
-	MaxInFlightBytes           config.Bytes    `json:"maxInFlightBytes"`
-	MaxBodyBytes               config.Bytes    `json:"maxBodyBytes"`
+	MaxInFlightBytes           int64           `json:"maxInFlightBytes"`
+	MaxBodyBytes               int64           `json:"maxBodyBytes"`
 	MaxBatchRecords            int             `json:"maxBatchRecords"`
 	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // version 2 only
 	FirstDay                   string          `json:"firstDay"`        // 2026-02-09; empty while there is no summary
@@ -126,8 +126,8 @@ func factsOf(cfg *config.Config, build Build) dashboardFacts {
 		AggregationIntervalSeconds: cfg.Aggregation.Interval.Seconds(),
 		WaitForRoomSeconds:         cfg.Server.WaitForRoom.Seconds(),
 		MaxAnalyticsHours:          cfg.Server.MaxAnalyticsHours,
-		MaxInFlightBytes:           cfg.Server.MaxInFlightBytes,
-		MaxBodyBytes:               cfg.Server.MaxBodyBytes,
+		MaxInFlightBytes:           int64(cfg.Server.MaxInFlightBytes),
+		MaxBodyBytes:               int64(cfg.Server.MaxBodyBytes),
 		MaxBatchRecords:            cfg.Ingestion.MaxBatchRecords,
 	}
 	for _, ack := range acksOf(cfg) {

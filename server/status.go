@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"io"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -53,7 +54,11 @@ func (s *Server) getMetrics(ctx *fasthttp.RequestCtx) {
 	s.writeMetrics(ctx.Response.BodyWriter())
 }
 
+// writeMetrics writes every metric of the set, of Go and of the process. Who
+// reads them has gone when w fails.
 func (s *Server) writeMetrics(w io.Writer) {
-	s.set.WritePrometheus(w)
-	metrics.WriteProcessMetrics(w)
+	var text bytes.Buffer
+	s.set.WritePrometheus(&text)
+	metrics.WriteProcessMetrics(&text)
+	_, _ = w.Write(appendDescribed(nil, text.Bytes()))
 }

@@ -22,10 +22,11 @@ export const redraw = () => all.forEach((c) => c.build());
 export class Chart {
   /**
    * series: [{label, colour (a custom property's name), width, dash, fill}];
-   * format writes a value with its unit, axis one on the scale.
+   * format writes a value with its unit; least is how far the scale reaches
+   * when all values are smaller.
    */
-  constructor(figure, { title, series, format, axis = format }) {
-    Object.assign(this, { figure, title, series, format, axis });
+  constructor(figure, { title, series, format, least }) {
+    Object.assign(this, { title, series, format, least });
     this.data = [[], ...series.map(() => [])];
     this.summary = el("span", { class: "latest" });
     this.body = el("tbody");
@@ -53,10 +54,10 @@ export class Chart {
       ...this.room(),
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       cursor: { y: false, points: { size: 7 }, sync: { key: "now" } },
-      scales: { x: { range: (_, min, max) => [Math.min(min, max - leastSeconds), max] }, y: { range: (_, min, max) => [0, max > 0 ? max * 1.12 : 1] } },
+      scales: { x: { range: (_, min, max) => [Math.min(min, max - leastSeconds), max] }, y: { range: (_, min, max) => [0, Math.max(this.least, max * 1.12)] } },
       axes: [
         { ...scale, size: 26, grid: { show: false }, space: 70, values: (_, at) => at.map(clockText) },
-        { ...scale, size: 62, space: 34, values: (_, at) => at.map((v) => this.axis(v)) },
+        { ...scale, size: 62, space: 34, values: (_, at) => at.map((v) => this.format(v)) },
       ],
       series: [
         { label: "Time", value: (_, t) => (t === null ? "–" : clockText(t)) },

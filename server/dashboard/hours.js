@@ -9,6 +9,13 @@ const levels = 6;
 const narrow = matchMedia("(max-width: 640px)");
 const dayOf = (h) => Math.floor(h / 24);
 
+// What the darkest colour stands for: the 95th percentile of the hours with
+// records, so that one flood does not make all the others look alike.
+function fullScale(counts) {
+  const rising = counts.filter((n) => n > 0).sort((a, b) => a - b);
+  return rising[Math.ceil(0.95 * rising.length) - 1] ?? 0;
+}
+
 export class Hours {
   /** choose(from, to) is called with the hours chosen, both included; failed with the error of a request nobody waits for. */
   constructor(config, choose, failed) {
@@ -137,7 +144,7 @@ export class Hours {
   draw() {
     const days = Array.from({ length: this.days }, (_, i) => this.shownTo - this.days + 1 + i);
     const clock = Array.from({ length: 24 }, (_, i) => i);
-    this.top = Math.max(0, ...this.records.values());
+    this.top = fullScale([...this.records.values()]);
     this.cells = new Map();
     const total = days.map((d) => clock.reduce((n, c) => n + (this.records.get(d * 24 + c) ?? 0), 0));
     const dayHead = (d, scope) => el("th", { scope, class: "day" },
@@ -178,7 +185,7 @@ export class Hours {
 
   cell(h) {
     const n = this.records.get(h) ?? 0;
-    const level = n > 0 ? Math.max(1, Math.ceil((levels * n) / this.top)) : 0;
+    const level = n > 0 ? Math.min(levels, Math.ceil((levels * n) / this.top)) : 0;
     const words = `${f.fullDay(h)}, ${f.clock(h)} UTC: ${n > 0 ? `${f.count(n)} records` : "no records"}`;
     const button = el("button", { type: "button", tabindex: -1, "data-level": level, "data-hour": f.hourText(h), "aria-label": words, title: words,
       onclick: (e) => { this.focusOn(h); this.pick(h, e.shiftKey); } });

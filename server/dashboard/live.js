@@ -47,12 +47,12 @@ export class Live {
     this.tiles = tiles.filter((t) => !t.only || t.only === (lag ? 2 : 1)).map((t) => new Tile(t));
     byId("tiles").replaceChildren(...this.tiles.map((t) => t.node));
     this.rates = new Chart(byId("rate-chart"), {
-      title: "Records a second", format: (v) => f.compact(v), series: [
+      title: "Records a second", format: f.compact, least: 5, series: [
         { label: "Written", colour: "ember", fill: "ember-wash" },
         { label: "Rejected", colour: "plum", dash: [5, 4] },
       ] });
     this.latency = new Chart(byId("latency-chart"), {
-      title: "Latency of POST /logs", format: f.seconds, series: [
+      title: "Latency of POST /logs", format: f.seconds, least: 0.001, series: [
         { label: "p50", colour: "slate-1", width: 1.5 },
         { label: "p95", colour: "slate-2", width: 1.75, dash: [7, 3] },
         { label: "p99", colour: "slate-3", width: 2.25 },

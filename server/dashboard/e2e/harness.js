@@ -83,7 +83,7 @@ export class Server {
 export const launch = () => chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
+    "--disable-component-update", "--disable-sync", "--lang=en-GB"],
 });
 
 /** A page of its own with complaints (console, uncaught errors) and requests, as they come. */

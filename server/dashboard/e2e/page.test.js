@@ -3,7 +3,6 @@
 import { after, before, describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { eventually, hostile, launch, open, ranked, Server, source, traffic } from "./harness.js";
 
 const hourMillis = 3_600_000;
@@ -46,10 +45,6 @@ async function ready(page) {
   await page.locator("#paths tbody tr").first().waitFor();
 }
 
-async function shot(page, name) {
-  if (process.env.SCREENSHOTS) await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name}.png`), fullPage: true });
-}
-
 async function accessible(page, where) {
   const { violations } = await page.evaluate(`${axe}; axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})`);
   assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).slice(0, 3).join(" ")}`), [], where);
@@ -64,7 +59,7 @@ describe("a server with records", () => {
 
     // More of the last hour while the page looks on, and some that is refused.
     const hour = lastDay + 17 * hourMillis, records = source(11);
-    const until = Date.now() + (process.env.SCREENSHOTS ? 100_000 : 7_000);
+    const until = Date.now() + 7_000;
     for (let i = 0; Date.now() < until; i++) {
       await send(hour, records(40 + Math.round(30 * Math.sin(i / 60)), hour));
       if (i % 40 === 0) {
@@ -80,6 +75,8 @@ describe("a server with records", () => {
     const reasons = await text(page, "#tile-rejected .small");
     assert.match(reasons, new RegExp(`batch ${whole.format((2 * rejected) / 3)}`));
     assert.match(reasons, new RegExp(`timestamp ${whole.format(rejected / 3)}`));
+    assert.equal(await text(page, "#tile-inflight .small"), "of 128 MiB allowed");
+    assert.equal(await text(page, "#fact-limits"), "at most 32 MiB and 100,000 records");
     assert.match(await text(page, "#tile-latency .value"), /^[\d.]+ (µs|ms|s)$/);
 
     await eventually("the hour has been summarised", async () =>
@@ -94,7 +91,6 @@ describe("a server with records", () => {
       return true;
     });
     assert.deepEqual(await ranks(page, "#agents"), ranked(sent.get(hour), "userAgent").slice(0, 12).map(([p, n]) => [p, whole.format(n)]));
-    await shot(page, "dashboard-light");
 
     await page.locator("#rate-chart summary").click();
     assert.ok((await page.locator("#rate-chart tbody tr").count()) > 2, "the chart's values can be read as a table");
@@ -161,8 +157,6 @@ describe("a server with records", () => {
     await ready(page);
     const dark = await ground(page);
     await accessible(page, "dark");
-    await settle(page);
-    await shot(page, "dashboard-dark");
     await page.selectOption("#theme", "light");
     const light = await ground(page);
     assert.notEqual(light, dark);
@@ -184,8 +178,6 @@ describe("a server with records", () => {
     await hourCell(page, lastDay + 9 * hourMillis).tap();
     await eventually("the choice is shown", async () => (await text(page, "#chosen")) === "9 Feb 2026, 09:00–10:00");
     await accessible(page, "phone");
-    await settle(page);
-    await shot(page, "dashboard-phone");
     await page.setViewportSize({ width: 320, height: 640 });
     assert.ok(await noSidewaysScrolling(page), "nor on the narrowest");
     assert.deepEqual(complaints, []);
@@ -207,9 +199,6 @@ describe("a server with records", () => {
     await synced.stop();
   });
 });
-
-// For a picture with something in its charts.
-const settle = (page) => process.env.SCREENSHOTS && page.waitForTimeout(20_000);
 
 const ranks = (page, panel) => page.locator(`${panel} tbody tr`).evaluateAll((rows) =>
   rows.map((r) => [r.querySelector(".name").textContent, r.querySelector("td").textContent]));
@@ -234,7 +223,6 @@ describe("a server that is otherwise", () => {
     assert.ok(await page.locator("#figures").isHidden());
     assert.deepEqual(requests.filter((r) => /config|metrics|analytics/.test(r)), [], "nothing is asked for without a key");
     await accessible(page, "the question for a key");
-    await shot(page, "dashboard-key");
     await page.getByLabel("Key").fill("open");
     await page.keyboard.press("Enter");
     await eventually("the wrong key is refused", async () => (await text(page, "#gate-error")) === "The server did not accept this key.");

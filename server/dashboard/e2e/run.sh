@@ -3,8 +3,8 @@
 # Chromium against a bin/server of this tree. Installs what it lacks (Debian's
 # chromium, as root; the two npm packages of package-lock.json).
 #
-#   server/dashboard/e2e/run.sh                 the tests
-#   server/dashboard/e2e/run.sh --screenshots   the tests, and docs/images anew
+#   server/dashboard/e2e/run.sh              the tests
+#   server/dashboard/e2e/run.sh --pictures   docs/images/dashboard-*.png anew
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../../.. && pwd)
@@ -18,10 +18,9 @@ if [ ! -d node_modules ] || [ package-lock.json -nt node_modules ]; then
 	npm ci --silent
 	touch node_modules
 fi
-(cd "$root" && CGO_ENABLED=0 go build -o bin/server ./cmd/server)
-
-if [ "${1-}" = "--screenshots" ]; then
-	export SCREENSHOTS="$root/docs/images"
-	mkdir -p "$SCREENSHOTS"
+make --silent -C "$root" build
+export SERVER="$root/bin/server"
+if [ "${1-}" = "--pictures" ]; then
+	exec node pictures.js "$root/docs/images"
 fi
-exec env SERVER="$root/bin/server" node --test --test-concurrency=1 --test-reporter=spec .
+exec node --test --test-concurrency=1 --test-reporter=spec .
