@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,23 +15,33 @@ import (
 	"logforge/config"
 )
 
-// settings is the way to Kafka of both designs.
-type settings struct{ brokers, topic, compression string }
+// topic is the way through Kafka of both designs.
+type topic struct{ brokers, name, compression string }
+
+// raw is the wall: a body is a record, as it came.
+func (t topic) raw(addr, dir string) error {
+	return t.run(dir, func(client *kgo.Client) error { return serve(addr, produceBody(client)) }, appendBodies)
+}
+
+// first is the first design: a line is a record.
+func (t topic) first(addr, dir string) error {
+	return t.run(dir, func(client *kgo.Client) error { return http.ListenAndServe(addr, firstProducer{client}) }, consumeFirst)
+}
 
 var compressions = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "lz4": kgo.Lz4Compression(), "snappy": kgo.SnappyCompression(), "zstd": kgo.ZstdCompression(),
 }
 
 // run serves and consumes until one of them fails.
-func (k settings) run(dir string, serve func(*kgo.Client) error, consume func(*kgo.Client, string) error) error {
-	compression, ok := compressions[k.compression]
+func (t topic) run(dir string, serve func(*kgo.Client) error, consume func(*kgo.Client, string) error) error {
+	compression, ok := compressions[t.compression]
 	if !ok {
-		return fmt.Errorf("-compression %s: use none, lz4, snappy or zstd", k.compression)
+		return fmt.Errorf("-compression %s: use none, lz4, snappy or zstd", t.compression)
 	}
-	seeds := kgo.SeedBrokers(strings.Split(k.brokers, ",")...)
+	seeds := kgo.SeedBrokers(strings.Split(t.brokers, ",")...)
 	defaults := config.Default().Kafka
 	producer, err := kgo.NewClient(seeds,
-		kgo.DefaultProduceTopic(k.topic),
+		kgo.DefaultProduceTopic(t.name),
 		kgo.ProducerBatchCompression(compression),
 		kgo.ProducerLinger(defaults.Linger),
 		kgo.ProducerBatchMaxBytes(int32(defaults.MaxMessageBytes)),
@@ -39,8 +50,8 @@ func (k settings) run(dir string, serve func(*kgo.Client) error, consume func(*k
 		return err
 	}
 	consumer, err := kgo.NewClient(seeds,
-		kgo.ConsumeTopics(k.topic),
-		kgo.ConsumerGroup(k.topic),
+		kgo.ConsumeTopics(t.name),
+		kgo.ConsumerGroup(t.name),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.BlockRebalanceOnPoll(),
 	)
@@ -64,22 +75,22 @@ func produceBody(client *kgo.Client) fasthttp.RequestHandler {
 	}
 }
 
-// appendBodies appends each record and a line end; what one poll gives is one
-// write and one commit.
+// appendBodies appends each record as it is; what one poll gives is one write
+// and one commit.
 func appendBodies(client *kgo.Client, dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, "bodies.log.json"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(filepath.Join(dir, "bodies"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	var lines []byte
+	var bodies []byte
 	for {
 		fetches := client.PollFetches(context.Background())
 		if err := fetches.Err(); err != nil {
 			return errors.Join(err, f.Close())
 		}
-		lines = lines[:0]
-		fetches.EachRecord(func(r *kgo.Record) { lines = append(append(lines, r.Value...), '\n') })
-		if _, err := f.Write(lines); err != nil {
+		bodies = bodies[:0]
+		fetches.EachRecord(func(r *kgo.Record) { bodies = append(bodies, r.Value...) })
+		if _, err := f.Write(bodies); err != nil {
 			return errors.Join(err, f.Close())
 		}
 		if err := client.CommitUncommittedOffsets(context.Background()); err != nil {

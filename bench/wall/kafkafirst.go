@@ -33,9 +33,9 @@ func (p firstProducer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// firstConsumer is the first design's way out of it: message by message into
+// consumeFirst is the first design's way out of it: message by message into
 // the file, each committed before the next.
-func firstConsumer(client *kgo.Client, dir string) error {
+func consumeFirst(client *kgo.Client, dir string) error {
 	h := first{dir}
 	for {
 		fetches := client.PollFetches(context.Background())
