@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -67,7 +68,7 @@ func serve(cfg *config.Config, log *slog.Logger, _ []string) error {
 		}
 		err = errors.Join(err, prof.snapshot())
 	}
-	finished := endAtOnce(signals, cfg.Server.ShutdownTimeout, log)
+	finished := endAtOnce(signals, cfg.Server.ShutdownTimeout, st, log)
 	if srv != nil {
 		srv.Drain()
 		if err == nil {
@@ -159,8 +160,17 @@ func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, er
 	}
 	log.Info("listening", "addr", ln.Addr().String(), "version", cfg.Version, "role", role(cfg), "ack", cfg.Ingestion.Ack,
 		"logs", cfg.Storage.LogsDir, "analytics", cfg.Storage.AnalyticsDir, "build", buildOf(cfg).Version)
-	st.run("server", func(context.Context) error { return srv.Serve(ln) })
-	st.then("server", srv.Shutdown) // which makes Serve return
+	st.run("server", func(context.Context) error {
+		if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	st.then("server", func(ctx context.Context) error {
+		err := srv.Shutdown(ctx) // makes Serve return
+		_ = ln.Close()           // and so does this, if Serve had not begun yet: a signal can be that early
+		return err
+	})
 	return srv, nil
 }
 
@@ -193,14 +203,15 @@ func listen(addr string) (net.Listener, error) {
 // endAtOnce ends the process without ceremony on a second signal or when the
 // stop takes too long. Nothing acknowledged is lost by that: it is what a crash
 // does. Closing the channel it returns calls it off.
-func endAtOnce(signals <-chan os.Signal, timeout time.Duration, log *slog.Logger) chan<- struct{} {
+func endAtOnce(signals <-chan os.Signal, timeout time.Duration, st *stages, log *slog.Logger) chan<- struct{} {
 	finished := make(chan struct{})
 	go func() {
 		select {
 		case s := <-signals:
-			log.Error("second signal: ending at once", "signal", s.String())
+			log.Error("second signal: ending at once", "signal", s.String(), "stopping", st.stopping.Load())
 		case <-time.After(timeout):
-			log.Error("the stop took longer than server.shutdownTimeout: ending at once", "timeout", timeout)
+			log.Error("the stop took longer than server.shutdownTimeout: ending at once", "timeout", timeout, "stopping", st.stopping.Load())
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // what it waits for; there should be nothing
 		case <-finished:
 			return
 		}

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // stages are the parts that run, in the order in which they were started. Each
 // may use those before it; stop therefore ends the last one first.
 type stages struct {
-	failed chan error // what ended although nobody had told it to
-	stops  []func(context.Context) error
+	failed   chan error // what ended although nobody had told it to
+	stops    []func(context.Context) error
+	stopping atomic.Value // name of the part that stop waits for
 }
 
 // mostStages is more than there are, so that none waits to say that it failed.
@@ -21,6 +23,7 @@ func newStages() *stages { return &stages{failed: make(chan error, mostStages)} 
 // then adds a part that is already running; stop ends it.
 func (s *stages) then(name string, stop func(context.Context) error) {
 	s.stops = append(s.stops, func(ctx context.Context) error {
+		s.stopping.Store(name)
 		if err := stop(ctx); err != nil {
 			return fmt.Errorf("stop %s: %w", name, err)
 		}

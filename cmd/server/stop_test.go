@@ -174,3 +174,14 @@ func TestPROFILE_ENABLEDServesPprof(t *testing.T) {
 		t.Errorf("the service answers %d for /debug/pprof/", status)
 	}
 }
+
+// Ensure that a signal that comes as soon as the process listens is no race
+// between starting and stopping.
+func TestSIGTERMRightAfterTheStartStops(t *testing.T) {
+	dir := t.TempDir()
+	for range 20 {
+		c, _ := serving(t, dir, nil)
+		c.signal(syscall.SIGTERM)
+		c.expect(0, "stopped")
+	}
+}
