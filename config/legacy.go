@@ -9,7 +9,7 @@ var legacy = map[string]string{
 	"ingestion.queueBufferSize":         "there is no queue of batches; what is under way is bounded in bytes by server.maxInFlightBytes and kafka.maxBufferedBytes",
 	"ingestion.producerWorkers":         "the producer needs no workers; server.maxConcurrency bounds the batches at work",
 	"ingestion.producerWriteTimeout":    "server.requestTimeout bounds the wait for an acknowledgement, kafka.deliveryTimeout the producer's tries",
-	"ingestion.queueHighWaterPercent":   "watch the metric logforge_inflight_bytes against server.maxInFlightBytes",
+	"ingestion.queueHighWaterPercent":   "watch the metric logforge_in_flight_bytes against server.maxInFlightBytes",
 	"ingestion.circuitFailureThreshold": "while Kafka is away, requests get 503 at once and /ready says so",
 	"ingestion.circuitCooldown":         "the producer goes on by itself as soon as Kafka answers",
 	"consumer.flushSize":                "consumer.flushBytes and consumer.flushInterval decide when to commit",

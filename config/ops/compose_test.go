@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"logforge/config"
+	"logforge/sink/kafka/kafkatest"
 )
 
 const root = "../.."
@@ -175,6 +177,40 @@ func TestKafkaIsReachedByTheNamesItAdvertises(t *testing.T) {
 	}
 	if _, port, _ := net.SplitHostPort(kafka.HealthCheck.Test[len(kafka.HealthCheck.Test)-1]); listeners["INTERNAL"] != ":"+port {
 		t.Errorf("kafka's health check asks port %s", port)
+	}
+}
+
+// Kafka itself reads the settings, as its image's start script writes them:
+// formatting the storage checks all of them, and the cluster id.
+func TestKafkaAcceptsTheStacksSettings(t *testing.T) {
+	if !kafkatest.Shared(t).Real {
+		t.Skip("needs Java and Maven; kafkatest has said so")
+	}
+	kafka := stack(t).Services["kafka"]
+	var properties strings.Builder
+	for name, value := range kafka.Environment {
+		key, ok := strings.CutPrefix(name, "KAFKA_")
+		if !ok || name == "KAFKA_HEAP_OPTS" {
+			continue
+		}
+		if name == "KAFKA_LOG_DIRS" {
+			dir := t.TempDir()
+			value = &dir
+		}
+		properties.WriteString(strings.ToLower(strings.ReplaceAll(key, "_", ".")) + "=" + *value + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "server.properties")
+	if err := os.WriteFile(file, []byte(properties.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	libs := filepath.Join(root, ".kafka/libs")
+	format := exec.Command("java", "-cp", libs+"/*", "kafka.tools.StorageTool", "format", "-t", *kafka.Environment["CLUSTER_ID"], "-c", file)
+	if text, err := format.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s\n%s", err, properties.String(), text)
+	}
+	jars, err := filepath.Glob(filepath.Join(libs, "kafka_2.13-*.jar"))
+	if _, version, _ := strings.Cut(kafka.Image, ":"); err != nil || len(jars) != 1 || filepath.Base(jars[0]) != "kafka_2.13-"+version+".jar" {
+		t.Errorf("the stack runs %s, the tests %v", kafka.Image, jars)
 	}
 }
 
