@@ -20,7 +20,7 @@ import (
 //
 // A counter is not safe for concurrent use.
 type counter struct {
-	slots   []slot   // a power of two of them, at most half of them taken
+	slots   []slot   // a power of two of them, at most three quarters of them taken
 	keys    int      // slots taken, without the one of Other
 	arena   [][]byte // chunks of chunkSize bytes; an entry never straddles two
 	filling int      // the chunk that is being filled; those after it are empty
@@ -148,7 +148,7 @@ func (c *counter) insert(key []byte, hash, n uint64) {
 }
 
 func (c *counter) admit(key []byte, hash, n uint64) {
-	if 2*(c.keys+1) >= len(c.slots) {
+	if 4*(c.keys+1) >= 3*len(c.slots) {
 		old := c.slots
 		c.slots = make([]slot, 2*len(old))
 		for _, s := range old {

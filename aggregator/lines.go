@@ -8,7 +8,7 @@ import (
 const (
 	// readSize is how much of a file is read at a time. It fits the second-level
 	// cache of a core, so that the lines are still there when they are counted.
-	readSize = 256 << 10
+	readSize = 128 << 10
 	// maxLine is the longest line that is looked at. A longer one, which no sink
 	// writes, is malformed.
 	maxLine = 128 << 20
