@@ -283,9 +283,10 @@ func (f *memFile) writev(parts [][]byte) (int, error) {
 	defer f.disk.mu.Unlock()
 	all := bytes.Join(parts, nil)
 	err := f.disk.check("write", f.name)
-	if errors.Is(err, errShort) {
-		all, err = all[:(len(all)+1)/2], nil
-	} else if err != nil {
+	switch {
+	case errors.Is(err, errShort):
+		all = all[:(len(all)+1)/2]
+	case err != nil:
 		return -1, err
 	}
 	f.node.data = append(f.node.data, all...)
