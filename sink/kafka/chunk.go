@@ -40,18 +40,18 @@ type chunk struct {
 	records int    // lines
 	batches int    // parts of requests
 	charged int64  // of p.room
+	began   time.Time
 	sent    time.Time
 	grouped bool // sent as one of a group; guarded by p.mu
 
-	cuts        int          // Kafka records it was cut into
-	left        atomic.Int32 // of those, not settled
-	undelivered [][]byte     // values of Kafka records that failed, within lines
+	left        atomic.Int32 // Kafka records not settled
+	undelivered []letter     // values of Kafka records that failed, within lines
 	err         error        // the first; valid once done is closed
 	done        chan struct{}
 }
 
 func newChunk(p *Producer, key chunkKey) *chunk {
-	return &chunk{p: p, key: key, done: make(chan struct{})}
+	return &chunk{p: p, key: key, began: time.Now(), done: make(chan struct{})}
 }
 
 // join copies lines, which are all of run or a part of it.
@@ -94,7 +94,6 @@ func (c *chunk) cut(size int) []kgo.Record {
 		records = append(records, kgo.Record{Value: value, Headers: headers})
 		lines = lines[n:]
 	}
-	c.cuts = len(records)
 	return records
 }
 
@@ -105,7 +104,7 @@ func (c *chunk) promise(r *kgo.Record, err error) {
 		if c.err == nil {
 			c.err = err
 		}
-		c.undelivered = append(c.undelivered, r.Value)
+		c.undelivered = append(c.undelivered, letter{r.Value, r.Timestamp.UnixMilli()})
 	}
 	if c.left.Add(-1) == 0 {
 		c.p.settle(c)

@@ -5,6 +5,7 @@ package kafka
 // the cluster can be reached at all.
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -53,10 +54,11 @@ type client struct {
 	log   *slog.Logger
 	hooks *hooks
 
-	usable  atomic.Bool // down is nil
+	usable  atomic.Bool // Ready is nil
 	mu      sync.Mutex
-	down    error         // why the cluster cannot be used; nil when it can
-	changed chan struct{} // closed, and replaced, when down changes between nil and not
+	down    error         // what the last probe said
+	stall   error         // what stalled was told last
+	changed chan struct{} // closed, and replaced, when usable changes
 
 	ensured bool // the topics are there; belongs to watch
 	stop    context.CancelFunc
@@ -98,8 +100,8 @@ func (c *client) close() {
 func (c *client) Ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil {
-		return fmt.Errorf("%w: %w", sink.ErrUnavailable, c.down)
+	if err := cmp.Or(c.down, c.stall); err != nil {
+		return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
 	}
 	return nil
 }
@@ -108,10 +110,8 @@ func (c *client) Ready() error {
 // once ctx has ended.
 func (c *client) await(ctx context.Context) error {
 	for {
-		c.mu.Lock()
-		down, changed := c.down, c.changed
-		c.mu.Unlock()
-		if down == nil {
+		changed := c.change()
+		if c.usable.Load() {
 			return nil
 		}
 		select {
@@ -120,6 +120,31 @@ func (c *client) await(ctx context.Context) error {
 			return c.Ready()
 		}
 	}
+}
+
+// change returns a channel that is closed when Ready changes between nil and
+// not.
+func (c *client) change() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changed
+}
+
+// stalled takes note of why the cluster cannot be used although it answers
+// probes, or with nil that it can.
+func (c *client) stalled(err error) { c.update(&c.stall, err) }
+
+// update sets one of the two reasons, and returns what it was.
+func (c *client) update(reason *error, err error) (was error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, *reason = *reason, err
+	if usable := c.down == nil && c.stall == nil; usable != c.usable.Load() {
+		c.usable.Store(usable)
+		close(c.changed)
+		c.changed = make(chan struct{})
+	}
+	return was
 }
 
 // watch probes the cluster until ctx ends.
@@ -173,15 +198,7 @@ func (c *client) probed(err error) {
 	if errors.Is(err, context.Canceled) {
 		return // closing; says nothing about the cluster
 	}
-	c.mu.Lock()
-	was := c.down
-	c.down = err
-	c.usable.Store(err == nil)
-	if (was == nil) != (err == nil) {
-		close(c.changed)
-		c.changed = make(chan struct{})
-	}
-	c.mu.Unlock()
+	was := c.update(&c.down, err)
 	switch {
 	case err != nil:
 		c.hooks.up.Set(0)

@@ -38,6 +38,22 @@ type reason struct {
 	Topic   string    `json:"topic"`
 	Records int       `json:"records"`
 	At      time.Time `json:"at"`
+	// Sent is there when the lines were sent to Kafka and nobody knows what
+	// became of them: the Kafka records they were, in order. Replay looks
+	// whether the topic has them.
+	Sent []sent `json:"sent,omitempty"`
+}
+
+// sent describes one Kafka record.
+type sent struct {
+	Bytes  int   `json:"bytes"`  // of its value
+	Millis int64 `json:"millis"` // its timestamp, since the Unix epoch
+}
+
+// letter is a Kafka record that failed.
+type letter struct {
+	value  []byte
+	millis int64
 }
 
 // deadLetters writes chunks that failed into dir, in a goroutine of its own:
@@ -139,21 +155,18 @@ func (d *deadLetters) keep(chunks []*chunk) {
 	batches := 0
 	r := reason{Reason: chunks[0].err.Error(), Topic: d.topic, At: time.Now().UTC()}
 	for _, c := range chunks {
-		for _, value := range c.undelivered {
-			lines = append(lines, value...)
-			if value[len(value)-1] != '\n' {
+		for _, l := range c.undelivered {
+			lines = append(lines, l.value...)
+			if l.value[len(l.value)-1] != '\n' {
 				lines = append(lines, '\n')
+			}
+			if !errors.Is(c.err, errAway) {
+				r.Sent = append(r.Sent, sent{len(l.value), l.millis})
 			}
 		}
 		batches += c.batches
-		if len(c.undelivered) == c.cuts {
-			r.Records += c.records
-		} else {
-			for _, value := range c.undelivered {
-				r.Records += max(1, countLines(value))
-			}
-		}
 	}
+	r.Records = countLines(lines)
 	d.number++
 	name := fmt.Sprintf("%s-%d", r.At.Format("20060102T150405.000000000Z"), d.number)
 	switch err := d.write(name, lines, r); {

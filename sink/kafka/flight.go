@@ -5,6 +5,8 @@ package kafka
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"logforge/codec"
@@ -15,6 +17,9 @@ import (
 // stuck, at one broker of several for example.
 const tendInterval = 200 * time.Millisecond
 
+// errAway is why a chunk failed that was never sent.
+var errAway = errors.New("kafka was away for longer than kafka.deliveryTimeout, or until the end of the process")
+
 // join copies b into the open chunks of its hours and appends to in the chunks
 // it is in. It sends those that are worth sending.
 //
@@ -24,6 +29,10 @@ const tendInterval = 200 * time.Millisecond
 // when that one has come back. Under load small requests so find themselves
 // together, with no timer and no added delay. (Two groups at a time were
 // measured: a third more processor time, and no more records a second.)
+//
+// While the cluster is away nothing is sent. What franz-go has begun to send it
+// cannot give up again, because it cannot know whether the broker has it; what
+// was never handed to it can become a dead letter without becoming a duplicate.
 func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, error) {
 	var few [4]*chunk
 	ready := few[:0]
@@ -61,12 +70,14 @@ func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, er
 		}
 	}
 	in[0].charged += charge - parts // what the divisions left over
-	if len(ready) > 0 && p.flying == 0 {
-		p.moved = time.Now()
-	}
-	p.flying += len(ready)
-	if p.grouped == 0 {
-		ready = p.takeOpen(ready)
+	if p.client.usable.Load() {
+		p.takeOff(ready)
+		if p.grouped == 0 {
+			ready = p.takeOpen(ready)
+		}
+	} else {
+		p.held = append(p.held, ready...)
+		ready = nil
 	}
 	p.mu.Unlock()
 	for _, c := range ready {
@@ -75,27 +86,55 @@ func (p *Producer) join(b *codec.Batch, ack sink.Ack, in []*chunk) ([]*chunk, er
 	return in, nil
 }
 
-// takeOpen appends all open chunks to ready, as a group; they are open no
-// longer, and the caller sends them. p.mu is held.
+// takeOff counts chunks that are about to be sent. p.mu is held.
+func (p *Producer) takeOff(chunks []*chunk) {
+	if p.flying == 0 && len(chunks) > 0 {
+		p.moved = time.Now()
+	}
+	p.flying += len(chunks)
+}
+
+// takeOpen appends all open chunks to ready, as a group, unless the cluster is
+// away; the caller sends them. p.mu is held.
 func (p *Producer) takeOpen(ready []*chunk) []*chunk {
-	if len(p.open) == 0 {
+	if len(p.open) == 0 || !p.client.usable.Load() {
 		return ready
 	}
-	p.lastTake = time.Now()
-	if p.flying == 0 {
-		p.moved = p.lastTake
-	}
-	p.flying += len(p.open)
-	p.grouped += len(p.open)
+	n := len(ready)
 	for _, c := range p.open {
 		c.grouped = true
 		ready = append(ready, c)
 	}
 	clear(p.open)
+	p.lastTake = time.Now()
+	p.grouped += len(ready) - n
+	p.takeOff(ready[n:])
 	return ready
 }
 
-// send hands c to franz-go.
+// takeWaiting appends to ready all chunks that began before a time and are not
+// sent, open ones and held ones. The caller gives them up. p.mu is held.
+func (p *Producer) takeWaiting(ready []*chunk, before time.Time) []*chunk {
+	for key, c := range p.open {
+		if c.began.Before(before) {
+			ready = append(ready, c)
+			delete(p.open, key)
+		}
+	}
+	held := p.held[:0]
+	for _, c := range p.held {
+		if c.began.Before(before) {
+			ready = append(ready, c)
+		} else {
+			held = append(held, c)
+		}
+	}
+	clear(p.held[len(held):])
+	p.held = held
+	return ready
+}
+
+// send hands c, which has taken off, to franz-go.
 func (p *Producer) send(c *chunk) {
 	records := c.cut(int(p.cfg.RecordBytes))
 	keep := min(c.charged, int64(cap(c.lines)+chunkOverhead+len(records)*recordOverhead))
@@ -130,46 +169,76 @@ func (p *Producer) settle(c *chunk) {
 	for _, ch := range ready {
 		p.send(ch)
 	}
-	switch {
-	case c.err == nil:
-		p.latency.Update(now.Sub(c.sent).Seconds())
-		p.lines.Add(c.records)
-	default:
-		p.writerErrors.Inc()
-		p.log.Error("kafka did not take records", "hour", c.key.hour, "records", c.records, "ack", c.key.ack.String(), "err", c.err)
-		if c.key.ack == sink.Enqueued {
-			p.dead.add(c) // takes the chunk's memory, and frees it
-			return
-		}
+	if c.err != nil {
+		p.fail(c)
+		return
+	}
+	p.latency.Update(now.Sub(c.sent).Seconds())
+	p.lines.Add(c.records)
+	close(c.done)
+	c.free()
+}
+
+// giveUp fails a chunk that was never sent.
+func (p *Producer) giveUp(c *chunk) {
+	c.err = errAway
+	c.undelivered = []letter{{value: c.lines}}
+	p.fail(c)
+}
+
+// fail ends a chunk whose err says why it is not delivered.
+func (p *Producer) fail(c *chunk) {
+	p.writerErrors.Inc()
+	p.log.Error("kafka did not take records", "hour", c.key.hour, "records", c.records, "ack", c.key.ack.String(), "err", c.err)
+	if c.key.ack == sink.Enqueued {
+		p.dead.add(c) // keeps what was acknowledged, and then frees c
+		return
 	}
 	close(c.done)
 	c.free()
 }
 
-// tend sends what has waited too long for company, and notices when nothing is
-// acknowledged any more.
+// tend sends what has waited too long for company, sends what was held when the
+// cluster is back, gives up what was held for too long, and notices when
+// nothing is acknowledged any more.
 func (p *Producer) tend(ctx context.Context) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	for {
+		change := p.client.change()
+		p.tendOnce(time.Now())
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
-			var ready []*chunk
-			var stuck time.Duration
-			p.mu.Lock()
-			if p.flying > 0 && now.Sub(p.moved) > p.server.RequestTimeout {
-				stuck = now.Sub(p.moved)
-			}
-			if now.Sub(p.lastTake) >= tendInterval {
-				ready = p.takeOpen(nil)
-			}
-			p.mu.Unlock()
-			p.stuck.Store(int64(stuck))
-			for _, c := range ready {
-				p.send(c)
-			}
+		case <-tick.C:
+		case <-change:
 		}
+	}
+}
+
+func (p *Producer) tendOnce(now time.Time) {
+	var ready, late []*chunk
+	var stall error
+	p.mu.Lock()
+	if d := now.Sub(p.moved); p.flying > 0 && d > p.server.RequestTimeout {
+		stall = fmt.Errorf("nothing acknowledged for %s", d.Round(time.Second))
+	}
+	switch {
+	case p.client.usable.Load():
+		ready, p.held = p.held, nil
+		p.takeOff(ready)
+		if now.Sub(p.lastTake) >= tendInterval {
+			ready = p.takeOpen(ready)
+		}
+	default:
+		late = p.takeWaiting(nil, now.Add(-p.cfg.DeliveryTimeout))
+	}
+	p.mu.Unlock()
+	p.client.stalled(stall)
+	for _, c := range ready {
+		p.send(c)
+	}
+	for _, c := range late {
+		p.giveUp(c)
 	}
 }

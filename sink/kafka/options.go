@@ -36,9 +36,11 @@ func producerOptions(cfg *config.Config) ([]kgo.Opt, error) {
 		// batch of each partition.
 		kgo.ProducerBatchMaxBytes(int32(min(max(largest, 1<<20), int64(k.MaxMessageBytes)))),
 		kgo.MaxBufferedRecords(math.MaxInt), // Producer.room is the bound
-		kgo.RecordDeliveryTimeout(k.DeliveryTimeout),
-		// A topic that is missing for a while, after a restart for example, is
-		// like a cluster that is away: deliveryTimeout decides.
+		// No RecordDeliveryTimeout: what has been sent once may be in the log,
+		// whatever the answers to later tries were, and only trying again, with
+		// the same sequence number, tells. kafka.deliveryTimeout is for what was
+		// never sent; see Producer.join. A missing topic is no exception, it
+		// is missing for a moment after a broker's restart.
 		kgo.UnknownTopicRetries(-1),
 	}
 	if k.RequireAllAcks {

@@ -43,10 +43,10 @@ type Producer struct {
 	room       *semaphore.Weighted // bytes
 	used       atomic.Int64        // of room, for the gauge
 	next       atomic.Int32        // number of the next chunk, for the partitioner
-	stuck      atomic.Int64        // nanoseconds without an acknowledgement, when too many; see tend
 
 	mu       sync.Mutex
 	open     map[chunkKey]*chunk // not sent yet; lines may still join
+	held     []*chunk            // not sent yet, because the cluster is away
 	flying   int                 // sent, and not settled
 	grouped  int                 // of those, sent as a group
 	lastTake time.Time           // when a group was last sent
@@ -147,7 +147,7 @@ func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 
 // admit waits until there is room for b, and takes it.
 func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
-	usable := ack == sink.Enqueued || p.usable()
+	usable := ack == sink.Enqueued || p.client.usable.Load()
 	need := p.charge(b)
 	if usable && p.room.TryAcquire(need) {
 		p.used.Add(need)
@@ -159,9 +159,6 @@ func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 		// Nothing would come of buffering it but a record that arrives after
 		// its request was told 503, and once more when the client tries again.
 		if err := p.client.await(ctx); err != nil {
-			return err
-		}
-		if err := p.Ready(); err != nil {
 			return err
 		}
 	}
@@ -191,32 +188,39 @@ func (p *Producer) release(n int64) {
 // Ready returns nil when a batch would be taken, otherwise why not (wrapping
 // sink.ErrUnavailable): the cluster cannot be reached, or it can and yet
 // acknowledges nothing, for want of in-sync replicas for example.
-func (p *Producer) Ready() error {
-	if err := p.client.Ready(); err != nil {
-		return err
-	}
-	if d := time.Duration(p.stuck.Load()); d > 0 {
-		return fmt.Errorf("%w: nothing acknowledged for %s", sink.ErrUnavailable, d.Round(time.Second))
-	}
-	return nil
-}
-
-// usable is Ready() == nil, cheaply.
-func (p *Producer) usable() bool { return p.client.usable.Load() && p.stuck.Load() == 0 }
+func (p *Producer) Ready() error { return p.client.Ready() }
 
 // Close refuses further batches, delivers what is buffered, and closes the
-// connections. When ctx ends first, enqueued batches that remain go to the
-// dead-letter directory; the error then says how many bytes were left.
+// connections. What is enqueued and was not delivered when ctx is about to end,
+// or at once if the cluster is away, goes to the dead-letter directory; the
+// error then says how many bytes.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
-	ready := p.takeOpen(nil)
 	p.mu.Unlock()
-	for _, c := range ready {
-		p.send(c)
-	}
 	p.stopTend()
 	p.tending.Wait()
+	now := time.Now()
+	p.mu.Lock()
+	ready := p.takeWaiting(nil, now)
+	away := !p.client.usable.Load()
+	if !away {
+		p.takeOff(ready)
+	}
+	p.mu.Unlock()
+	for _, c := range ready {
+		if away {
+			p.giveUp(c)
+		} else {
+			p.send(c)
+		}
+	}
+	// The dead letters need some of the time.
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-min(time.Until(end)/3, 3*time.Second)))
+		defer cancel()
+	}
 	err := p.client.Flush(ctx)
 	if err != nil {
 		err = fmt.Errorf("flush: %d bytes not delivered: %w", p.used.Load(), err)

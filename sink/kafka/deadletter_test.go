@@ -1,0 +1,228 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"logforge/config"
+	"logforge/sink"
+	"logforge/sink/kafka/kafkatest"
+)
+
+// What was acknowledged as enqueued and cannot be delivered is kept, and
+// nothing else is; replayed, it is in the topic once.
+func TestUndeliverableBatchesAreKeptAndReplayedOnce(t *testing.T) {
+	f := func(recordBytes config.Bytes) {
+		t.Helper()
+		cluster, cfg := fakeCluster(t)
+		cfg.Kafka.DeliveryTimeout, cfg.Kafka.RecordBytes = 500*time.Millisecond, recordBytes
+		cfg.Server.RequestTimeout = 100 * time.Millisecond
+		dir := DeadLetterDir(cfg.Kafka, cfg.Storage)
+		p, set := newTestProducer(t, cfg)
+		o := newOracle()
+		if err := o.write(t.Context(), t, p, sink.Replicated, 7, 2, 100); err != nil {
+			t.Error(err)
+		}
+		fault := faulty(cluster, kerr.NotEnoughReplicas)
+		ctx, cancel := context.WithTimeout(t.Context(), cfg.Server.RequestTimeout)
+		defer cancel()
+		if err := o.write(ctx, t, p, sink.Replicated, 10, 1, 100); !errors.Is(err, sink.ErrUnavailable) {
+			t.Errorf("replicated, not acknowledged: %v", err)
+		}
+		until(t, "it is noticed", func() bool { return p.Ready() != nil })
+		sentBefore := p.used.Load()
+		for range 5 {
+			if err := o.write(t.Context(), t, p, sink.Enqueued, 200, 2, 100); err != nil {
+				t.Error(err)
+			}
+		}
+		until(t, "it is given up", func() bool { return p.used.Load() == sentBefore })
+		fault.Remove()
+		until(t, "what was sent before has arrived", func() bool { return p.used.Load() == 0 })
+		lines, reasons := deadLetterFiles(t, dir)
+		if len(lines) != 1000 || len(reasons) == 0 {
+			t.Errorf("%d lines, %d reasons", len(lines), len(reasons))
+		}
+		records := 0
+		for _, text := range reasons {
+			var r reason
+			if err := json.Unmarshal([]byte(text), &r); err != nil || r.Reason == "" || r.Topic != "logs" || r.At.IsZero() {
+				t.Errorf("reason %s: %v", text, err)
+			}
+			records += r.Records
+		}
+		if records != 1000 {
+			t.Errorf("the reasons speak of %d records", records)
+		}
+		if got := counter(set, "logforge_kafka_dead_letter_records_total"); got != "1000" {
+			t.Errorf("counted %s records", got)
+		}
+		if got := counter(set, "logforge_kafka_dead_letter_batches_total"); got != "10" { // each of two hours
+			t.Errorf("counted %s batches", got)
+		}
+
+		n, err := p.Replay(t.Context(), dir)
+		if err != nil || n != 1000 {
+			t.Errorf("replayed %d: %v", n, err)
+		}
+		if n, err := p.Replay(t.Context(), dir); err != nil || n != 0 {
+			t.Errorf("replayed again: %d, %v", n, err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left in %s: %v, %v", dir, left, err)
+		}
+		closeProducer(t, p)
+		o.check(t, kafkatest.Drain(t, cfg.Kafka.Brokers[0], "logs"))
+	}
+	f(256 * config.KiB)
+	f(1)
+}
+
+func TestAReplayThatFailsKeepsTheFile(t *testing.T) {
+	cluster, cfg := fakeCluster(t)
+	dir := t.TempDir()
+	line := `{"timestamp":"2026-02-09T00:00:00Z","path":"/1","userAgent":"t"}` + "\n"
+	write(t, filepath.Join(dir, "a.ndjson"), line+"garbage\n")
+	write(t, filepath.Join(dir, "a.reason"), "{}\n")
+	p, _ := newTestProducer(t, cfg)
+	defer closeProducer(t, p)
+	fault := faulty(cluster, kerr.NotEnoughReplicas)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if n, err := p.Replay(ctx, dir); !errors.Is(err, sink.ErrUnavailable) || n != 0 {
+		t.Errorf("replayed %d: %v", n, err)
+	}
+	if lines, _ := deadLetterFiles(t, dir); len(lines) != 2 {
+		t.Errorf("the file has %d lines left", len(lines))
+	}
+	fault.Remove()
+	if n, err := p.Replay(t.Context(), dir); err != nil || n != 1 {
+		t.Errorf("replayed %d: %v", n, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "a.rejected"))
+	if err != nil || string(text) != "garbage\n" {
+		t.Errorf("what does not parse: %q, %v", text, err)
+	}
+}
+
+func TestTwoReplaysOfOneDirectoryAreRefused(t *testing.T) {
+	_, cfg := fakeCluster(t)
+	p, _ := newTestProducer(t, cfg)
+	defer closeProducer(t, p)
+	dir := t.TempDir()
+	unlock, err := lockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Replay(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "another replay") {
+		t.Error(err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Replay(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// The cluster is gone when the process has to stop: what was acknowledged as
+// enqueued is kept, what was not is not.
+func TestCloseWithoutAClusterKeepsWhatWasEnqueued(t *testing.T) {
+	cluster, cfg := fakeCluster(t)
+	p, _ := newTestProducer(t, cfg)
+	o := newOracle()
+	fault := faulty(cluster, kerr.NotEnoughReplicas)
+	if err := o.write(t.Context(), t, p, sink.Enqueued, 100, 1, 100); err != nil {
+		t.Error(err)
+	}
+	replicated := make(chan error)
+	go func() { replicated <- o.write(t.Context(), t, p, sink.Replicated, 10, 1, 100) }()
+	until(t, "both are on their way", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.flying+len(p.open) == 2 && fault.Hits() > 0
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-replicated; !errors.Is(err, sink.ErrUnavailable) {
+		t.Errorf("replicated: %v", err)
+	}
+	lines, _ := deadLetterFiles(t, DeadLetterDir(cfg.Kafka, cfg.Storage))
+	if len(lines) != 100 {
+		t.Errorf("%d lines are kept", len(lines))
+	}
+}
+
+// The broker has them, and the process ends before it learns that.
+func TestAReplayOfWhatTheTopicHasAlreadyIsNoDuplicate(t *testing.T) {
+	f := func(recordBytes config.Bytes) {
+		t.Helper()
+		cluster, cfg := fakeCluster(t)
+		cfg.Kafka.RecordBytes = recordBytes
+		dir := DeadLetterDir(cfg.Kafka, cfg.Storage)
+		o := newOracle()
+		for _, fault := range []*kerr.Error{kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas} {
+			p, _ := newTestProducer(t, cfg)
+			handle := faulty(cluster, fault)
+			for range 3 {
+				if err := o.write(t.Context(), t, p, sink.Enqueued, 100, 2, 100); err != nil {
+					t.Error(err)
+				}
+			}
+			until(t, "it was sent", func() bool { return handle.Hits() > 2 })
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if err := p.Close(ctx); err == nil {
+				t.Error("all was delivered")
+			}
+			cancel()
+			handle.Remove()
+		}
+		p, _ := newTestProducer(t, cfg)
+		n, err := p.Replay(t.Context(), dir)
+		if err != nil {
+			t.Error(err)
+		}
+		if n < 300 || n >= 600 {
+			t.Errorf("%d of 600 lines were sent again, about 300 were in the topic", n)
+		}
+		closeProducer(t, p)
+		o.check(t, kafkatest.Drain(t, cfg.Kafka.Brokers[0], "logs"))
+	}
+	f(256 * config.KiB)
+	f(1)
+}
+
+func TestADeadLetterDirectoryThatCannotBeWrittenIsCountedAsLoss(t *testing.T) {
+	cluster, cfg := fakeCluster(t)
+	p, set := newTestProducer(t, cfg)
+	dir := DeadLetterDir(cfg.Kafka, cfg.Storage)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "a file where the directory was")
+	fault := faulty(cluster, kerr.InvalidRecord)
+	defer fault.Remove()
+	if err := newOracle().write(t.Context(), t, p, sink.Enqueued, 100, 1, 100); err != nil {
+		t.Error(err)
+	}
+	until(t, "it is given up", func() bool { return counter(set, "logforge_kafka_lost_records_total") == "100" })
+	closeProducer(t, p)
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
