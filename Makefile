@@ -50,7 +50,7 @@ lint: $(GOLANGCI) ## format, vet, golangci-lint
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go vet -tags poison,crashpoints ./...
-	$(GOLANGCI) run
+	$(GOLANGCI) run --allow-parallel-runners
 
 check: lint race ## what a commit has to pass
 
