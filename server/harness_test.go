@@ -195,8 +195,8 @@ func (f *fixture) value(metric string) float64 {
 	return sum
 }
 
-// raw sends text as it is on a connection of its own and returns everything
-// that comes back until the server closes or falls silent for half a second.
+// raw sends text as it is on a connection of its own, with nothing after it, and
+// returns everything that comes back.
 func (f *fixture) raw(text string) string {
 	f.t.Helper()
 	c := f.dial()
@@ -204,16 +204,21 @@ func (f *fixture) raw(text string) string {
 	if _, err := io.WriteString(c, text); err != nil {
 		f.t.Fatal(err)
 	}
-	all, _ := f.hear(c)
+	_ = c.(*net.TCPConn).CloseWrite()
+	all, closed := f.hear(c)
+	if !closed {
+		f.t.Errorf("%.60q: the connection is kept open", text)
+	}
 	return all
 }
 
-// hear reads what c has to say; closed tells whether the server ended it.
+// hear reads what c has to say until the server ends it (closed) or has been
+// silent for a second.
 func (f *fixture) hear(c net.Conn) (text string, closed bool) {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		n, err := c.Read(buf)
 		all = append(all, buf[:n]...)
 		if err != nil {

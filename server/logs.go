@@ -116,7 +116,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (p plan, err error) {
 	if p.format, err = formatOf(h.ContentType()); err != nil {
 		return p, err
 	}
-	if first := h.PeekBytes(encodingHeader); len(first) > 0 {
+	if len(h.ContentEncoding()) > 0 {
 		for _, v := range h.PeekAll(fasthttp.HeaderContentEncoding) {
 			if err = p.codings.add(v); err != nil {
 				return p, err
@@ -142,10 +142,7 @@ func (s *Server) ackOf(name []byte) (sink.Ack, error) {
 	return sink.Default, errAck
 }
 
-var (
-	jsonType       = []byte("application/json")
-	encodingHeader = []byte(fasthttp.HeaderContentEncoding)
-)
+var jsonType = []byte("application/json")
 
 // supportedTypes is what a 415 lists.
 var supportedTypes = []string{"application/json", "application/x-ndjson", "text/csv"}
