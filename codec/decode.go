@@ -211,29 +211,38 @@ func (d *decoder) put() {
 		d.report("record", "is nested deeper than the limit of "+strconv.Itoa(d.limits.Depth))
 		return
 	}
-	at, p, agent := &d.fields[timestamp], &d.fields[path], &d.fields[userAgent]
-	out := append(d.out, `{"timestamp":"`...)
-	out, h, bad := d.clock.append(out, at.text)
+	at, p, agent := d.fields[timestamp].text, d.fields[path].text, d.fields[userAgent].text
+	const atMost, pathName, agentName = len("2026-02-09T15:23:00.123456789Z"), `","path":"`, `","userAgent":"`
+	n := len(d.out)
+	if size := hourAt + atMost + len(pathName) + len(p) + len(agentName) + len(agent) + 3; cap(d.out)-n < size {
+		d.out = slices.Grow(d.out, size)
+	}
+	line := d.out[n:cap(d.out)]
+	copy(line[:hourAt], `{"timestamp":"`)
+	end, bad := d.clock.write(line[hourAt:hourAt+atMost], at)
 	switch {
 	case bad != 0:
-		d.badTime(at.text, bad)
+		d.badTime(at, bad)
 		return
-	case blank(p.text):
+	case blank(p):
 		d.missing(path)
 		return
-	case blank(agent.text):
+	case blank(agent):
 		d.missing(userAgent)
 		return
 	}
-	out = append(out, `","path":"`...)
-	out = append(out, p.text...)
-	out = append(out, `","userAgent":"`...)
-	out = append(out, agent.text...)
-	out = append(out, '"', '}', '\n')
-	if h != d.hour {
-		d.turn(h, len(d.out), d.good)
+	end += hourAt
+	copy(line[end:end+len(pathName)], pathName)
+	end += len(pathName)
+	end += copy(line[end:], p)
+	copy(line[end:end+len(agentName)], agentName)
+	end += len(agentName)
+	end += copy(line[end:], agent)
+	copy(line[end:end+3], "\"}\n")
+	if d.clock.hour != d.hour {
+		d.turn(d.clock.hour, n, d.good)
 	}
-	d.out = out
+	d.out = d.out[:n+end+3]
 	d.good++
 	d.index++
 }

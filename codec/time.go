@@ -83,54 +83,59 @@ func (c *clock) quoted(s []byte) bool {
 	return len(s) > 20 && c.is(s) && isSecond(load(s, 13), '"')
 }
 
-// append appends the canonical text of the timestamp s and returns its hour.
-// With a fault dst is unchanged.
-func (c *clock) append(dst, s []byte) ([]byte, Hour, fault) {
+// write writes the canonical text of the timestamp s to dst, which has room for
+// 30 bytes, and returns its length. Its hour is the one remembered then.
+func (c *clock) write(dst, s []byte) (int, fault) {
 	if len(s) == 20 && c.is(s) && isSecond(load(s, 12)>>8, 0) {
-		return append(dst, s...), c.hour, 0
+		copy20(dst, s)
+		return 20, 0
 	}
-	return c.appendAny(dst, s)
+	return c.writeAny(dst, s)
 }
 
-// appendAny is append for every form there is.
-func (c *clock) appendAny(dst, s []byte) ([]byte, Hour, fault) {
+// copy20 copies 20 bytes in two moves, where copy would call a function.
+func copy20(dst, s []byte) {
+	copy(dst[:16], s[:16])
+	copy(dst[12:20], s[12:20])
+}
+
+// writeAny is write for every form there is.
+func (c *clock) writeAny(dst, s []byte) (int, fault) {
 	if len(s) < 20 || s[4] != '-' || s[7] != '-' || s[10]|0x20 != 't' || s[13] != ':' || s[16] != ':' {
-		return dst, 0, faultForm
+		return 0, faultForm
 	}
 	days, bad := c.daysOf(s)
 	if bad != 0 {
-		return dst, 0, bad
+		return 0, bad
 	}
 	hh, mm, ss := two(s[11:]), two(s[14:]), two(s[17:])
 	switch {
 	case hh < 0 || mm < 0 || ss < 0:
-		return dst, 0, faultForm
+		return 0, faultForm
 	case ss == 60 && hh < 24 && mm < 60:
-		return dst, 0, faultLeap
+		return 0, faultLeap
 	case hh > 23 || mm > 59 || ss > 59:
-		return dst, 0, faultClock
+		return 0, faultClock
 	}
 	frac, zone := s[19:19], s[19:]
 	if zone[0] == '.' {
-		n := 1
-		for n < len(zone) && zone[n]-'0' < 10 {
-			n++
-		}
+		n := digits(zone, 1)
 		if n == 1 || n == len(zone) {
-			return dst, 0, faultForm
+			return 0, faultForm
 		}
 		frac, zone = zone[:n], zone[n:]
 		if n > 10 {
-			return dst, 0, faultFraction
+			return 0, faultFraction
 		}
-		for len(frac) > 0 && (frac[len(frac)-1] == '0' || len(frac) == 1) {
-			frac = frac[:len(frac)-1]
+		for n > 0 && (frac[n-1] == '0' || n == 1) {
+			n--
 		}
+		frac = frac[:n]
 	}
 	if len(zone) != 1 || zone[0]|0x20 != 'z' {
 		offset, bad := offsetOf(zone)
 		if bad != 0 {
-			return dst, 0, bad
+			return 0, bad
 		}
 		mm += hh*60 - offset
 		hh = floorDiv(mm, 60)
@@ -139,14 +144,17 @@ func (c *clock) appendAny(dst, s []byte) ([]byte, Hour, fault) {
 	h := Hour(days*24 + hh)
 	if h != c.hour {
 		if h < minHour || h > maxHour {
-			return dst, 0, faultRange
+			return 0, faultRange
 		}
 		c.remember(h)
 	}
-	dst = append(dst, c.text[:]...)
-	dst = append(dst, ':', '0'+byte(mm/10), '0'+byte(mm%10), ':', s[17], s[18])
-	dst = append(dst, frac...)
-	return append(dst, 'Z'), h, 0
+	copy(dst[:13], c.text[:])
+	copy(dst[13:19], ":00:00")
+	dst[14], dst[15] = '0'+byte(mm/10), '0'+byte(mm%10)
+	dst[17], dst[18] = s[17], s[18]
+	n := 19 + copy(dst[19:], frac)
+	dst[n] = 'Z'
+	return n + 1, 0
 }
 
 // canonicalHour returns the hour whose text s begins with, in canonical form,
