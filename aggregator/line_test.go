@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -25,12 +26,20 @@ func recountOfTally(h codec.Hour, t *tally) recount {
 	r := newRecount(h)
 	r.Records, r.Malformed = t.records, t.malformed
 	for key, n := range counts(t.paths) {
-		r.RequestsPerPath[string(unquoted([]byte(key)))] += n
+		r.RequestsPerPath[value(key)] += n
 	}
 	for key, n := range counts(t.agents) {
-		r.RequestsPerUserAgent[string(unquoted([]byte(key)))] += n
+		r.RequestsPerUserAgent[value(key)] += n
 	}
 	return r
+}
+
+// value returns the value of a key; one that is not canonical is not repaired.
+func value(key string) string {
+	if !canonical([]byte(key)) || !utf8.ValidString(key) {
+		return "not canonical: " + key
+	}
+	return string(unquoted([]byte(key)))
 }
 
 func TestLinesAreCountedAsRecordsOrAsMalformed(t *testing.T) {
