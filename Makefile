@@ -82,7 +82,7 @@ ifdef AGAINST
 	$(BENCHSTAT) .bench/before.txt .bench/after.txt
 else
 	go test -run '^$$' -bench Ingest -benchmem -count $(COUNT) ./bench | tee .bench/modes.txt
-	$(BENCHSTAT) -col /mode .bench/modes.txt
+	$(BENCHSTAT) -col /mode,/ack -row /format,/batch .bench/modes.txt
 endif
 
 bench-servers: ## this server beside the walls and the first design, by records per CPU-second
