@@ -191,7 +191,7 @@ func (s *session) survey(ctx context.Context) (topicID, map[int32]bounds, error)
 type ground struct {
 	cfg     config.Kafka
 	topicID topicID
-	held    []mark // of this topic
+	held    []extent // of this topic
 }
 
 // begin returns where to begin with partition, and the history up to there. When

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,6 +43,18 @@ func child() (code int, is bool) {
 		return 0, false
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if name := os.Getenv("LOGFORGE_TEST_PROFILE"); name != "" {
+		f, err := os.Create(name)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			log.Error("profile", "err", err)
+			return 1, true
+		}
+		defer f.Close()
+		defer pprof.StopCPUProfile()
+	}
 	if err := consumeAsChild(text, log); err != nil {
 		log.Error("consumer ends", "err", err)
 		return 1, true
@@ -50,6 +63,9 @@ func child() (code int, is bool) {
 }
 
 func consumeAsChild(text string, log *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log.Info("begins")
 	var cfg config.Config
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
 		return err
@@ -63,8 +79,6 @@ func consumeAsChild(text string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	return errors.Join(c.Run(ctx), files.Close())
 }
 
@@ -145,6 +159,9 @@ func (p *childProcess) terminate() {
 		p.signal(syscall.SIGQUIT)
 		<-p.done
 		p.t.Fatalf("half a minute after SIGTERM it still ran:\n%s", p.words())
+	}
+	if p.words() == "" {
+		return // the signal came before the process could listen for it, or do anything
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		p.t.Errorf("after SIGTERM it ended with %d:\n%s", code, p.words())

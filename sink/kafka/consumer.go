@@ -51,6 +51,8 @@ type Consumer struct {
 	files    *sink.Files
 	instance string // group instance id: this directory's place in the group
 
+	inflation *inflation
+
 	// Seams for tests.
 	commitTimeout time.Duration
 	request       func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error)
@@ -59,9 +61,9 @@ type Consumer struct {
 	set *metrics.Set
 
 	mu     sync.Mutex
-	ready  error   // why nothing is consumed; nil while it is
-	held   []mark  // the ends of this directory's part of each partition
-	heldID topicID // within this topic
+	ready  error    // why nothing is consumed; nil while it is
+	held   []extent // the ends of this directory's part of each partition
+	heldID topicID  // within this topic
 
 	errs          *metrics.Counter
 	sessions      *metrics.Counter
@@ -88,7 +90,8 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		cfg: cfg, flush: flush,
 		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), Depth: in.MaxDepth},
 		files:  files, instance: instance, log: log, set: set,
-		ready: errJoining, commitTimeout: commitTimeout,
+		inflation: new(inflation),
+		ready:     errJoining, commitTimeout: commitTimeout,
 		request: func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
 			return b.Request(ctx, req)
 		},
@@ -130,14 +133,14 @@ func (c *Consumer) remember() error {
 }
 
 // holds returns how far this directory's files reach, and in which topic. The
-// marks are not to be changed.
-func (c *Consumer) holds() ([]mark, topicID) {
+// extents are not to be changed.
+func (c *Consumer) holds() ([]extent, topicID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.held, c.heldID
 }
 
-func (c *Consumer) hold(held []mark, id topicID) {
+func (c *Consumer) hold(held []extent, id topicID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held, c.heldID = held, id
@@ -168,7 +171,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			return nil
 		}
 		c.log.Warn("consuming was interrupted; joining the group again", "group", c.cfg.GroupID, "err", err)
-		if c.commits[applied].Get() > before {
+		if c.commits[applied].Get() > before && !errors.Is(err, errFetch) {
 			fails = 0 // it did work
 		}
 		fails++

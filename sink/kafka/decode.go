@@ -109,16 +109,17 @@ func (d *decoding) run(work []piece, put func(*result) error) error {
 }
 
 // decode reads the lines of records: one each, or many. An empty value has none.
+// The records are used up.
 func decode(records []*kgo.Record, limits codec.Limits) result {
 	r := result{batch: codec.GetBatch()}
 	for _, rec := range records {
 		r.bytes += int64(len(rec.Value))
-		if len(rec.Value) == 0 {
-			continue
+		if len(rec.Value) > 0 {
+			bad := grave{of: rec}
+			r.batch.AppendLines(rec.Value, limits, bad.add)
+			r.dead = append(r.dead, bad.letters()...)
 		}
-		bad := grave{of: rec}
-		r.batch.AppendLines(rec.Value, limits, bad.add)
-		r.dead = append(r.dead, bad.letters()...)
+		rec.Recycle()
 	}
 	r.batch.Runs() // now, and not when it is appended
 	return r

@@ -33,8 +33,8 @@ type span struct {
 	base, next int64
 }
 
-// mark is how far into a partition this directory's files reach.
-type mark struct {
+// extent is how far into a partition this directory's files reach.
+type extent struct {
 	partition int32
 	next      int64
 }
@@ -49,11 +49,11 @@ type position struct {
 	// held are the ends of what earlier transactions of this directory brought
 	// in, for every partition that it ever consumed. By them a group whose
 	// offsets were lost or set back is told from a new one.
-	held []mark
+	held []extent
 }
 
 // after returns held as it is once the transaction has been decided.
-func (p *position) after() []mark {
+func (p *position) after() []extent {
 	held := slices.Clone(p.held)
 	for _, s := range p.spans {
 		held = reach(held, s.partition, s.next)
@@ -61,14 +61,14 @@ func (p *position) after() []mark {
 	return held
 }
 
-// reach sets partition's mark. The marks stay in ascending order.
-func reach(held []mark, partition int32, next int64) []mark {
-	i, found := slices.BinarySearchFunc(held, partition, func(m mark, p int32) int { return int(m.partition) - int(p) })
+// reach sets how far partition is held. The extents stay in ascending order.
+func reach(held []extent, partition int32, next int64) []extent {
+	i, found := slices.BinarySearchFunc(held, partition, func(m extent, p int32) int { return int(m.partition) - int(p) })
 	if found {
 		held[i].next = next
 		return held
 	}
-	return slices.Insert(held, i, mark{partition, next})
+	return slices.Insert(held, i, extent{partition, next})
 }
 
 // String names the spans: "3 [100,120), 7 [5,9)".
@@ -153,7 +153,7 @@ func decodePosition(b []byte) (*position, error) {
 		if r.bad {
 			break
 		}
-		p.held = append(p.held, mark{int32(last), int64(next)})
+		p.held = append(p.held, extent{int32(last), int64(next)})
 	}
 	if r.bad || len(r.b) > 0 {
 		return nil, fmt.Errorf("%w: %x", errPosition, b)

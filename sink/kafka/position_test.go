@@ -12,7 +12,7 @@ import (
 	"logforge/sink"
 )
 
-var unexported = cmp.AllowUnexported(position{}, span{}, mark{}, stamp{}, tenure{})
+var unexported = cmp.AllowUnexported(position{}, span{}, extent{}, stamp{}, tenure{})
 
 func drawPosition(t *rapid.T) *position {
 	p := &position{
@@ -31,7 +31,7 @@ func drawPosition(t *rapid.T) *position {
 	partition = -1
 	for range rapid.IntRange(0, 5).Draw(t, "held") {
 		partition += rapid.Int32Range(1, 1000).Draw(t, "step")
-		p.held = append(p.held, mark{partition, rapid.Int64Range(0, math.MaxInt64).Draw(t, "next")})
+		p.held = append(p.held, extent{partition, rapid.Int64Range(0, math.MaxInt64).Draw(t, "next")})
 	}
 	return p
 }
@@ -50,7 +50,7 @@ func TestAPositionReadsAsItWasWritten(t *testing.T) {
 }
 
 func TestAPositionThatIsCutShortOrOfAnotherVersionIsRefused(t *testing.T) {
-	p := &position{group: "g", topic: "t", spans: []span{{3, 100, 120}, {7, 5, 9}}, held: []mark{{3, 100}}}
+	p := &position{group: "g", topic: "t", spans: []span{{3, 100, 120}, {7, 5, 9}}, held: []extent{{3, 100}}}
 	whole := p.encode()
 	for n := range whole {
 		if _, err := decodePosition(whole[:n]); !errors.Is(err, errPosition) {
@@ -66,7 +66,7 @@ func TestAPositionThatIsCutShortOrOfAnotherVersionIsRefused(t *testing.T) {
 
 func FuzzPosition(f *testing.F) {
 	f.Add((&position{}).encode())
-	f.Add((&position{group: "g", topic: "logs", generation: -1, spans: []span{{0, 0, 1}, {9, math.MaxInt64 - 1, math.MaxInt64}}, held: []mark{{2, 3}}}).encode())
+	f.Add((&position{group: "g", topic: "logs", generation: -1, spans: []span{{0, 0, 1}, {9, math.MaxInt64 - 1, math.MaxInt64}}, held: []extent{{2, 3}}}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := decodePosition(b)
 		if err != nil {
@@ -90,8 +90,8 @@ func FuzzPosition(f *testing.F) {
 }
 
 func TestHeldReachesToTheEndOfWhatWasDecidedLast(t *testing.T) {
-	p := &position{spans: []span{{1, 10, 20}, {4, 0, 5}}, held: []mark{{0, 7}, {1, 10}, {9, 3}}}
-	want := []mark{{0, 7}, {1, 20}, {4, 5}, {9, 3}}
+	p := &position{spans: []span{{1, 10, 20}, {4, 0, 5}}, held: []extent{{0, 7}, {1, 10}, {9, 3}}}
+	want := []extent{{0, 7}, {1, 20}, {4, 5}, {9, 3}}
 	if d := cmp.Diff(want, p.after(), unexported); d != "" {
 		t.Error(d)
 	}

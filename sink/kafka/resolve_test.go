@@ -162,7 +162,7 @@ func TestWhereToBegin(t *testing.T) {
 	f("made again", fresh, standing{120, stamped(before)}, b, 50, "made again")
 	f("emptied", fresh, standing{120, stamped(now)}, bounds{0, 0}, 0, "ends at 0")
 
-	holding := ground{cfg: config.Kafka{StartOffset: "earliest"}, topicID: now, held: []mark{{2, 10}, {3, 130}}}
+	holding := ground{cfg: config.Kafka{StartOffset: "earliest"}, topicID: now, held: []extent{{2, 10}, {3, 130}}}
 	f("another went on", holding, standing{150, stamped(now)}, b, 150, "")
 	f("where it ended", holding, standing{130, stamped(now)}, b, 130, "")
 	f("offsets expired", holding, standing{-1, ""}, b, 130, "no offset")

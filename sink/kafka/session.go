@@ -129,6 +129,9 @@ func (s *session) options() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtCommitted()),
 		kgo.KeepRetryableFetchErrors(), // an unknown topic id is one
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.WithPools(s.c.inflation),
+		kgo.WithHooks(s.c.inflation),
+		kgo.MaxDecompressBatchBytes(maxInflated),
 		kgo.FetchMaxBytes(fetchBytes),
 		kgo.FetchMaxPartitionBytes(fetchBytes/2),
 		kgo.MaxConcurrentFetches(2),
@@ -317,7 +320,16 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 	case errors.As(err, new(*kgo.ErrGroupSession)):
 		return nil // heard by groupErrors
 	}
+	if !kerr.IsRetriable(err) {
+		// Not one that passes: no right to read, or a batch that cannot be
+		// inflated. The client may have given the partition up; a new session
+		// tries it again, and says so again.
+		return fmt.Errorf("%w: topic %s, partition %d: %w", errFetch, topic, partition, err)
+	}
 	s.c.errs.Inc()
 	s.c.log.Warn("fetching from kafka", "topic", topic, "partition", partition, "err", err)
 	return nil
 }
+
+// errFetch is a partition that cannot be read.
+var errFetch = errors.New("fetching")
