@@ -71,7 +71,7 @@ export class Process {
 
   show(before, now) {
     const cores = growth(before, now, names.cpu);
-    this.say("up", f.span(now.at - (sum(now, names.start) ?? now.at)));
+    this.say("up", f.span(sum(now, names.uptime)));
     this.say("cpu", cores === null ? f.none : f.share(cores / (now.at - before.at), 1).replace(" %", " % of one core"));
     this.say("memory", f.bytes(sum(now, names.memory)));
     this.say("openFiles", f.count(sum(now, names.openFiles)));

@@ -7,7 +7,7 @@ import { Chart } from "./chart.js";
 import { names } from "./names.js";
 
 const keep = 300; // readings, at one every two seconds
-const window = 15; // readings a latency percentile looks back over: 30 s
+const lookBack = 15; // readings a latency percentile looks back over: 30 s
 
 /** What one tile shows: value, note and spark are functions of a Live. */
 const tiles = [
@@ -64,7 +64,7 @@ export class Live {
   add(reading) {
     const before = this.readings.at(-1);
     this.readings.push(reading);
-    if (this.readings.length > window + 1) this.readings.shift();
+    if (this.readings.length > lookBack + 1) this.readings.shift();
     this.now = reading;
     if (!before) return false;
     this.points.push(this.measure(before, this.readings[0], reading));

@@ -13,7 +13,6 @@ export const names = {
   kafkaUp: "kafka_up",
   cpu: "process_cpu_seconds_total",
   memory: "process_resident_memory_bytes",
-  start: "process_start_time_seconds",
-  goroutines: "go_goroutines",
+  uptime: "logforge_uptime_seconds",
 };
 

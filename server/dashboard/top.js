@@ -17,15 +17,18 @@ export class Top {
     ];
   }
 
-  /** Fetches and shows the hours from..to. */
+  /** Fetches and shows the hours from..to; the same hours again are a refresh, which leaves the lists as long as they are. */
   async load(from, to) {
+    const again = this.hours?.[0] === from && this.hours[1] === to;
     this.hours = [from, to];
-    say(byId("chosen"), f.hours(from, to));
-    say(byId("top-note"), "Loading");
-    const summary = await this.fetch(first);
-    if (!summary) return;
-    this.complete = false;
-    this.show(summary);
+    if (!again) {
+      this.complete = this.refused = false;
+      say(byId("chosen"), f.hours(from, to));
+      say(byId("top-note"), "Loading");
+      for (const list of this.lists) list.shown = page;
+    }
+    const summary = await this.fetch(this.complete ? everything : first);
+    if (summary) this.show(summary);
   }
 
   // The summary of the chosen hours; null where another choice was made meanwhile.
@@ -43,13 +46,15 @@ export class Top {
 
   /** Everything, once somebody searches: what is below the first thousand can be found too. */
   async all() {
-    if (this.complete || !this.lists.some((l) => l.rows.length >= first)) return;
+    if (this.complete || this.refused || !this.lists.some((l) => l.rows.length >= first)) return;
     this.complete = true;
     try {
       const summary = await this.fetch(everything);
       if (summary) this.show(summary);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
+      this.complete = false;
+      this.refused = true;
       say(byId("top-note"), `Searching the first ${f.count(first)} only: ${error.message}`);
     }
   }
@@ -79,7 +84,6 @@ class List {
   take(summary) {
     this.records = summary.records;
     this.rows = Object.entries(summary[this.member] ?? {}).sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
-    this.shown = page;
     this.draw();
   }
 

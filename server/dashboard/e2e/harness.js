@@ -1,12 +1,13 @@
 // What the browser tests stand on: a server of their own with its files in a
 // temporary directory, records to send it, and a browser that keeps a record of
 // everything the page said and asked for.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 /** Runs check until it returns something true; fails with what it last said. */
@@ -77,6 +78,35 @@ export class Server {
   post(records, headers = {}) {
     return fetch(`${this.url}/logs`, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(records) });
   }
+}
+
+/**
+ * A Kafka broker: the one of make kafka-up where it runs, otherwise one of the
+ * test's own. null, and said loudly, where Java or Maven is missing.
+ */
+export async function kafka() {
+  const answers = (port) => new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => { socket.destroy(); resolve(true); }).on("error", () => resolve(false));
+  });
+  if (await answers(19092)) return { addr: "127.0.0.1:19092", stop: async () => {} };
+  const dir = await mkdtemp(join(tmpdir(), "logforge-e2e-kafka-"));
+  const port = await freePort();
+  const broker = (verb) => {
+    const { status, stdout, stderr } = spawnSync(fileURLToPath(new URL("../../../sink/kafka/broker/broker.sh", import.meta.url)), [verb],
+      { env: { ...process.env, KAFKA_DIR: dir, KAFKA_PORT: String(port) }, encoding: "utf8" });
+    if (status !== 0) throw new Error(`broker.sh ${verb}: ${stdout}${stderr}`);
+  };
+  const stop = async () => {
+    broker("down");
+    await rm(dir, { recursive: true });
+  };
+  const have = ["java", "mvn"].every((name) => spawnSync(name, ["-version"]).status === 0);
+  if (!have && !process.env.CI) {
+    console.error("the dashboard over version 2 was LEFT OUT: it needs Java and Maven");
+    return null;
+  }
+  broker("up");
+  return { addr: `127.0.0.1:${port}`, stop };
 }
 
 /** One Chromium for all tests of a file. */

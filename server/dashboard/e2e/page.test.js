@@ -28,6 +28,9 @@ before(async () => {
     if (new Date(hour).getUTCDate() === 4) continue; // a day on which nothing came
     await send(hour, records(traffic(hour), hour));
   }
+  // More different paths in one hour than the page fetches at first.
+  const many = lastDay + 2 * hourMillis;
+  await send(many, Array.from({ length: 1400 }, (_, i) => ({ timestamp: new Date(many + i).toISOString(), path: `/rare/${i}`, userAgent: "rare" })));
 });
 
 after(async () => {
@@ -144,6 +147,17 @@ describe("a server with records", () => {
     await page.getByRole("searchbox", { name: "Search paths" }).fill("no such thing");
     assert.equal(await text(page, "#paths .empty"), "No path contains “no such thing”.");
 
+    await page.getByRole("searchbox", { name: "Search paths" }).fill("/rare/999");
+    await hourCell(page, lastDay + 2 * hourMillis).click();
+    await eventually("also what is not among the first thousand", async () => {
+      await page.getByRole("searchbox", { name: "Search paths" }).fill("/rare/99");
+      await page.getByRole("searchbox", { name: "Search paths" }).fill("/rare/999");
+      return (await ranks(page, "#paths")).length === 1;
+    });
+    assert.deepEqual(await ranks(page, "#paths"), [["/rare/999", "1"]]);
+    await hourCell(page, hour).click();
+    await eventually("back at the newest hour", async () => (await text(page, "#chosen")) === "9 Feb 2026, 17:00–18:00");
+
     await page.getByRole("searchbox", { name: "Search user agents" }).fill("onerror");
     assert.deepEqual((await ranks(page, "#agents")).map(([a]) => a), [hostile], "what a client sent is text, never markup");
     assert.equal(await page.title(), "logforge");
@@ -179,7 +193,7 @@ describe("a server with records", () => {
     await eventually("the choice is shown", async () => (await text(page, "#chosen")) === "9 Feb 2026, 09:00–10:00");
     await accessible(page, "phone");
     await page.setViewportSize({ width: 320, height: 640 });
-    assert.ok(await noSidewaysScrolling(page), "nor on the narrowest");
+    await eventually("the charts are narrower, and nothing scrolls sideways on the narrowest phone either", () => noSidewaysScrolling(page), 5);
     assert.deepEqual(complaints, []);
     await close();
   });

@@ -24,18 +24,23 @@ const views = {
   dark: await open(browser, server.url, { colorScheme: "dark", deviceScaleFactor: 1.5 }),
   phone: await open(browser, server.url, { ...phone, colorScheme: "dark" }),
 };
-let drift = 0;
-for (const end = Date.now() + minutes * 60_000; Date.now() < end; ) {
-  drift = 0.97 * drift + (Math.random() - 0.5);
-  const size = Math.max(4, Math.round(22 + 6 * Math.sin(Date.now() / 17_000) + 5 * drift));
-  await server.post(records(size, now));
-  if (Math.random() < 0.012) await server.post([{ timestamp: "yesterday", path: "/", userAgent: "curl/8.17.0" }]);
-  await new Promise((r) => setTimeout(r, 18));
-}
+let stop = false;
+const load = (async () => {
+  for (let drift = 0; !stop; ) {
+    drift = 0.97 * drift + (Math.random() - 0.5);
+    const size = Math.max(4, Math.round(22 + 6 * Math.sin(Date.now() / 17_000) + 5 * drift));
+    await server.post(records(size, now));
+    if (Math.random() < 0.012) await server.post([{ timestamp: "yesterday", path: "/", userAgent: "curl/8.17.0" }]);
+    await new Promise((r) => setTimeout(r, 18));
+  }
+})();
+await new Promise((r) => setTimeout(r, minutes * 60_000));
 for (const [name, { page, close }] of Object.entries(views)) {
   await page.screenshot({ path: join(dir, `dashboard-${name}.png`), fullPage: true });
   await close();
 }
+stop = true;
+await load;
 await browser.close();
 await server.stop();
 
