@@ -103,8 +103,9 @@ func DeadLetterDir(cfg config.Kafka, st config.Storage) string {
 // add keeps c's undelivered lines and then frees c.
 func (d *deadLetters) add(c *chunk) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.queue = append(d.queue, c)
-	d.mu.Unlock()
+	// Before the lock is free: once run has c, close may follow at any time.
 	select {
 	case d.wake <- struct{}{}:
 	default:

@@ -1,0 +1,94 @@
+package kafka
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+
+	"logforge/codec"
+	"logforge/sink"
+)
+
+// Whatever the lines and the record size: nothing is lost, added or torn, and
+// only a line that is too long by itself makes a record too long.
+func TestChunksAreCutAtLinesOnly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.IntRange(1, 200).Draw(t, "record bytes")
+		lengths := rapid.SliceOfN(rapid.IntRange(0, 300), 1, 30).Draw(t, "line lengths")
+		c := newChunk(nil, chunkKey{hour: 5, ack: sink.Enqueued})
+		var want [][]byte
+		for i, n := range lengths {
+			line := append(bytes.Repeat([]byte{byte('a' + i%26)}, n+1), '\n')
+			c.join(line, codec.Run{Hour: 5, Records: 1}, i%2 == 0)
+			want = append(want, line)
+		}
+		if c.records != len(lengths) || c.batches != len(lengths) {
+			t.Fatalf("%d records, %d batches of %d", c.records, c.batches, len(lengths))
+		}
+		var got [][]byte
+		for _, r := range c.cut(size) {
+			lines := bytes.SplitAfter(r.Value, newline)
+			if len(lines) == 1 { // a single line has no end
+				lines = [][]byte{append(slices.Clone(r.Value), '\n')}
+			} else {
+				if len(r.Value) > size {
+					t.Fatalf("%d lines in %d bytes, more than %d", len(lines)-1, len(r.Value), size)
+				}
+				lines = lines[:len(lines)-1] // what follows the last end
+			}
+			got = append(got, lines...)
+			if header(&r, "hour") != "1970-01-01T05" {
+				t.Fatalf("headers %v", r.Headers)
+			}
+		}
+		if !slices.EqualFunc(got, want, bytes.Equal) {
+			t.Fatalf("cut into %q, want %q", got, want)
+		}
+	})
+}
+
+func TestMemoryForLinesIsBetweenEnoughAndTwice(t *testing.T) {
+	for _, n := range []int{1, 511, 512, 513, 1 << 18, 1<<18 + 1, 1 << 23, 1<<23 + 1} {
+		b := getLines(n)
+		if len(b) != 0 || cap(b) < n || cap(b) >= 2*max(n, 257) {
+			t.Errorf("asked for %d bytes, got %d of %d", n, len(b), cap(b))
+		}
+		putLines(b)
+	}
+	putLines(nil)
+}
+
+// backups is a kgo.TopicBackupIter.
+type backups struct {
+	waiting []int64
+	next    int
+}
+
+func (b *backups) Next() (int, int64) { b.next++; return b.next - 1, b.waiting[b.next-1] }
+func (b *backups) Rem() int           { return len(b.waiting) - b.next }
+
+func TestChunksGoWholeToThePartitionsThatMove(t *testing.T) {
+	s := spread{}.ForTopic("logs").(kgo.TopicBackupPartitioner)
+	choose := func(number int32, waiting ...int64) int {
+		return s.PartitionByBackup(&kgo.Record{Partition: number}, len(waiting), &backups{waiting: waiting})
+	}
+	var got []int
+	for number := range int32(6) {
+		got = append(got, choose(number+1, 0, 0, 0))
+	}
+	if !slices.Equal(got, []int{1, 2, 0, 1, 2, 0}) {
+		t.Errorf("with nothing waiting: %v, not round robin", got)
+	}
+	if p := choose(7, 5, 9, 2); p != 2 {
+		t.Errorf("partition %d was chosen, 2 has the fewest", p)
+	}
+	if p := choose(7, 0, 9, 20); p != 2 {
+		t.Errorf("the rest of a chunk went to %d, its beginning to 2", p)
+	}
+	if p := choose(7, 3, 4); p != 0 {
+		t.Errorf("partition %d of the two that are left", p)
+	}
+}
