@@ -60,9 +60,7 @@ func TestKafkaIsReachedByTheNamesItAdvertises(t *testing.T) {
 // Kafka itself reads the settings, as its image's start script writes them:
 // formatting the storage checks all of them, and the cluster id.
 func TestKafkaAcceptsTheStacksSettings(t *testing.T) {
-	if !kafkatest.Shared(t).Real {
-		t.Skip("needs Java and Maven; kafkatest has said so")
-	}
+	kafkatest.Own(t) // which fetches Kafka's jars where they are not there yet
 	kafka := stack(t).Services["kafka"]
 	var properties strings.Builder
 	for name, value := range kafka.Environment {
