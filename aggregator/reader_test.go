@@ -3,8 +3,65 @@ package aggregator
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"strings"
 	"testing"
 )
+
+// readSummary reads a whole summary of testHour.
+func readSummary(text string) error {
+	var in summaryReader
+	in.reset(strings.NewReader(text))
+	if _, err := in.head(testHour); err != nil {
+		return err
+	}
+	ignore := func([]byte, uint64) {}
+	if err := in.counts(namePaths, ignore); err != nil {
+		return err
+	}
+	if err := in.counts(nameAgents, ignore); err != nil {
+		return err
+	}
+	return in.end()
+}
+
+func TestASummaryIsReadOnlyAsItIsWritten(t *testing.T) {
+	tally, form := newTally(10), newLineForm(testHour)
+	tally.count([]byte(line(testHour, 1, "/a", "x")+line(testHour, 1, "/a", "x")+line(testHour, 1, "/b", "x")), &form)
+	var written bytes.Buffer
+	var e summaryEncoder
+	if err := e.summary(&written, testHour, position{offset: 9, fingerprint: "00"}, tally); err != nil {
+		t.Fatal(err)
+	}
+	if err := readSummary(written.String()); err != nil {
+		t.Fatal(err)
+	}
+	f := func(old, changed string) {
+		t.Helper()
+		text := strings.Replace(written.String(), old, changed, 1)
+		if text == written.String() {
+			t.Fatalf("there is no %s in %s", old, text)
+		}
+		if err := readSummary(text); !errors.Is(err, errNotSummary) {
+			t.Errorf("%s for %s: %v", changed, old, err)
+		}
+	}
+	f("T15:00:00Z", "T16:00:00Z")
+	f("T15:00:00Z", "T15:00:00+00:00")
+	f(`"records": 3`, `"records": "3"`)
+	f(`"records": 3`, `"records": 3.5`)
+	f(`"records": 3`, `"records": -3`)
+	f(`"records": 3`, `"records": 9223372036854775808`)
+	f(`"records"`, `"record"`)
+	f(`"offset": 9`, `"offset": null`)
+	f(`"fingerprint": "00"`, `"fingerprint": 0`)
+	f(`"requestsPerPath": {`, `"requestsPerPath": 7, "x": {`)
+	f(`"/a": 2`, `"\u002fa": 2`)
+	f(`"/a": 2`, `" ": 2`)
+	f(`"/a": 2`, `"/a": 0`) // the largest count comes first
+	f(`"/a": 2`, `"/a": "2"`)
+	f(`"x": 3`, `"x": 3}, "more": {`)
+}
 
 // FuzzSummary: whatever a summary file holds, reading it ends in an error or in
 // what any JSON parser reads there. It was a wrong type of a number that
