@@ -5,7 +5,10 @@ FUZZTIME  ?= 30s
 BENCH     ?= .
 COUNT     ?= 6
 PROFILES  ?= profiles
-SECONDS   ?= 30
+# where profile-run-v1 and -v2 serve /debug/pprof/, and how long a CPU profile takes
+PPROF_ADDR_v1 ?= $(or $(PPROF_ADDR_V1),localhost:6062)
+PPROF_ADDR_v2 ?= $(or $(PPROF_ADDR_V2),localhost:6063)
+PPROF_SECONDS ?= 30
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT    ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
@@ -99,26 +102,26 @@ loadtest-v1 loadtest-v2: loadtest-v%: $(K6) build ## k6 against :8082 or :8083
 capture-profile-v1 capture-profile-v2: capture-profile-v%: build ## a whole run into profiles/{cpu,heap,goroutine}_v1.prof (_v2)
 	PROFILE_CAPTURE=1 PROFILE_NAME=v$* PROFILE_DIR=$(PROFILES) bin/server -config config/examples/config.v$*.local.yaml
 
-profile-run-v1 profile-run-v2: profile-run-v%: build ## run with /debug/pprof/ on localhost:6061 (v1) or :6062 (v2)
-	PROFILE_ENABLED=1 PROFILE_ADDR=localhost:606$* bin/server -config config/examples/config.v$*.local.yaml
+profile-run-v1 profile-run-v2: profile-run-v%: build ## run with /debug/pprof/ on localhost:6062 (v1) or :6063 (v2); PPROF_ADDR_V1, PPROF_ADDR_V2
+	PROFILE_ENABLED=1 PROFILE_ADDR=$(PPROF_ADDR_v$*) bin/server -config config/examples/config.v$*.local.yaml
 
-# The stem is cpu-v1, the version's last letter the last of the port.
+# The stem is cpu-v1.
 kind   = $(word 1,$(subst -, ,$*))
 v      = $(word 2,$(subst -, ,$*))
-fetch  = $(if $(filter cpu,$(kind)),profile?seconds=$(SECONDS),$(kind))
+fetch  = $(if $(filter cpu,$(kind)),profile?seconds=$(PPROF_SECONDS),$(kind))
 latest = $(lastword $(sort $(wildcard $(PROFILES)/$(kind)_$(1)*.prof)))
 have   = $(or $(call latest,$(1)),$(error $(PROFILES) holds no $(kind)_$(1)*.prof: make capture-profile-$(1) or profile-$(kind)-$(1)))
 
 profile-cpu-v1 profile-heap-v1 profile-goroutine-v1 profile-cpu-v2 profile-heap-v2 profile-goroutine-v2: profile-%: ## fetch one from profile-run, and its top
 	@mkdir -p $(PROFILES)
 	@file=$(PROFILES)/$(kind)_$(v)_$$(date +%Y%m%d%H%M%S).prof; \
-	go tool pprof -proto -output $$file 'http://localhost:606$(v:v%=%)/debug/pprof/$(fetch)' && go tool pprof -top $$file
+	go tool pprof -proto -output $$file 'http://$(PPROF_ADDR_$(v))/debug/pprof/$(fetch)' && go tool pprof -top $$file
 
 profile-ui-cpu-v1 profile-ui-heap-v1 profile-ui-goroutine-v1 profile-ui-cpu-v2 profile-ui-heap-v2 profile-ui-goroutine-v2: profile-ui-%: ## the latest in a browser, port 8085 (v1) or 8086 (v2)
 	go tool pprof -http localhost:$(if $(filter v1,$(v)),8085,8086) $(call have,$(v))
 
-profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## version 2 with version 1 as the base, port 8087
-	go tool pprof -http localhost:8087 -diff_base $(call have,v1) $(call have,v2)
+profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## version 2 with version 1 as the base, port 8087, 8088 or 8089
+	go tool pprof -http localhost:$(if $(filter cpu,$*),8087,$(if $(filter heap,$*),8088,8089)) -diff_base $(call have,v1) $(call have,v2)
 
 # --- Kafka, Prometheus
 
