@@ -21,18 +21,16 @@ const (
 // lowest byte. Where a text is longer than a word, the next one overlaps it.
 const (
 	braceTimest  = '{' | '"'<<8 | 't'<<16 | 'i'<<24 | 'm'<<32 | 'e'<<40 | 's'<<48 | 't'<<56
+	quoteTimesta = '"' | 't'<<8 | 'i'<<16 | 'm'<<24 | 'e'<<32 | 's'<<40 | 't'<<48 | 'a'<<56
 	stampColon   = 's' | 't'<<8 | 'a'<<16 | 'm'<<24 | 'p'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	stampBlank   = 's' | 't'<<8 | 'a'<<16 | 'm'<<24 | 'p'<<32 | '"'<<40 | ':'<<48 | ' '<<56
 	commaPath    = '"' | ','<<8 | '"'<<16 | 'p'<<24 | 'a'<<32 | 't'<<40 | 'h'<<48 | '"'<<56
 	pathColon    = '"' | 'p'<<8 | 'a'<<16 | 't'<<24 | 'h'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	pathBlank    = '"' | 'p'<<8 | 'a'<<16 | 't'<<24 | 'h'<<32 | '"'<<40 | ':'<<48 | ' '<<56
 	commaUserA   = '"' | ','<<8 | '"'<<16 | 'u'<<24 | 's'<<32 | 'e'<<40 | 'r'<<48 | 'A'<<56
-	agentColon   = 'A' | 'g'<<8 | 'e'<<16 | 'n'<<24 | 't'<<32 | '"'<<40 | ':'<<48 | '"'<<56
-	quoteTimesta = '"' | 't'<<8 | 'i'<<16 | 'm'<<24 | 'e'<<32 | 's'<<40 | 't'<<48 | 'a'<<56
-	mestampQuote = 'm' | 'e'<<8 | 's'<<16 | 't'<<24 | 'a'<<32 | 'm'<<40 | 'p'<<48 | '"'<<56
 	quoteUserAge = '"' | 'u'<<8 | 's'<<16 | 'e'<<24 | 'r'<<32 | 'A'<<40 | 'g'<<48 | 'e'<<56
-	erAgentQuote = 'e' | 'r'<<8 | 'A'<<16 | 'g'<<24 | 'e'<<32 | 'n'<<40 | 't'<<48 | '"'<<56
-
-	quotePathQuote = '"' | 'p'<<8 | 'a'<<16 | 't'<<24 | 'h'<<32 | '"'<<40
-	sixBytes       = 1<<48 - 1
+	agentColon   = 'A' | 'g'<<8 | 'e'<<16 | 'n'<<24 | 't'<<32 | '"'<<40 | ':'<<48 | '"'<<56
+	agentBlank   = 'A' | 'g'<<8 | 'e'<<16 | 'n'<<24 | 't'<<32 | '"'<<40 | ':'<<48 | ' '<<56
 )
 
 const (
@@ -164,7 +162,7 @@ func (c *clock) record(b []byte) int {
 // and a quote, at the place a record has them, and returns the index after
 // them; or a negative one.
 func fraction(b []byte) int {
-	const dot = secondAt + 6
+	const dot, sixBytes = secondAt + 6, 1<<48 - 1
 	// The seconds as if there were no fraction after them.
 	if b[dot] != '.' || !isSecond(load(b, secondAt)&sixBytes|'Z'<<48, 0) {
 		return -1

@@ -153,37 +153,38 @@ func (d *decoder) members(b []byte) int {
 		return i + 1
 	}
 	for {
-		if i == len(b) || b[i] != '"' {
-			return d.syntax(b, i, "where a member's name was expected")
-		}
-		var column int
-		if i, column = d.name(b, i); i < 0 {
-			return i
-		}
-		if i = blanks(b, i); i == len(b) || b[i] != ':' {
-			return d.syntax(b, i, "where a colon was expected")
-		}
-		i = blanks(b, i+1)
-		switch {
-		case column == none || i == len(b) || b[i] != '"':
-			if i = d.skip(b, i); i < 0 {
+		column, text := opened(b, i)
+		if column == none {
+			if i, column = d.name(b, i); i < 0 {
 				return i
 			}
-			if column != none {
-				d.fields[column] = field{kind: notString}
+			if column == none || i == len(b) || b[i] != '"' {
+				if i = d.skip(b, i); i < 0 {
+					return i
+				}
+				if column != none {
+					d.fields[column] = field{kind: notString}
+				}
+				goto after
 			}
-		case column == timestamp && d.clock.quoted(b[i+1:]):
-			d.fields[timestamp] = field{b[i+1 : i+21], present}
-			i += 22
-		default:
-			text, end := b[i+1:], ordinary(b, i+1)
-			if end < len(b) && b[end] == '"' {
-				text, end = b[i+1:end], end+1
-			} else if text, end = d.text(b, i+1); end < 0 {
-				return end
+			text = i + 1
+		}
+		if column == timestamp && d.clock.quoted(b[text:]) {
+			d.fields[timestamp] = field{b[text : text+20], present}
+			i = text + 21
+		} else if end := ordinary(b, text); end < len(b) && b[end] == '"' {
+			d.fields[column] = field{b[text:end], present}
+			i = end + 1
+		} else {
+			d.fields[column].kind = present
+			if d.fields[column].text, i = d.text(b, text); i < 0 {
+				return i
 			}
-			d.fields[column] = field{text, present}
-			i = end
+		}
+	after:
+		if i+1 < len(b) && b[i] == ',' && b[i+1] == '"' { // as most are
+			i++
+			continue
 		}
 		i = blanks(b, i)
 		switch {
@@ -197,34 +198,60 @@ func (d *decoder) members(b []byte) int {
 	}
 }
 
-// name reads a member's name, whose opening quote is b[i], and returns the
-// index after it and the column that it names, or none.
-func (d *decoder) name(b []byte, i int) (int, int) {
-	if len(b)-i >= 11 {
-		switch head, tail := load(b, i), load(b, i+3); {
-		case head == quoteTimesta && tail == mestampQuote:
-			return i + 11, timestamp
-		case head == quoteUserAge && tail == erAgentQuote:
-			return i + 11, userAgent
-		case head&sixBytes == quotePathQuote:
-			return i + 6, path
-		default:
-			// Another name, of at most seven characters?
-			if m := special(load(b, i+1)); m != 0 && b[i+1+firstMark(m)] == '"' {
-				return i + 2 + firstMark(m), none
-			}
+// opened recognises one of our members at b[i] whose value is a string, with
+// nothing or one blank between it and the colon. It returns its column and
+// where its text begins.
+func opened(b []byte, i int) (column, text int) {
+	if i > len(b)-16 {
+		return none, 0
+	}
+	switch head, tail := load(b, i), load(b, i+5); {
+	case head == pathColon:
+		return path, i + 8
+	case head == quoteTimesta && tail == stampColon:
+		return timestamp, i + 13
+	case head == quoteUserAge && tail == agentColon:
+		return userAgent, i + 13
+	case head == pathBlank && b[i+8] == '"':
+		return path, i + 9
+	case head == quoteTimesta && tail == stampBlank && b[i+13] == '"':
+		return timestamp, i + 14
+	case head == quoteUserAge && tail == agentBlank && b[i+13] == '"':
+		return userAgent, i + 14
+	}
+	return none, 0
+}
+
+// name reads a member's name and the colon, and returns where its value begins
+// and the column that it names, or none.
+func (d *decoder) name(b []byte, i int) (value, column int) {
+	if i == len(b) || b[i] != '"' {
+		return d.syntax(b, i, "where a member's name was expected"), none
+	}
+	column = none
+	end := shortText(b, i+1)
+	text := b[i+1 : max(end-1, i+1)]
+	if end == 0 {
+		if text, end = d.text(b, i+1); end < 0 {
+			return end, none
 		}
 	}
-	name, end := d.text(b, i+1)
-	if end < 0 {
-		return end, none
-	}
-	for column, s := range names {
-		if string(name) == s {
-			return end, column
+	switch len(text) {
+	case len("path"):
+		if string(text) == names[path] {
+			column = path
+		}
+	case len("timestamp"):
+		if string(text) == names[timestamp] {
+			column = timestamp
+		} else if string(text) == names[userAgent] {
+			column = userAgent
 		}
 	}
-	return end, none
+	if i = blanks(b, end); i == len(b) || b[i] != ':' {
+		return d.syntax(b, i, "where a colon was expected"), none
+	}
+	return blanks(b, i+1), column
 }
 
 // blanks returns the index of the first byte from b[i] on that is not JSON

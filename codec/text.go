@@ -133,8 +133,22 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 	}
 }
 
+// shortText returns the index after the closing quote of a text from b[i] on,
+// if it has at most seven bytes, none of them special; or else 0.
+func shortText(b []byte, i int) int {
+	if i <= len(b)-8 {
+		if n := firstMark(special(load(b, i))); n < 8 && b[i+n] == '"' {
+			return i + n + 1
+		}
+	}
+	return 0
+}
+
 // skipText is text for a string that nobody wants.
 func (d *decoder) skipText(b []byte, i int) int {
+	if end := shortText(b, i); end > 0 {
+		return end
+	}
 	for {
 		if i = canonicalText(b, i); i >= len(b) {
 			return d.syntax(b, i, "in a string")

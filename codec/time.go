@@ -1,6 +1,9 @@
 package codec
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // Timestamps: RFC 3339 in, the canonical UTC text and the hour out, without
 // time.Time in between. Records of a batch mostly fall into the hour of the
@@ -119,18 +122,16 @@ func (c *clock) writeAny(dst, s []byte) (int, fault) {
 	}
 	frac, zone := s[19:19], s[19:]
 	if zone[0] == '.' {
-		n := digits(zone, 1)
-		if n == 1 || n == len(zone) {
+		n, significant := fractionDigits(zone[1:])
+		switch {
+		case n == 0 || n+1 == len(zone):
 			return 0, faultForm
-		}
-		frac, zone = zone[:n], zone[n:]
-		if n > 10 {
+		case n > 9:
 			return 0, faultFraction
+		case significant > 0:
+			frac = zone[:significant+1]
 		}
-		for n > 0 && (frac[n-1] == '0' || n == 1) {
-			n--
-		}
-		frac = frac[:n]
+		zone = zone[n+1:]
 	}
 	if len(zone) != 1 || zone[0]|0x20 != 'z' {
 		offset, bad := offsetOf(zone)
@@ -155,6 +156,23 @@ func (c *clock) writeAny(dst, s []byte) (int, fault) {
 	n := 19 + copy(dst[19:], frac)
 	dst[n] = 'Z'
 	return n + 1, 0
+}
+
+// fractionDigits returns how many digits s begins with, and how many of them
+// are left without the zeros at the end, which counts for up to nine.
+func fractionDigits(s []byte) (n, significant int) {
+	if len(s) >= 8 {
+		w := load(s, 0) ^ '0'*ones
+		if (w+0x76*ones|w)&highs == 0 { // eight digits
+			n, significant = 8, 8-bits.LeadingZeros64(w)/8
+		}
+	}
+	for ; n < len(s) && s[n]-'0' < 10; n++ {
+		if s[n] != '0' {
+			significant = n + 1
+		}
+	}
+	return n, significant
 }
 
 // canonicalHour returns the hour whose text s begins with, in canonical form,
