@@ -6,7 +6,6 @@ package server
 
 import (
 	"bytes"
-	"fmt"
 	"net"
 	"testing"
 
@@ -42,18 +41,6 @@ func TestARequestAllocatesNothing(t *testing.T) {
 	counts("a batch of 1000", request([]byte(array(1000)), ""), 0)
 	counts("a batch of 100, gzip", request(gzipOf(array(100)), "Content-Encoding: gzip\r\n"), 0)
 	counts("a batch of 100, chunked", chunked(array(100)), 0)
-}
-
-func chunked(body string) []byte {
-	var b bytes.Buffer
-	b.WriteString("POST /logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
-	for len(body) > 0 {
-		n := min(len(body), 4096)
-		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
-		body = body[n:]
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.Bytes()
 }
 
 var answer [4096]byte

@@ -44,6 +44,19 @@ func request(body []byte, header string) []byte {
 	return append(fmt.Appendf(nil, "POST /logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n", header, len(body)), body...)
 }
 
+// chunked returns the same with its body in chunks.
+func chunked(body string) []byte {
+	var b bytes.Buffer
+	b.WriteString("POST /logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for len(body) > 0 {
+		n := min(len(body), 4096)
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
+		body = body[n:]
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.Bytes()
+}
+
 // exchange sends one request b.N times over one connection in memory, so that
 // the figure is the server's own way from bytes to bytes, without system calls.
 func exchange(b *testing.B, h *fasthttp.Server, wire []byte, records int) {

@@ -213,12 +213,12 @@ func (f *fixture) raw(text string) string {
 }
 
 // hear reads what c has to say until the server ends it (closed) or has been
-// silent for a second.
+// silent for half a second.
 func (f *fixture) hear(c net.Conn) (text string, closed bool) {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := c.Read(buf)
 		all = append(all, buf[:n]...)
 		if err != nil {

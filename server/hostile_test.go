@@ -153,8 +153,12 @@ func TestExpectContinueIsAnsweredBeforeTheBody(t *testing.T) {
 		c := f.dial()
 		defer c.Close()
 		_, _ = io.WriteString(c, "POST /logs HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"+headers+"\r\n")
-		answer, _ := f.hear(c)
-		return answer
+		buf := make([]byte, 4096)
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n])
 	}
 	for headers, want := range map[string]string{
 		"Content-Length: 78\r\n":                                                 "HTTP/1.1 401 ",
@@ -174,13 +178,13 @@ func TestExpectContinueIsAnsweredBeforeTheBody(t *testing.T) {
 	c := f.dial()
 	defer c.Close()
 	_, _ = io.WriteString(c, "POST /logs HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 78\r\n"+key+"\r\n")
-	buf := make([]byte, 100)
+	buf := make([]byte, 4096)
 	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "HTTP/1.1 100 Continue\r\n\r\n" {
 		t.Fatalf("%v %q", err, buf[:n])
 	}
 	_, _ = io.WriteString(c, line1)
-	if answer, _ := f.hear(c); !strings.HasPrefix(answer, "HTTP/1.1 202 ") || f.sink.text() != line1 {
-		t.Errorf("after 100: %q", answer)
+	if n, err := c.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "HTTP/1.1 202 ") || f.sink.text() != line1 {
+		t.Errorf("after 100: %v %q", err, buf[:n])
 	}
 }
 
@@ -287,12 +291,12 @@ func TestAPromiseHoldsNoRoom(t *testing.T) {
 func TestDeepNestingAndHugeStringsAreRefused(t *testing.T) {
 	f := start(t, nil)
 	for name, body := range map[string]string{
-		"arrays":         strings.Repeat("[", 5<<20),
-		"objects":        strings.Repeat(`{"a":`, 1<<20),
+		"arrays":         strings.Repeat("[", 1<<20),
+		"objects":        strings.Repeat(`{"a":`, 200_000),
 		"a deep member":  `{"x":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + line1[1:],
-		"a huge string":  `{"x":"` + strings.Repeat("y", 20<<20) + `",` + line1[1:],
-		"a huge number":  `[{"x":` + strings.Repeat("9", 20<<20) + `,` + line1[1:] + `]`,
-		"an endless CSV": `"` + strings.Repeat("a,\n", 5<<20),
+		"a huge string":  `{"x":"` + strings.Repeat("y", 1<<20) + `",` + line1[1:],
+		"a huge number":  `[{"x":` + strings.Repeat("9", 1<<20) + `,` + line1[1:] + `]`,
+		"an endless CSV": `"` + strings.Repeat("a,\n", 1<<20),
 	} {
 		if r := f.post(body); r.status != 400 && r.status != 413 {
 			t.Errorf("%s: %d %.200s", name, r.status, r.body)
