@@ -26,7 +26,9 @@ type Batch struct {
 	runs     []Run
 	unsorted bool
 
-	// Memory that is kept for the next decoding.
+	// What decoding works with, and leaves for the next.
+	clock   clock
+	commas  [64]int  // in the piece that canonical copies next
 	scratch []byte   // single values; and buf's twin when runs are regrouped
 	spare   []Run    // runs' twin
 	nesting []uint64 // one bit a level of skipped JSON

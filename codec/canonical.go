@@ -60,45 +60,48 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 	if between == inArray {
 		separator = ','
 	}
-	from, n := i, 0 // where the piece begins that is not copied yet, and its commas
+	c := &d.b.clock
 	good := d.good
-	for ; room > 0; room-- {
-		size := d.clock.record(b[i:])
+	from, n := i, 0 // where the piece begins that is not copied yet, and its commas
+	for ; room > 0 && !whole; room-- {
+		size := c.record(b[i:])
 		if size < 0 || size > longest {
 			break
 		}
 		end := i + size
-		alone := end == len(b) || b[end] == separator
-		if !alone && between == inLines && !newline(b[end:]) {
+		separated := end < len(b) && b[end] == separator
+		if between == inLines && !separated && end < len(b) && !crlf(b[end:]) {
 			break
 		}
-		if d.clock.hour != d.hour {
-			d.turn(d.clock.hour, len(d.out)+i-from, good)
+		if c.hour != d.hour {
+			d.turn(c.hour, len(d.out)+i-from, good)
 		}
 		good++
 		i = end
-		if alone && i < len(b) {
-			i++
-			if between == inArray {
-				d.commas[n] = end - from
-				if n++; n == len(d.commas) {
-					d.copy(b[from:i], n)
-					from, n = i, 0
-				}
-			}
-			continue
-		}
-		d.copy(b[from:i], n)
-		d.out = append(d.out, '\n')
-		from, n = i, 0
 		switch {
-		case between == inLines && i < len(b):
-			i += len("\r\n")
-			from = i
-		case between == inObjects && i < len(b) && b[i] == '{':
+		case separated && between == inArray && n == len(d.b.commas)-1:
+			d.b.commas[n] = i - from
+			i++
+			d.copy(b[from:i], n+1)
+			from, n = i, 0
+		case separated && between == inArray:
+			d.b.commas[n] = i - from
+			n++
+			i++
+		case separated:
+			i++
 		default:
-			whole = true
-			room = 1
+			d.copy(b[from:i], n)
+			d.out = append(d.out, '\n')
+			n = 0
+			switch {
+			case i < len(b) && between == inLines:
+				i += len("\r\n")
+			case i < len(b) && between == inObjects && b[i] == '{':
+			default:
+				whole = true
+			}
+			from = i
 		}
 	}
 	d.copy(b[from:i], n)
@@ -107,15 +110,15 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 	return i, whole
 }
 
-// newline reports whether b begins with a line end of two bytes.
-func newline(b []byte) bool { return len(b) > 1 && b[0] == '\r' && b[1] == '\n' }
+// crlf reports whether b begins with a line end of two bytes.
+func crlf(b []byte) bool { return len(b) > 1 && b[0] == '\r' && b[1] == '\n' }
 
 // copy appends a piece, and writes newlines over its first n commas.
 func (d *decoder) copy(piece []byte, n int) {
 	base := len(d.out)
 	d.out = append(d.out, piece...)
 	written := d.out[base:]
-	for _, at := range d.commas[:n] {
+	for _, at := range d.b.commas[:n] {
 		written[at] = '\n'
 	}
 }

@@ -73,7 +73,6 @@ type decoder struct {
 	b      *Batch
 	out    []byte // b's buffer while it grows
 	limits Limits
-	clock  clock
 	index  int // records seen, good and bad: the index of the next one
 	good   int // records in b
 
@@ -84,8 +83,6 @@ type decoder struct {
 	over    *LimitError // the scan has ended with this
 	bad     func(line []byte, e RecordError)
 	line    []byte // what bad is told
-
-	commas [64]int // within the piece that canonical copies next
 
 	// Of the record that is being read:
 	fields [columns]field
@@ -123,7 +120,9 @@ const none = columns
 // decoder returns one that appends to b.
 func (b *Batch) decoder(l Limits) decoder {
 	d := decoder{b: b, out: b.buf, limits: l, good: b.records, first: b.records, hour: noHour}
-	d.clock.reset()
+	if b.clock.head == 0 { // a new batch
+		b.clock.reset()
+	}
 	if n := len(b.runs); n > 0 {
 		last := b.runs[n-1]
 		d.hour = last.Hour
@@ -219,7 +218,7 @@ func (d *decoder) put() {
 	}
 	line := d.out[n:cap(d.out)]
 	copy(line[:hourAt], `{"timestamp":"`)
-	end, bad := d.clock.write(line[hourAt:hourAt+atMost], at)
+	end, bad := d.b.clock.write(line[hourAt:hourAt+atMost], at)
 	switch {
 	case bad != 0:
 		d.badTime(at, bad)
@@ -239,8 +238,8 @@ func (d *decoder) put() {
 	end += len(agentName)
 	end += copy(line[end:], agent)
 	copy(line[end:end+3], "\"}\n")
-	if d.clock.hour != d.hour {
-		d.turn(d.clock.hour, n, d.good)
+	if d.b.clock.hour != d.hour {
+		d.turn(d.b.clock.hour, n, d.good)
 	}
 	d.out = d.out[:n+end+3]
 	d.good++

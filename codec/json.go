@@ -169,7 +169,7 @@ func (d *decoder) members(b []byte) int {
 			}
 			text = i + 1
 		}
-		if column == timestamp && d.clock.quoted(b[text:]) {
+		if column == timestamp && d.b.clock.quoted(b[text:]) {
 			d.fields[timestamp] = field{b[text : text+20], present}
 			i = text + 21
 		} else if end := ordinary(b, text); end < len(b) && b[end] == '"' {
