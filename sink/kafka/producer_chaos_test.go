@@ -51,13 +51,20 @@ func settled(t *testing.T, p *Producer) {
 	until(t, "all is delivered", func() bool { return p.used.Load() == 0 })
 }
 
-func TestChaosABrokerKilledUnderLoadLosesNothingAcknowledged(t *testing.T) {
+// One broker, which takes seconds to start, for all three.
+func TestChaosABrokerThatFailsUnderLoad(t *testing.T) {
 	broker := kafkatest.Own(t)
+	t.Run("killed, it loses nothing acknowledged", func(t *testing.T) { killedUnderLoad(t, broker) })
+	t.Run("away for long, it leaves dead letters", func(t *testing.T) { awayForLong(t, broker) })
+	t.Run("standing still, it is noticed", func(t *testing.T) { standingStill(t, broker) })
+}
+
+func killedUnderLoad(t *testing.T, broker *kafkatest.Broker) {
 	kills := 2
 	if *long {
 		kills = 20
 	}
-	cfg := testConfig(t, broker.Addr, "logs")
+	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	cfg.Server.RequestTimeout, cfg.Server.WaitForRoom = 2*time.Second, 200*time.Millisecond
 	cfg.Kafka.MaxBufferedBytes = 8 * config.MiB
 	p, set := newTestProducer(t, cfg)
@@ -79,16 +86,15 @@ func TestChaosABrokerKilledUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	if n := counter(set, "logforge_kafka_dead_letter_records_total"); n != "0" {
 		t.Errorf("%s dead letters, with %s to deliver", n, cfg.Kafka.DeliveryTimeout)
 	}
-	o.check(t, broker.Drain(t, "logs"))
+	o.check(t, broker.Drain(t, cfg.Kafka.Topic))
 	acked, unknown, refused := o.counts()
 	t.Logf("%d kills: %d lines acknowledged, %d unknown, %d refused", kills, acked, unknown, refused)
 }
 
 // Away for longer than enqueued batches are kept trying: they become dead
 // letters, and together with the topic they are everything acknowledged, once.
-func TestChaosABrokerAwayForLongLeavesDeadLetters(t *testing.T) {
-	broker := kafkatest.Own(t)
-	cfg := testConfig(t, broker.Addr, "logs")
+func awayForLong(t *testing.T, broker *kafkatest.Broker) {
+	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	cfg.Server.RequestTimeout, cfg.Server.WaitForRoom = time.Second, 50*time.Millisecond
 	cfg.Kafka.MaxBufferedBytes, cfg.Kafka.DeliveryTimeout = 4*config.MiB, 2*time.Second
 	away := 6 * time.Second
@@ -118,14 +124,13 @@ func TestChaosABrokerAwayForLongLeavesDeadLetters(t *testing.T) {
 		t.Error(err)
 	}
 	closeProducer(t, p)
-	o.check(t, broker.Drain(t, "logs"))
+	o.check(t, broker.Drain(t, cfg.Kafka.Topic))
 }
 
 // Frozen: connections stay open and nothing answers. Requests end with their
 // own deadline; what they left behind arrives once.
-func TestChaosABrokerThatStandsStillIsNoticed(t *testing.T) {
-	broker := kafkatest.Own(t)
-	cfg := testConfig(t, broker.Addr, "logs")
+func standingStill(t *testing.T, broker *kafkatest.Broker) {
+	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	cfg.Server.RequestTimeout, cfg.Server.WaitForRoom = time.Second, 100*time.Millisecond
 	cfg.Kafka.MaxBufferedBytes = 8 * config.MiB
 	p, _ := newTestProducer(t, cfg)
@@ -141,5 +146,5 @@ func TestChaosABrokerThatStandsStillIsNoticed(t *testing.T) {
 	stop()
 	settled(t, p)
 	closeProducer(t, p)
-	o.check(t, broker.Drain(t, "logs"))
+	o.check(t, broker.Drain(t, cfg.Kafka.Topic))
 }

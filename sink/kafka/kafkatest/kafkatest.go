@@ -194,6 +194,8 @@ func (b *Broker) run(command string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, script, command)
 	cmd.Env = append(os.Environ(), "KAFKA_PORT="+b.port, "KAFKA_DIR="+b.dir,
+		// A process that lives for seconds is not worth compiling twice.
+		"KAFKA_HEAP=-Xms128m -Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 		// A killed broker is let in again only when its session is over: 9 s
 		// by default, which a test need not wait for.
 		"KAFKA_PROPERTIES=broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500")
