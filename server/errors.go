@@ -65,6 +65,7 @@ var table = []row{
 	{context.DeadlineExceeded, 503, "timeout"},
 	{context.Canceled, 503, "closed"},
 	{fs.ErrNotExist, 404, "no_summary"},
+	{fs.ErrInvalid, 400, "query"}, // a range of hours that is too large to answer
 	{errKey, 401, "key"},
 	{errNoRoute, 404, "route"},
 	{errMethod, 405, "method"},

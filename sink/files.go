@@ -181,7 +181,7 @@ func (f *Files) Ready() error {
 }
 
 // Hours returns every hour that has a file and the length up to which the file
-// may be read: whole lines, decided.
+// may be read: whole lines, decided. It is 0 for a file that was emptied.
 func (f *Files) Hours() iter.Seq2[codec.Hour, int64] {
 	type hour struct {
 		hour   codec.Hour
@@ -190,7 +190,7 @@ func (f *Files) Hours() iter.Seq2[codec.Hour, int64] {
 	f.mu.Lock()
 	hours := make([]hour, 0, len(f.segments))
 	for h, s := range f.segments {
-		if s.length > 0 {
+		if s.present {
 			hours = append(hours, hour{h, s.length})
 		}
 	}

@@ -30,6 +30,7 @@ func (f *Files) ensureOpen(s *segment) error {
 	if err != nil {
 		return err
 	}
+	s.present = true
 	if !s.listed {
 		// Also for a file that was there: the process that made it may have
 		// been killed before its name was on disk.
@@ -92,7 +93,7 @@ func (f *Files) check(s *segment) error {
 	}
 	if st.gone {
 		f.log.Warn("an hour's file was removed or moved: its next line begins a new one", "file", Path(s.hour), "bytes", s.tail)
-		s.length, s.tail, s.journaled, s.listed = 0, 0, 0, false
+		s.length, s.tail, s.journaled, s.present, s.listed = 0, 0, 0, false, false
 		return f.shut(s)
 	}
 	if st.size == s.tail {

@@ -132,7 +132,7 @@ func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
 	if err != nil {
 		return err
 	}
-	s := &segment{hour: h}
+	s := &segment{hour: h, present: true}
 	k, named := files[h]
 	err = func() error {
 		st, err := file.stat()

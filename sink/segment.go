@@ -22,6 +22,7 @@ type segment struct {
 	seen      uint64        // used, when last looked at
 	idle      time.Duration // since then
 	users     int           // syncs under way on file
+	present   bool          // has a file
 	listed    bool          // the next sync, or an earlier one, puts its name on disk
 	dirty     bool          // written to since the last sync began
 	synced    int64         // on disk up to here
