@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"logforge/sink/kafka/kafkatest"
 )
@@ -69,12 +68,7 @@ func TestAGapStopsTheConsumerUnlessItIsToldToGoOn(t *testing.T) {
 	again := func(t *testing.T, admin *kadm.Client, s *stream) {
 		t.Helper()
 		s.client.PurgeTopicsFromClient(s.topic)
-		_, err := admin.DeleteTopic(ctx, s.topic)
-		must(t, err)
-		until(t, "the topic is made again", func() bool {
-			_, err := admin.CreateTopic(ctx, 1, 1, nil, s.topic)
-			return err == nil
-		})
+		remake(t, admin, s.topic)
 		fresh := newStream(t, s.addr, s.topic)
 		s.client = fresh.client
 	}
@@ -119,6 +113,29 @@ func group(s *stream) string {
 	return ""
 }
 
+// remake deletes a topic and makes it again, with one partition.
+func remake(t *testing.T, admin *kadm.Client, topic string) {
+	t.Helper()
+	ctx := context.Background()
+	id := func() kadm.TopicID {
+		topics, err := admin.ListTopics(ctx, topic)
+		if err != nil || topics[topic].Err != nil {
+			return kadm.TopicID{}
+		}
+		return topics[topic].ID
+	}
+	was := id()
+	if _, err := admin.DeleteTopic(ctx, topic); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the topic is made again", func() bool {
+		// An error can mean that it is not gone yet, or is there already.
+		_, _ = admin.CreateTopic(ctx, 1, 1, nil, topic)
+		is := id()
+		return is != was && is != kadm.TopicID{}
+	})
+}
+
 // The topic is made again while the consumer runs.
 func TestATopicMadeAgainUnderTheConsumerStopsIt(t *testing.T) {
 	broker := kafkatest.Shared(t)
@@ -127,14 +144,7 @@ func TestATopicMadeAgainUnderTheConsumerStopsIt(t *testing.T) {
 	s.put(30, 1, 0)
 	r := site.start(t)
 	reached(t, 30, r)
-	admin := kadm.NewClient(s.client)
-	if _, err := admin.DeleteTopic(context.Background(), s.topic); err != nil {
-		t.Fatal(err)
-	}
-	until(t, "the topic is made again", func() bool {
-		_, err := admin.CreateTopic(context.Background(), 1, 1, nil, s.topic)
-		return err == nil || errors.Is(err, kerr.TopicAlreadyExists) // the consumer's own client may have been faster
-	})
+	remake(t, kadm.NewClient(s.client), s.topic)
 	if err := r.wait(); !errors.Is(err, ErrGap) {
 		t.Errorf("Run: %v", err)
 	}
