@@ -42,7 +42,8 @@ run-v1 run-v2: run-v%: build ## with the example configuration of that version
 
 test: ## every test; what had to be left out is said at the end
 	@rm -f .kafka/left-out
-	go test ./... && go test -tags poison ./codec ./server ./sink; code=$$?; \
+	go test ./... && go test -tags poison ./codec ./server ./sink && \
+	go test -tags crashpoints -run ChaosACrash ./sink/kafka; code=$$?; \
 	if [ -s .kafka/left-out ]; then echo; cat .kafka/left-out; fi; exit $$code
 
 race: ## every test with the race detector and poisoned buffers
@@ -58,7 +59,7 @@ lint: $(GOLANGCI) ## format, vet, golangci-lint
 check: lint race ## what a commit has to pass
 
 chaos: ## the long tests with kills, faults and rebalances; they print their seed
-	go test ./sink/kafka -run Chaos -count 1 -v -timeout 2h -chaos.long
+	go test -tags crashpoints ./sink/kafka -run Chaos -count 1 -v -timeout 2h -chaos.long
 	go test ./bench/proof -run Killed -count 1 -v -timeout 1h -kills 200
 
 fuzz: ## every fuzz target for FUZZTIME
