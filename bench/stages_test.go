@@ -98,7 +98,6 @@ func BenchmarkCommitHours(b *testing.B) {
 func commit(b *testing.B, ack sink.Ack, batch, hours, writers int) {
 	files := openFiles(b, settings(b).Storage)
 	var batches []*codec.Batch
-	size := 0
 	if hours == 1 {
 		batches = decoded(b, batch, hours)
 	} else { // every batch over all of the hours
@@ -108,10 +107,7 @@ func commit(b *testing.B, ack sink.Ack, batch, hours, writers int) {
 		}
 		batches = append(batches, &d)
 	}
-	for _, d := range batches {
-		size += d.Len()
-	}
-	b.SetBytes(int64(size / len(batches)))
+	b.SetBytes(totalLen(batches) / int64(len(batches)))
 	b.ReportAllocs()
 	b.ResetTimer()
 	spread(b, writers, func(n int) error {

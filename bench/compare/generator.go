@@ -31,8 +31,10 @@ type load struct {
 	Seconds  float64 `json:"seconds"`
 	Requests int64   `json:"requests"` // answered
 	Accepted int64   `json:"accepted"` // answered with success
+	Records  int64   `json:"records"`  // in accepted batches; bench/load only
 	Errors   int64   `json:"errors"`   // not answered
-	P50, P99 float64 // milliseconds
+	// Milliseconds until the answer; wrk says P50 and P99 only.
+	P50, P90, P99, P999, Max float64
 }
 
 func newGenerator(name, dir string) (generator, error) {

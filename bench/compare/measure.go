@@ -31,8 +31,12 @@ type Measurement struct {
 	BrokerCPU    float64 `json:"brokerCPUSeconds,omitempty"`
 }
 
-// errLost is a run that must not be quoted.
-var errLost = errors.New("acknowledged records are missing from the files")
+var (
+	// errLost is a run that must not be quoted.
+	errLost = errors.New("acknowledged records are missing from the files")
+	// errNothing is a run too short for the server to answer even once.
+	errNothing = errors.New("no request was answered in time: ask for a longer -for")
+)
 
 // pinned returns a command that runs on one core, where the system can do that.
 func pinned(ctx context.Context, core string, args []string) *exec.Cmd {
@@ -44,25 +48,33 @@ func pinned(ctx context.Context, core string, args []string) *exec.Cmd {
 
 // measure starts the server afresh, warms it up, loads it, and counts.
 func (s *settings) measure(ctx context.Context, c contender, batch int) (m Measurement, err error) {
-	dir, err := os.MkdirTemp(s.dir, c.name)
-	if err != nil {
-		return m, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if !c.kafka {
-		return s.run(ctx, c, batch, dir)
-	}
-	err = withTopic(ctx, filepath.Base(dir), func() (err error) {
+	err = s.inDirectory(ctx, c, func(dir string) (err error) {
 		m, err = s.run(ctx, c, batch, dir)
 		return err
 	})
 	return m, err
 }
 
-func (s *settings) run(ctx context.Context, c contender, batch int, dir string) (m Measurement, err error) {
+// inDirectory calls run with a new directory, and where the server goes through
+// a broker with a new topic of the directory's name; both are gone afterwards.
+func (s *settings) inDirectory(ctx context.Context, c contender, run func(dir string) error) (err error) {
+	dir, err := os.MkdirTemp(s.dir, c.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !c.kafka {
+		return run(dir)
+	}
+	return withTopic(ctx, filepath.Base(dir), func() error { return run(dir) })
+}
+
+// launch starts a server that keeps its files below dir, and waits until it is
+// ready. Servers that do without a broker get a core of their own.
+func (s *settings) launch(ctx context.Context, c contender, dir string) (*child.Process, error) {
 	addr, err := child.FreeAddr()
 	if err != nil {
-		return m, err
+		return nil, err
 	}
 	args := c.command(addr, dir)
 	args[0] = filepath.Join(s.dir, args[0])
@@ -74,18 +86,26 @@ func (s *settings) run(ctx context.Context, c contender, batch int, dir string) 
 	}
 	p, err := child.Start(addr, cmd)
 	if err != nil {
-		return m, err
+		return nil, err
 	}
-	defer p.Kill()
 	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	if err := p.WaitReady(soon, c.ready); err != nil {
+		p.Kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s *settings) run(ctx context.Context, c contender, batch int, dir string) (m Measurement, err error) {
+	p, err := s.launch(ctx, c, dir)
+	if err != nil {
 		return m, err
 	}
-
+	defer p.Kill()
 	m = Measurement{Server: c.name, Batch: batch, Conns: c.conns, Stored: -1}
 	if s.warmUp > 0 {
-		warm, err := s.drive(ctx, c, addr, batch, s.warmUp)
+		warm, err := s.drive(ctx, c, p.Addr, batch, s.warmUp)
 		if err != nil {
 			return m, err
 		}
@@ -147,6 +167,9 @@ func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir
 	m.Acknowledged += m.Records
 	m.Seconds, m.P50, m.P99 = got.Seconds, got.P50, got.P99
 	m.CPUSeconds = (after - before).Seconds()
+	if m.Records == 0 {
+		return errNothing
+	}
 	m.PerCPUSecond = float64(m.Records) / m.CPUSeconds
 	m.PerSecond = float64(m.Records) / m.Seconds
 	return nil

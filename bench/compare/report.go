@@ -4,17 +4,16 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 )
 
 // Report is everything that was measured, and where.
 type Report struct {
 	Machine      Machine       `json:"machine"`
+	Command      string        `json:"command"`
 	Generator    string        `json:"generator"`
 	Form         string        `json:"form"`
 	Seconds      float64       `json:"secondsEach"`
@@ -49,6 +48,10 @@ type Row struct {
 	OfWallSpeed  float64 `json:"ofWallSpeed"` // the same for records a second, end to end
 	BrokerCost   float64 `json:"brokerCPUSecondsPerMillion"`
 	Spread       float64 `json:"spread"` // (largest - smallest) / median of the records per CPU-second
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %s, %s", m.CPU, m.Cores, m.Kernel, m.Go)
 }
 
 func thisMachine() Machine {
@@ -142,56 +145,4 @@ func median(ms []Measurement, figure func(Measurement) float64) float64 {
 		return (all[n/2-1] + all[n/2]) / 2
 	}
 	return all[len(all)/2]
-}
-
-// print writes the rows as tables that Markdown reads as such.
-func (r *Report) print(w io.Writer) {
-	if slices.ContainsFunc(r.Rows, func(row Row) bool { return row.BrokerCost > 0 }) {
-		r.printKafka(w)
-		return
-	}
-	fmt.Fprintf(w, "%s, %d cores, %s, %s; server and %s on one core each; %s bodies; medians of %d rounds of %.0f s\n\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Generator, r.Form, r.Rounds, r.Seconds)
-	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(t, "| batch\t| server\t| records a CPU-second\t| ± \t| of discard\t| of append\t| of first\t| records a second\t| p99 ms\t| peak MB\t|")
-	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
-	for _, row := range r.Rows {
-		fmt.Fprintf(t, "| %d\t| %s\t| %s\t| %.0f %%\t| %s\t| %s\t| %s\t| %s\t| %.2f\t| %d\t|\n",
-			row.Batch, row.About, thousands(row.PerCPUSecond), 50*row.Spread,
-			ratio(row.OfDiscard), ratio(row.OfAppend), ratio(row.OfFirst), thousands(row.PerSecond), row.P99, row.PeakBytes>>20)
-	}
-	_ = t.Flush() // to a terminal or a pipe; there is nobody left to tell
-}
-
-func (r *Report) printKafka(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d cores, %s, %s; server, broker and %s share all cores; %s bodies, %d connections; until the records are in the files; medians of %d rounds of %.0f s\n\n",
-		r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Generator, r.Form, kafkaConns, r.Rounds, r.Seconds)
-	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(t, "| batch\t| server\t| records a second\t| of its wall\t| records a CPU-second\t| ± \t| of its wall\t| of first\t| broker, CPU-s a million\t| p99 ms\t| peak MB\t|")
-	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
-	for _, row := range r.Rows {
-		fmt.Fprintf(t, "| %d\t| %s\t| %s\t| %s\t| %s\t| %.0f %%\t| %s\t| %s\t| %.2f\t| %.1f\t| %d\t|\n",
-			row.Batch, row.About, thousands(row.PerSecond), ratio(row.OfWallSpeed), thousands(row.PerCPUSecond), 50*row.Spread,
-			ratio(row.OfWall), ratio(row.OfFirst), row.BrokerCost, row.P99, row.PeakBytes>>20)
-	}
-	_ = t.Flush()
-}
-
-func ratio(x float64) string {
-	if x == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f", x)
-}
-
-// thousands prints 1234567 as 1,235k, and small figures whole.
-func thousands(x float64) string {
-	if x < 1e5 {
-		return fmt.Sprintf("%.1fk", x/1e3)
-	}
-	s := fmt.Sprintf("%.0f", x/1e3)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s + "k"
 }

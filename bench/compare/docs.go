@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// writeReport writes benchmarks.md from the figures kept beside it, so that what
+// it says is what was measured.
+func writeReport(_ context.Context, s *settings) error {
+	var v1, v2 Report
+	var latency LatencyReport
+	var soaks []SoakReport
+	for name, figures := range map[string]any{"v1": &v1, "v2": &v2, "latency": &latency, "soak": &soaks} {
+		text, err := os.ReadFile(filepath.Join(s.docs, "benchmarks", name+".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // what was not measured is not in the report
+		}
+		if err == nil {
+			err = json.Unmarshal(text, figures)
+		}
+		if err != nil {
+			return fmt.Errorf("%s.json: %w", name, err)
+		}
+	}
+	var page bytes.Buffer
+	page.WriteString(introduction)
+	if len(v1.Rows)+len(v2.Rows) > 0 {
+		page.WriteString("\n## Targets\n\n")
+		printTargets(&page, append(v1.Rows, v2.Rows...))
+		page.WriteString("\n![records per CPU-second by batch size](images/bench-servers.png)\n")
+	}
+	if len(v1.Rows) > 0 {
+		page.WriteString("\n## Version 1 beside the walls\n\n")
+		v1.print(&page)
+		fmt.Fprintf(&page, "\n    %s\n", v1.Command)
+	}
+	if len(v2.Rows) > 0 {
+		page.WriteString("\n## Version 2, end to end, beside the wall through Kafka\n\n")
+		v2.print(&page)
+		fmt.Fprintf(&page, "\n    make kafka-up && %s\n", v2.Command)
+	}
+	if len(latency.Points) > 0 {
+		page.WriteString("\n## Latency by rate\n\n")
+		latency.print(&page)
+		fmt.Fprintf(&page, "\n    %s\n\n![latency by rate](images/bench-latency.png)\n", latency.Command)
+	}
+	if len(soaks) > 0 {
+		page.WriteString("\n## Memory over a soak\n\n")
+		for i := range soaks {
+			page.WriteString("- ")
+			soaks[i].print(&page)
+		}
+		fmt.Fprintf(&page, "\n    %s\n\n![resident memory](images/bench-memory.png)\n", soaks[0].Command)
+	}
+	return os.WriteFile(filepath.Join(s.docs, "benchmarks.md"), page.Bytes(), 0o644)
+}
+
+const introduction = `# Benchmarks
+
+Written by ` + "`go run ./bench/compare report`" + ` from the figures in docs/benchmarks; each part says the command that made it.
+
+**Records per CPU-second** are records per second of the server process's own processor time (user and system). Wall-clock
+figures say as much about the machine's other work, and are given beside them. A share is taken within its round, then the median of
+the rounds; ± is half the distance between the slowest and the fastest round.
+
+The walls bound what any server can do: *discard* receives each body and throws it away; *append* writes it to one file as it
+came; *the raw body* through Kafka is one record a request, appended by the consumer as it came. They use the same HTTP library,
+Kafka client and settings. *The first design* is net/http and encoding/json, a file opened a batch and a system call a record;
+through Kafka a message a line and a commit a message.
+
+After every run the records in the files were counted; a run in which an acknowledged record was missing would have ended the
+measurement with an error.
+`
+
+// target is a promise about one figure of one server.
+type target struct {
+	what   string
+	server string
+	batch  int
+	figure func(Row) float64
+	least  float64 // or, if most is set, unused
+	most   float64
+}
+
+var targets = []target{
+	{"version 1, batch 1: of the throw-away wall", "v1", 1, func(r Row) float64 { return r.OfDiscard }, 0.8, 0},
+	{"version 1, batch 100: of the raw-append wall", "v1", 100, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
+	{"version 1, batch 1000: of the raw-append wall", "v1", 1000, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
+	{"version 1, resident memory at full load, MB", "v1", 1000, func(r Row) float64 { return float64(r.PeakBytes >> 20) }, 0, 100},
+	{"version 2, batch 100: records a second of the raw-body wall's", "v2", 100, func(r Row) float64 { return r.OfWallSpeed }, 0.8, 0},
+	{"version 2, batch 1000: records a second of the raw-body wall's", "v2", 1000, func(r Row) float64 { return r.OfWallSpeed }, 0.8, 0},
+	{"version 2, batch 100: records per CPU-second, times the first design", "v2", 100, func(r Row) float64 { return r.OfFirst }, 40, 0},
+	{"version 2, batch 1000: records per CPU-second, times the first design", "v2", 1000, func(r Row) float64 { return r.OfFirst }, 40, 0},
+	{"version 2, batch 1: records a second, times the raw-body wall", "v2", 1, func(r Row) float64 { return r.OfWallSpeed }, 2, 0},
+	{"version 2, batch 100: broker, CPU-seconds a million records", "v2", 100, func(r Row) float64 { return r.BrokerCost }, 0, 1},
+	{"version 2, batch 1000: broker, CPU-seconds a million records", "v2", 1000, func(r Row) float64 { return r.BrokerCost }, 0, 1},
+	{"version 2, resident memory at full load, MB", "v2", 1000, func(r Row) float64 { return float64(r.PeakBytes >> 20) }, 0, 256},
+}
+
+// printTargets says of each target whose server was measured whether it is met,
+// and of `synced` its share of `written` with as many connections.
+func printTargets(w io.Writer, rows []Row) {
+	find := func(server string, batch int) (Row, bool) {
+		for _, r := range rows {
+			if r.Server == server && r.Batch == batch {
+				return r, true
+			}
+		}
+		return Row{}, false
+	}
+	fmt.Fprintln(w, "| what | target | measured | met |\n|---|---|---|---|")
+	line := func(what string, got, least, most float64) {
+		bound, met := fmt.Sprintf("at least %g", least), got >= least
+		if most > 0 {
+			bound, met = fmt.Sprintf("below %g", most), got < most
+		}
+		fmt.Fprintf(w, "| %s | %s | %.2f | %s |\n", what, bound, got, map[bool]string{true: "yes", false: "**no**"}[met])
+	}
+	for _, t := range targets {
+		if r, ok := find(t.server, t.batch); ok && t.figure(r) > 0 {
+			line(t.what, t.figure(r), t.least, t.most)
+		}
+	}
+	synced, ok := find("v1-synced", 100)
+	written, ok2 := find("v1-64", 100)
+	if ok && ok2 {
+		line("version 1, synced, 64 connections, batch 100: of written", synced.PerCPUSecond/written.PerCPUSecond, 0.5, 0)
+	}
+}
