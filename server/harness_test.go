@@ -67,6 +67,9 @@ func (summaries) AppendHour(dst []byte, h codec.Hour, top int) ([]byte, error) {
 }
 
 func (summaries) AppendRange(dst []byte, from, to codec.Hour, top int) ([]byte, error) {
+	if from == 0 {
+		return nil, fmt.Errorf("ask for fewer hours: %w", fs.ErrInvalid)
+	}
 	return fmt.Appendf(dst, `{"from":%q,"to":%q,"top":%d}`, from, to, top), nil
 }
 

@@ -72,6 +72,23 @@ func TestRoomIsNeverOverbookedAndNeverLost(t *testing.T) {
 	})
 }
 
+func TestALargeOneThatGivesUpLetsTheSmallOnesBehindItIn(t *testing.T) {
+	r := room{limit: 10}
+	if !r.tryTake(5) {
+		t.Fatal("no room in an empty room")
+	}
+	large, small := make(chan bool), make(chan bool)
+	go func() { large <- r.wait(10, time.Now().Add(50*time.Millisecond)) }()
+	eventually(t, "the large one waits", func() bool { return r.waiting.Load() == 1 })
+	go func() { small <- r.wait(3, time.Now().Add(time.Hour)) }()
+	if <-large {
+		t.Error("10 of the 5 that were left have been taken")
+	}
+	if !<-small {
+		t.Error("the small one gave up")
+	}
+}
+
 // gate is a sink that holds every batch until it is opened.
 type gate struct {
 	entered chan struct{}
@@ -165,6 +182,24 @@ func TestBytesInFlightAreBounded(t *testing.T) {
 	}
 	if used := f.bytes.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still reserved", used)
+	}
+}
+
+func TestWhatADecodedBatchTakesBeyondItsBodyIsCounted(t *testing.T) {
+	f := start(t, nil)
+	g := newGate(f)
+	const rows = 10_000
+	body := strings.Repeat("2026-02-09T15:23:00Z,/,x\n2026-02-09T16:23:00Z,/,x\n", rows/2)
+	decoded := rows * len(`{"timestamp":"2026-02-09T15:23:00Z","path":"/","userAgent":"x"}`+"\n")
+	held := make(chan reply, 1)
+	go func() { held <- f.post(body, "Content-Type", "text/csv") }()
+	<-g.entered
+	if used := f.bytes.used.Load(); used < int64(decoded) {
+		t.Errorf("%d bytes are reserved for a batch of %d", used, decoded)
+	}
+	close(g.open)
+	if r := <-held; r.status != 202 {
+		t.Errorf("%d %s", r.status, r.body)
 	}
 }
 

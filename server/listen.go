@@ -213,9 +213,10 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// Within a second, what a body of the usual limit may still bring.
 const (
 	lingerTime  = time.Second
-	lingerBytes = 1 << 20
+	lingerBytes = 64 << 20
 )
 
 // linger half-closes c and swallows, within bounds, what the client is still

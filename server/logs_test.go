@@ -272,6 +272,17 @@ func TestKeysAreAskedForWhereRecordsAreReadOrWritten(t *testing.T) {
 	}
 }
 
+func TestAnEmptyKeyOpensNothing(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: []string{""}}
+	})
+	for _, header := range [][]string{nil, {"X-API-Key", ""}, {"X-API-Key", " "}} {
+		if r := f.post(line1, header...); r.status != 401 {
+			t.Errorf("%v: %d", header, r.status)
+		}
+	}
+}
+
 func TestAKeyMayComeAsABearerToken(t *testing.T) {
 	f := start(t, func(c *config.Config) {
 		c.Auth = config.Auth{Enabled: true, HeaderName: "authorization", Keys: []string{"k1"}}

@@ -43,7 +43,7 @@ func (s *Server) problemOf(err error) problem {
 	case errors.As(err, &limit):
 		p.Limit = limit.Max
 		p.Detail = limit.Error() + "; nothing of the batch was stored"
-	case r.err == errQuery:
+	case r.reason == "query": // what is right is said where it is known
 		p.Detail = err.Error()
 	case r.reason == "ack":
 		for _, a := range s.acks {

@@ -141,6 +141,7 @@ func TestAnalyticsTakesAnHourOrARange(t *testing.T) {
 		refuses(bad, form)
 	}
 	refuses("from=2026-02-09T00&to=2026-02-11T00", "a range of 49 hours is over server.maxAnalyticsHours (48)")
+	refuses("from=1970-01-01T00&to=1970-01-01T01", "ask for fewer hours")
 	refuses("from=0000-01-01T00&to=9999-12-31T23", "server.maxAnalyticsHours")
 }
 

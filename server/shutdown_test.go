@@ -24,8 +24,9 @@ func TestShutdownLetsRequestsFinishAndClosesIdleConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGate(f)
-	held := make(chan reply, 1)
-	go func() { held <- f.post(line1) }()
+	held := f.dial()
+	defer held.Close()
+	_, _ = held.Write(request([]byte(array(1)), ""))
 	<-g.entered
 
 	stopped := make(chan error, 1)
@@ -46,9 +47,9 @@ func TestShutdownLetsRequestsFinishAndClosesIdleConnections(t *testing.T) {
 	default:
 	}
 	close(g.open)
-	r := <-held
-	if r.status != 202 || f.sink.text() != line1 {
-		t.Errorf("the request under way: %d %s", r.status, r.body)
+	answer, closed := f.hear(held)
+	if !strings.HasPrefix(answer, "HTTP/1.1 202 ") || !strings.Contains(answer, "Connection: close") || !closed || f.sink.text() != line1 {
+		t.Errorf("the request under way: %q, closed: %v", answer, closed)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("Shutdown: %v", err)
@@ -72,12 +73,16 @@ func TestShutdownEndsInTimeWhateverTheSinkDoes(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForABodyThatDoesNotCome(t *testing.T) {
-	f := start(t, func(c *config.Config) { c.Server.ShutdownTimeout = 100 * time.Millisecond })
+	f := start(t, func(c *config.Config) {
+		c.Server.ShutdownTimeout, c.Server.ReadTimeout = 100*time.Millisecond, time.Hour
+	})
 	c := f.dial()
 	defer c.Close()
 	_, _ = io.WriteString(c, "POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[")
 	eventually(t, "the body is being read", func() bool { return f.count.working.Load() == 1 })
-	if err := f.Shutdown(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := f.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if answer, closed := f.hear(c); !closed || !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
