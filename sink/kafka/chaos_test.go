@@ -5,11 +5,13 @@ package kafka
 
 import (
 	"context"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sys/unix"
 
 	"logforge/sink/kafka/kafkatest"
 )
@@ -215,4 +217,43 @@ func TestChaosTheBrokerIsKilledAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.settled(t, site)
+}
+
+// No file of the process may grow any more: its disk is full. It rolls back,
+// leaves its partitions to others, and takes part again when there is room.
+func TestChaosAFullDiskIsLeftToOthersAndJoinsAgainWithRoom(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 4))
+	full := newSite(t, s, groupName())
+	full.cfg.Kafka.SessionTimeout = 45 * time.Second // nobody may wait for it
+	s.put(20, 5, 0, 1, 2, 3)
+	p := full.spawn(t)
+	admin := kadm.NewClient(s.client)
+	consumed := func() bool {
+		lags, err := admin.Lag(context.Background(), full.cfg.Kafka.GroupID)
+		l := lags[full.cfg.Kafka.GroupID]
+		return err == nil && l.Error() == nil && len(l.Lag) > 0 && l.Lag.Total() == 0
+	}
+	until(t, "the first lines are consumed", consumed)
+	limit := func(bytes uint64) {
+		t.Helper()
+		if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1)
+	s.put(20, 5, 0, 1, 2, 3)
+	until(t, "it says that there is no room", func() bool { return strings.Contains(p.words(), "no room") || p.ended() })
+
+	other := newSite(t, s, full.cfg.Kafka.GroupID)
+	other.cfg.Kafka.SessionTimeout = full.cfg.Kafka.SessionTimeout
+	q := other.spawn(t)
+	until(t, "the other one has consumed them", consumed)
+	q.terminate()
+
+	s.put(20, 5, 0, 1, 2, 3)
+	limit(unix.RLIM_INFINITY)
+	until(t, "with room it consumes again", consumed)
+	p.terminate()
+	s.settled(t, full, other)
 }

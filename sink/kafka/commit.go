@@ -192,13 +192,9 @@ func (s *session) commit(ctx context.Context) error {
 		return nil
 	}
 	start := time.Now()
-	if err := s.bury(ctx); err != nil {
+	// What can fail without leaving anything in doubt comes first.
+	if err := s.beforehand(ctx); err != nil {
 		return s.rollback(err)
-	}
-	// Before anything is prepared: failing to find it must not leave anything
-	// in doubt.
-	if _, err := s.coordinatorNode(ctx); err != nil {
-		return s.rollback(fmt.Errorf("looking for the group's coordinator: %w", err))
 	}
 	id := sink.NewTxID()
 	p, offers := s.propose(id)
@@ -224,6 +220,19 @@ func (s *session) commit(ctx context.Context) error {
 	crashPoint("decided")
 	s.settle(p, offers)
 	s.c.commitSeconds.UpdateDuration(start)
+	return nil
+}
+
+// beforehand produces the dead letters and finds the coordinator.
+func (s *session) beforehand(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.c.commitTimeout)
+	defer cancel()
+	if err := s.bury(ctx); err != nil {
+		return err
+	}
+	if _, err := s.coordinatorNode(ctx); err != nil {
+		return fmt.Errorf("looking for the group's coordinator: %w", err)
+	}
 	return nil
 }
 

@@ -61,6 +61,7 @@ type Consumer struct {
 	set *metrics.Set
 
 	mu     sync.Mutex
+	client *client  // of the session; nil between two
 	ready  error    // why nothing is consumed; nil while it is
 	held   []extent // the ends of this directory's part of each partition
 	heldID topicID  // within this topic
@@ -209,7 +210,16 @@ func (c *Consumer) Ready() error {
 	if c.ready != nil {
 		return fmt.Errorf("consumer: %w", c.ready)
 	}
+	if c.client != nil {
+		return c.client.Ready()
+	}
 	return nil
+}
+
+func (c *Consumer) setClient(cl *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.client = cl
 }
 
 func (c *Consumer) setReady(err error) {

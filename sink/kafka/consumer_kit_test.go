@@ -43,13 +43,28 @@ type stream struct {
 
 func newStream(t testing.TB, addr, topic string) *stream {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	s := &stream{t: t, addr: addr, topic: topic, sent: map[int]bool{}}
+	s.renew()
+	t.Cleanup(func() { s.client.Close() })
+	return s
+}
+
+// renew gives the stream a new client. franz-go takes a connection that breaks at
+// a bad moment for one that lacks SASL, and such a client does not recover.
+func (s *stream) renew() {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.addr), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerLinger(0), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
-	return &stream{t: t, addr: addr, topic: topic, client: client, sent: map[int]bool{}}
+	s.mu.Lock()
+	old := s.client
+	s.client = client
+	s.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
 }
 
 // line is numbered line n, in one of 5 hours.
@@ -83,12 +98,13 @@ func (s *stream) try(ctx context.Context, records, lines int, partitions ...int3
 		batch = append(batch, &kgo.Record{Topic: s.topic, Partition: partitions[i%len(partitions)], Value: []byte(value.String())})
 		ids = append(ids, mine)
 	}
+	client := s.client
 	s.mu.Unlock()
 	var failed error
 	var wg sync.WaitGroup
 	wg.Add(len(batch))
 	for i, r := range batch {
-		s.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			defer wg.Done()
 			s.mu.Lock()
 			defer s.mu.Unlock()

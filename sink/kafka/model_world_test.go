@@ -19,20 +19,6 @@ const (
 	modelEnd        = 40 // records in each partition
 )
 
-// flaw is a mistake that the protocol is there to avoid: the model has to find it.
-type flaw int
-
-const (
-	sound          flaw = iota
-	askTooEarly         // asks what became of a transaction before joining anew
-	sendTwice           // sends a commit again when no answer comes
-	alwaysDrop          // takes an unknown outcome for a refusal
-	alwaysKeep          // or for a commit
-	noHistory           // forgets who had the partition before
-	unfenced            // the coordinator takes commits of members that are gone
-	forgetPrepared      // a crash between prepare and decide loses the transaction
-)
-
 type world struct {
 	draw  func(string, int) int // a number below n
 	flaw  flaw
@@ -65,7 +51,6 @@ type process struct {
 	// In memory.
 	up         bool
 	owner      owner
-	member     string
 	generation int32
 	synced     bool
 	recovered  bool
@@ -397,67 +382,4 @@ func (w *world) unknown(i int) error {
 
 func (w *world) crash(p *process) {
 	*p = process{decided: p.decided, prepared: p.prepared, position: p.position}
-}
-
-// finish lets the dust settle: everything on its way arrives or is lost, every
-// process comes up, and one consumes the rest.
-func (w *world) finish() error {
-	for len(w.flight) > 0 {
-		w.arrive(w.draw("flight", len(w.flight)))
-	}
-	for i, p := range w.procs {
-		w.crash(p)
-		w.start(i)
-		for !p.synced {
-			if err := w.sync(i); err != nil {
-				return err
-			}
-		}
-	}
-	for i := range w.procs {
-		if i > 0 {
-			w.expel(i)
-		}
-	}
-	p := w.procs[0]
-	for {
-		for p.synced = false; !p.synced; {
-			if err := w.sync(0); err != nil {
-				return err
-			}
-		}
-		w.poll(p)
-		if p.tx == nil {
-			left := false
-			for n, at := range w.committed {
-				left = left || at.offset < modelEnd && p.parts[n] != nil
-			}
-			if !left {
-				break
-			}
-			continue
-		}
-		w.prepare(p)
-		w.send(p)
-		for len(w.flight) > 0 {
-			w.arrive(0)
-		}
-		if err := w.answer(0); err != nil {
-			return err
-		}
-	}
-	for n := range modelPartitions {
-		var counts [modelEnd]int
-		for _, p := range w.procs {
-			for _, r := range p.decided[n] {
-				counts[r]++
-			}
-		}
-		for r, count := range counts {
-			if count != 1 {
-				return fmt.Errorf("partition %d, record %d is there %d times", n, r, count)
-			}
-		}
-	}
-	return nil
 }

@@ -83,7 +83,9 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 		return err
 	}
 	s.admin = kadm.NewClient(s.cl.Client)
+	c.setClient(s.cl)
 	defer func() {
+		c.setClient(nil)
 		s.end(err)
 		s.cl.AllowRebalance()
 		// Whoever comes back soon keeps its place; with a full disk it is
@@ -167,7 +169,10 @@ func (s *session) awaitJoin(ctx context.Context) error {
 	select {
 	case joined := <-s.join:
 		defer close(joined)
-		return s.c.fenced(s.recover(s.ctx))
+		either, cancel := context.WithCancel(s.ctx)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return s.c.fenced(s.recover(either))
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	case <-ctx.Done():
