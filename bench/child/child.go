@@ -74,7 +74,7 @@ func (p *Process) WaitReady(ctx context.Context, path string) error {
 		select {
 		case <-tick.C:
 		case <-p.exited:
-			return fmt.Errorf("child ended before it was ready: %v\n%s", p.err, p.output.Bytes())
+			return fmt.Errorf("child ended before it was ready: %s\n%s", p.cmd.ProcessState, p.output.Bytes())
 		case <-ctx.Done():
 			return fmt.Errorf("child not ready: %w", err)
 		}

@@ -6,6 +6,9 @@
 // and 1,000 as JSON, NDJSON and CSV, plain and gzipped. The lines of the hourly
 // files, as a multiset, and every summary must be those of the log.
 //
+// TestEveryRecordOfTheRealLogComesOutOfKafkaOnce is the same through version 2.
+// Its deaths are the business of sink/kafka's tests.
+//
 // TestKilledAtAnyMomentNothingAcknowledgedIsLost kills the server with SIGKILL
 // again and again, under load and while it starts. Here every record is made
 // unique by a number in its path, and an oracle in the test's own process knows

@@ -15,6 +15,7 @@ import (
 
 	"logforge/bench/child"
 	"logforge/bench/corpus"
+	"logforge/sink/kafka/kafkatest"
 )
 
 // accessLog is the real log, relative to this directory.
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
+	code := kafkatest.Main(m)
 	if err := os.RemoveAll(programs); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -62,16 +63,17 @@ func directory(t *testing.T) string {
 	return *keep
 }
 
-// start starts a server of version 1 that keeps its files below dir. Its
-// summaries are renewed so often that a kill may well fall into one.
-func start(t *testing.T, dir, addr string) *child.Process {
+// start starts a server that keeps its files below dir: version 1, unless the
+// flags say otherwise. Its summaries are renewed so often that a kill may well
+// fall into one.
+func start(t *testing.T, dir, addr string, flags ...string) *child.Process {
 	t.Helper()
 	server, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(server, "-version", "1", "-addr", addr, "-aggregation-interval", "50ms",
-		"-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics"))
+	cmd := exec.Command(server, append([]string{"-version", "1", "-addr", addr, "-aggregation-interval", "50ms",
+		"-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics")}, flags...)...)
 	p, err := child.Start(addr, cmd)
 	if err != nil {
 		t.Fatal(err)
