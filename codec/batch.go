@@ -29,11 +29,15 @@ type Batch struct {
 	// What decoding works with, and leaves for the next.
 	clock   clock
 	commas  [64]int  // in the piece that canonical copies next
+	skipped [16]span // in the body: members that asBefore compares with
 	scratch []byte   // single values; and buf's twin when runs are regrouped
 	spare   []Run    // runs' twin
 	nesting []uint64 // one bit a level of skipped JSON
 	order   []uint8  // the columns of a CSV body
 }
+
+// span is a part of a body.
+type span struct{ start, end int }
 
 // Records returns how many records the batch holds.
 func (b *Batch) Records() int { return b.records }

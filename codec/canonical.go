@@ -49,6 +49,9 @@ const (
 // They are copied in pieces of many records, in which each keeps its distance
 // to the others: newlines take the place of commas.
 func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole bool) {
+	if d.missed > 3 && d.index%16 != 0 {
+		return i, false // records of this body are not canonical: ask now and then only
+	}
 	room, longest := math.MaxInt, math.MaxInt
 	if d.limits.Records > 0 {
 		room = d.limits.Records - d.index
@@ -105,6 +108,9 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 		}
 	}
 	d.copy(b[from:i], n)
+	if d.missed++; good > d.good {
+		d.missed = 0
+	}
 	d.index += good - d.good
 	d.good = good
 	return i, whole

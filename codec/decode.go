@@ -84,6 +84,9 @@ type decoder struct {
 	bad     func(line []byte, e RecordError)
 	line    []byte // what bad is told
 
+	missed int // times in a row that a record was not canonical
+	known  int // of b.skipped
+
 	// Of the record that is being read:
 	fields [columns]field
 	deep   bool // something in it is nested deeper than the limit

@@ -81,39 +81,33 @@ func (d *decoder) lines(b []byte) {
 		if end < 0 {
 			next, end = len(b), len(b)-i
 		}
-		if d.oneLine(b[i : i+end]); d.over != nil {
+		if d.oneLine(b[:i+end], i); d.over != nil {
 			return
 		}
 		i = next
 	}
 }
 
-// oneLine reads one line, without its newline.
-func (d *decoder) oneLine(line []byte) {
-	line = bytes.Trim(line, " \t\r")
-	if len(line) == 0 {
+// oneLine reads the line from b[i] to the end of b, without its newline.
+func (d *decoder) oneLine(b []byte, i int) {
+	b = bytes.TrimRight(b, " \t\r")
+	if i = blanks(b, i); i >= len(b) {
 		return
 	}
-	d.line, d.deep = line, false
-	if !d.admit() || !d.fits(len(line)) {
+	d.line, d.deep = b[i:], false
+	if !d.admit() || !d.fits(len(b)-i) {
 		return
 	}
-	if line[0] == '{' {
-		if i := d.members(line); i >= 0 {
-			if i = blanks(line, i); i == len(line) {
-				d.put()
-			} else {
-				d.syntax(line, i, "after the record")
-			}
+	if b[i] == '{' {
+		if i = d.members(b, i); i == len(b) {
+			d.put()
+		} else if i >= 0 {
+			d.syntax(b, blanks(b, i), "after the record")
 		}
-		return
-	}
-	if i := d.skip(line, 0); i >= 0 {
-		if i = blanks(line, i); i < len(line) {
-			d.syntax(line, i, "after the value")
-		} else {
-			d.noObject()
-		}
+	} else if i = d.skip(b, i); i == len(b) {
+		d.noObject()
+	} else if i >= 0 {
+		d.syntax(b, blanks(b, i), "after the value")
 	}
 }
 
@@ -131,11 +125,8 @@ func (d *decoder) value(b []byte, i int) int {
 		if i = d.skip(b, i); i >= 0 && d.fits(i-start) {
 			d.noObject()
 		}
-	} else if i = d.members(b[i:]); i >= 0 {
-		i += start
-		if d.fits(i - start) {
-			d.put()
-		}
+	} else if i = d.members(b, i); i >= 0 && d.fits(i-start) {
+		d.put()
 	}
 	if d.over != nil {
 		return -1
@@ -143,18 +134,24 @@ func (d *decoder) value(b []byte, i int) int {
 	return i
 }
 
-// members reads the object that b begins with into d.fields, and returns the
-// index after it; or, if it is not JSON, reports that and returns a negative
-// index.
-func (d *decoder) members(b []byte) int {
+// members reads the object at b[i] into d.fields, and returns the index after
+// it; or, if it is not JSON, reports that and returns a negative index.
+func (d *decoder) members(b []byte, i int) int {
 	d.fields, d.b.scratch = [columns]field{}, d.b.scratch[:0]
-	i := blanks(b, 1)
+	others := 0 // members that are skipped, so far
+	i = blanks(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
 	}
 	for {
 		column, text := opened(b, i)
 		if column == none {
+			if n := d.asBefore(b, i, others); n > 0 {
+				i += n
+				others++
+				goto after
+			}
+			start := i
 			if i, column = d.name(b, i); i < 0 {
 				return i
 			}
@@ -164,6 +161,9 @@ func (d *decoder) members(b []byte) int {
 				}
 				if column != none {
 					d.fields[column] = field{kind: notString}
+				} else {
+					d.remember(b, start, i, others)
+					others++
 				}
 				goto after
 			}
@@ -195,6 +195,32 @@ func (d *decoder) members(b []byte) int {
 		default:
 			return d.syntax(b, i, "where a comma or the end of the object was expected")
 		}
+	}
+}
+
+// Members that are skipped are mostly the same in record after record: what a
+// shipper adds about its host, say. So each is remembered by its place among
+// the skipped, as the bytes from its name to the comma or brace after it: the
+// same bytes at the start of a member need not be read again.
+
+// asBefore returns the length of the member at b[i], without what ends it, if
+// it is the same as the last one in that place; or else 0.
+func (d *decoder) asBefore(b []byte, i, place int) int {
+	if place >= d.known {
+		return 0
+	}
+	last := d.b.skipped[place]
+	if n := last.end - last.start; n <= len(b)-i && string(b[i:i+n]) == string(b[last.start:last.end]) {
+		return n - 1
+	}
+	return 0
+}
+
+// remember keeps the member b[start:end] for asBefore.
+func (d *decoder) remember(b []byte, start, end, place int) {
+	if place < len(d.b.skipped) && end < len(b) && (b[end] == ',' || b[end] == '}') && !d.deep {
+		d.b.skipped[place] = span{start, end + 1}
+		d.known = max(d.known, place+1)
 	}
 }
 

@@ -103,13 +103,27 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 	mark := len(d.b.scratch)
 	out := append(d.b.scratch, b[start:i]...)
 	for {
-		if out, i = copyOrdinary(out, b, i); i == len(b) {
+		// Whole words are written, and counted up to the first special byte.
+		for i <= len(b)-8 {
+			n := len(out)
+			if cap(out)-n < 8 {
+				out = slices.Grow(out, 64)
+			}
+			w := load(b, i)
+			binary.LittleEndian.PutUint64(out[n:n+8], w)
+			if m := special(w); m != 0 {
+				first := firstMark(m)
+				out = out[:n+first]
+				i += first
+				break
+			}
+			out = out[:n+8]
+			i += 8
+		}
+		if i == len(b) {
 			return nil, d.syntax(b, i, "in a string")
 		}
 		switch c := b[i]; {
-		case c == '"':
-			d.b.scratch = out
-			return out[mark:], i + 1
 		case c == '\\':
 			if i+1 < len(b) && b[i+1] == '/' {
 				out = append(out, '/')
@@ -122,9 +136,12 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 			}
 			out = appendRune(out, r)
 			i += n
+		case c == '"':
+			d.b.scratch = out
+			return out[mark:], i + 1
 		case c < ' ':
 			return nil, d.syntax(b, i, "in a string")
-		case c < utf8.RuneSelf:
+		case c < utf8.RuneSelf: // the last seven bytes of b are looked at one by one
 			out = append(out, c)
 			i++
 		default:
@@ -168,27 +185,6 @@ func (d *decoder) skipText(b []byte, i int) int {
 			i++
 		}
 	}
-}
-
-// copyOrdinary appends to dst what ordinary passes over, and returns the index
-// of the first byte that it does not, or one with fewer than eight bytes left.
-// It writes whole words and counts of the last what is wanted.
-func copyOrdinary(dst, b []byte, i int) ([]byte, int) {
-	for i <= len(b)-8 {
-		n := len(dst)
-		if cap(dst)-n < 8 {
-			dst = slices.Grow(dst, 64)
-		}
-		w := load(b, i)
-		binary.LittleEndian.PutUint64(dst[n:n+8], w)
-		if m := special(w); m != 0 {
-			first := firstMark(m)
-			return dst[:n+first], i + first
-		}
-		dst = dst[:n+8]
-		i += 8
-	}
-	return dst, i
 }
 
 // copyRune appends the character at b[i], which is not ASCII; or U+FFFD for one
