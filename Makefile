@@ -46,6 +46,12 @@ test: ## every test; what had to be left out is said at the end
 	go test -tags crashpoints -run ChaosACrash ./sink/kafka; code=$$?; \
 	if [ -s .kafka/left-out ]; then echo; cat .kafka/left-out; fi; exit $$code
 
+test-page: build ## the dashboard in a real Chromium (Node.js, npm; chromium is installed for root)
+	server/dashboard/e2e/run.sh
+
+test-deploy: ## compose file, image, alert rules, Grafana queries: real linters, a real Prometheus
+	config/ops/check.sh
+
 race: ## every test with the race detector and poisoned buffers
 	go test -race -tags poison ./...
 
@@ -145,6 +151,9 @@ stack-down: ## and its volumes
 
 infra-down:
 	$(COMPOSE) stop kafka prometheus
+
+vendor-assets: ## the dashboard's chart library, as published, with its licence
+	server/dashboard/vendor.sh
 
 clean: ## what was built; never logs
 	rm -rf bin .bench
