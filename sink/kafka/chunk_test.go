@@ -29,6 +29,7 @@ func TestChunksAreCutAtLinesOnly(t *testing.T) {
 			t.Fatalf("%d records, %d batches of %d", c.records, c.batches, len(lengths))
 		}
 		var got [][]byte
+		before := size // bytes of the record before
 		for _, r := range c.cut(size) {
 			lines := bytes.SplitAfter(r.Value, newline)
 			if len(lines) == 1 { // a single line has no end
@@ -40,6 +41,13 @@ func TestChunksAreCutAtLinesOnly(t *testing.T) {
 				lines = lines[:len(lines)-1] // what follows the last end
 			}
 			got = append(got, lines...)
+			if before+len(lines[0]) <= size {
+				t.Fatalf("a record of %d bytes had room for the line of %d after it", before, len(lines[0]))
+			}
+			before = 0
+			for _, line := range lines {
+				before += len(line)
+			}
 			if header(&r, "hour") != "1970-01-01T05" {
 				t.Fatalf("headers %v", r.Headers)
 			}

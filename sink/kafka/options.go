@@ -23,14 +23,14 @@ func producerOptions(cfg *config.Config) ([]kgo.Opt, error) {
 	if int64(k.RecordBytes)+batchOverhead > int64(k.MaxMessageBytes) || k.MaxMessageBytes > math.MaxInt32 {
 		return nil, fmt.Errorf("kafka.recordBytes: %s does not fit into kafka.maxMessageBytes, %s", k.RecordBytes, k.MaxMessageBytes)
 	}
-	compression, err := codecOf(k.Compression)
+	compression, err := compressionOf(k.Compression)
 	if err != nil {
 		return nil, err
 	}
 	opts := []kgo.Opt{
 		kgo.DefaultProduceTopic(k.Topic),
 		kgo.RecordPartitioner(spread{}),
-		kgo.ProducerBatchCompression(compression),
+		compression,
 		kgo.ProducerLinger(k.Linger),
 		// No larger than needed: after an outage a request may hold a full
 		// batch of each partition.
@@ -53,16 +53,17 @@ func producerOptions(cfg *config.Config) ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-func codecOf(name string) (kgo.CompressionCodec, error) {
+func compressionOf(name string) (kgo.Opt, error) {
 	switch name {
 	case "none":
-		return kgo.NoCompression(), nil
+		return kgo.ProducerBatchCompression(kgo.NoCompression()), nil
 	case "lz4":
-		return kgo.Lz4Compression(), nil
+		c, err := newLZ4Compressor()
+		return kgo.WithCompressor(c), err
 	case "snappy":
-		return kgo.SnappyCompression(), nil
+		return kgo.ProducerBatchCompression(kgo.SnappyCompression()), nil
 	case "zstd":
-		return kgo.ZstdCompression(), nil
+		return kgo.ProducerBatchCompression(kgo.ZstdCompression()), nil
 	}
-	return kgo.NoCompression(), fmt.Errorf("kafka.compression: %q is none of none, lz4, snappy, zstd", name)
+	return nil, fmt.Errorf("kafka.compression: %q is none of none, lz4, snappy, zstd", name)
 }
