@@ -19,6 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
+// onFake is what becomes of a test of the shared broker where there is none.
+const onFake = "runs against kfake instead of a real broker"
+
 // startTimeout bounds the start of one broker, the first fetch included.
 const startTimeout = 5 * time.Minute
 
@@ -71,6 +74,9 @@ func Shared(t testing.TB) *Broker {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.broker != nil {
+		if !shared.broker.Real {
+			leftOut(t, missing(), onFake)
+		}
 		return shared.broker
 	}
 	port := os.Getenv("KAFKA_PORT")
@@ -82,7 +88,7 @@ func Shared(t testing.TB) *Broker {
 		return shared.broker
 	}
 	if what := missing(); what != "" {
-		leftOut(t, what, "runs against kfake instead of a real broker")
+		leftOut(t, what, onFake)
 		fake, err := kfake.NewCluster(kfake.NumBrokers(1))
 		if err != nil {
 			t.Fatal(err)

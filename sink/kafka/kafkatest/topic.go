@@ -50,7 +50,9 @@ func (b *Broker) Topic(t testing.TB, partitions int) string {
 // Client returns a plain client of the broker; the caller closes it.
 func (b *Broker) Client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(b.Addr)}, opts...)...)
+	// A client keeps what it knows of topics for five seconds otherwise.
+	common := []kgo.Opt{kgo.SeedBrokers(b.Addr), kgo.MetadataMinAge(50 * time.Millisecond)}
+	client, err := kgo.NewClient(append(common, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
