@@ -69,6 +69,9 @@ func (d *decoder) header(b []byte) int {
 		column := none
 		for c, name := range names {
 			if string(f.text) == name {
+				if found[c] {
+					order[bytes.IndexByte(order, uint8(c))] = none
+				}
 				column = c
 				found[c] = true
 			}

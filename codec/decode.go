@@ -168,7 +168,7 @@ func (d *decoder) turn(h Hour, at, good int) {
 	if n := len(runs); n > 0 {
 		last := &runs[n-1]
 		last.end, last.Records = at, good-d.first
-		d.b.unsorted = d.b.unsorted || h <= last.Hour
+		d.b.unsorted = d.b.unsorted || h < last.Hour
 	}
 	d.b.runs = append(runs, Run{Hour: h, start: at})
 	d.hour, d.first = h, good

@@ -292,3 +292,11 @@ func (v verdict) grouped() verdict {
 	slices.SortStableFunc(v.lines, func(a, b line) int { return int(a.hour - b.hour) })
 	return v
 }
+
+// same reports whether two verdicts are one, but for CRLFs within CSV fields,
+// of which encoding/csv makes newlines.
+func same(a, b verdict) bool {
+	lf := func(l line) line { return line{l.hour, strings.ReplaceAll(l.text, `\r\n`, `\n`)} }
+	return a.count == b.count && a.records == b.records && slices.Equal(a.errs, b.errs) &&
+		slices.EqualFunc(a.lines, b.lines, func(a, b line) bool { return lf(a) == lf(b) })
+}
