@@ -169,7 +169,7 @@ func Default() Config {
 			IdleClose:    5 * time.Minute,
 		},
 		Aggregation: Aggregation{Interval: 30 * time.Second, MaxKeys: 100_000},
-		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 16 * MiB},
+		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB},
 		Kafka: Kafka{
 			Brokers:          []string{"localhost:19092"},
 			Topic:            "logs",
