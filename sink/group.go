@@ -2,6 +2,7 @@ package sink
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 )
 
@@ -54,7 +55,10 @@ func (g *Group[T]) Do(item T) error {
 	if !g.leading {
 		g.leading = true
 		g.mu.Unlock()
-		return g.run(item, nil)
+		// Whoever is ready to run may arrive before the work begins: with few
+		// processors, a write too short to be interrupted would never be shared.
+		runtime.Gosched()
+		return g.run(item, g.take())
 	}
 	w := g.waiters.Get().(*waiter[T])
 	w.item, w.err, w.lead = item, nil, false
@@ -64,16 +68,20 @@ func (g *Group[T]) Do(item T) error {
 	<-w.wake
 	err := w.err
 	if w.lead {
-		// g.waiting[0] is w: take it, and all who came after it.
-		g.mu.Lock()
-		g.taken, g.waiting = g.waiting, g.taken[:0]
-		g.mu.Unlock()
-		err = g.run(item, g.taken[1:])
+		err = g.run(item, g.take()[1:]) // the first of them is w
 	}
 	var none T
 	w.item = none
 	g.waiters.Put(w)
 	return err
+}
+
+// take returns all who wait: they are the leader's now.
+func (g *Group[T]) take() []*waiter[T] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.taken, g.waiting = g.waiting, g.taken[:0]
+	return g.taken
 }
 
 // run commits item together with those of followers, wakes them, and passes the
