@@ -55,7 +55,8 @@ func (b *Batch) Decode(body []byte, f Format, l Limits) error {
 // or are over a limit, are handed to bad (the line without its end is valid
 // during the call only) and left out; the others are kept. Limits.Records is
 // not looked at: the caller, who appends, knows how much is enough. The index
-// in the error counts the lines of this call that are not blank.
+// in the error counts the lines of this call that are not blank. While bad is
+// called the batch is not to be used.
 func (b *Batch) AppendLines(lines []byte, l Limits, bad func(line []byte, e RecordError)) {
 	l.Records = 0
 	d := b.decoder(l)

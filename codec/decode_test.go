@@ -205,6 +205,7 @@ func TestEachBadRecordIsNamedAndTheScanGoesOn(t *testing.T) {
 	f(codec.JSON, good+`{"a":[[[[[[[[[]]]]]]]]]}{"a":1}`, "1 record is nested deeper than the limit of 8", "2 timestamp is missing")
 	f(codec.NDJSON, "{\n"+good+"\n"+good+good+"\n[]\n"+good+" x\n\"a\" b\n\n{}\n"+good+"x\n", "0 record is not JSON", `2 record is not JSON: "{" after the record`,
 		"3 record is not a JSON object", `4 record is not JSON: "x" after the record`, "5 record is not JSON", "6 timestamp is missing", "7 record is not JSON")
+	f(codec.NDJSON, good+"x\n"+good, "0 record is not JSON")
 	f(codec.CSV, "a\n2026-02-09T15:23:00Z,/home,\n2026-02-09T15:23:00Z,a\"b,c\n2026-02-09T15:23:00Z,\"a\"b,c\n2026-02-09T15:23:00Z,/home,x,y\nx,/home,y\n\"",
 		"0 record has 1 fields instead of 3", "1 userAgent is empty", "2 record is not CSV: a quote", "3 record is not CSV: a quote",
 		"4 record has 4 fields instead of 3", "5 timestamp \"x\" is not", "6 record is not CSV: a quoted field is not closed")

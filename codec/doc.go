@@ -29,8 +29,8 @@
 // of them and counts all. One error is reported for each, the first in the
 // order record, timestamp, path, userAgent. In NDJSON and CSV a malformed line
 // is one such error. In the other forms of JSON nothing can be told apart after
-// a syntax error, so it is the last. A batch over a limit is a LimitError,
-// whatever else is wrong with it.
+// a syntax error, so it is the last. A record over a limit ends the scan as well:
+// the error is a LimitError then, whatever was wrong with the records before it.
 //
 // # What comes out
 //
@@ -42,15 +42,16 @@
 // trailing zeros. Text is valid UTF-8 in which only the quote, the backslash
 // and the control characters below U+0020 are escaped: \" \\ \b \f \n \r \t,
 // else \u00xx in lower-case hexadecimal. A batch is at most six times as long
-// as its body, and 63 bytes a record besides.
+// as its body (invalid bytes and control characters grow), and 42 bytes a
+// record besides.
 //
 // # How
 //
 // A record that is canonical already is recognised by comparing words, and
 // copied together with its neighbours as one range (canonical.go). Anything
-// else goes the general way (json.go, csv.go), which finds the three values
-// and puts the record together (decode.go) from their canonical text (text.go)
-// and time (time.go). Where the records' hours are not in ascending order, the
+// else goes the general way (json.go; csv.go, with a fast path of its own in
+// csv_plain.go), which finds the three values and puts the record together
+// (decode.go) from their canonical text (text.go) and time (time.go). Where the records' hours are not in ascending order, the
 // lines are regrouped at the end (group.go).
 //
 // # Ownership
