@@ -80,12 +80,25 @@ func TestALargeOneThatGivesUpLetsTheSmallOnesBehindItIn(t *testing.T) {
 	large, small := make(chan bool), make(chan bool)
 	go func() { large <- r.wait(10, time.Now().Add(50*time.Millisecond)) }()
 	eventually(t, "the large one waits", func() bool { return r.waiting.Load() == 1 })
-	go func() { small <- r.wait(3, time.Now().Add(time.Hour)) }()
+	go func() { small <- r.wait(3, time.Now().Add(10*time.Second)) }()
 	if <-large {
 		t.Error("10 of the 5 that were left have been taken")
 	}
 	if !<-small {
 		t.Error("the small one gave up")
+	}
+}
+
+func TestARequestWaitsForRoomOnceHoweverManyRoomsItNeeds(t *testing.T) {
+	s := quiet(t)
+	h := hold{s: s}
+	first := h.deadline()
+	if left := time.Until(first); left <= 0 || left > s.cfg.WaitForRoom {
+		t.Errorf("the wait ends in %v", left)
+	}
+	eventually(t, "the clock moves on", func() bool { return time.Now().After(first.Add(-s.cfg.WaitForRoom)) })
+	if h.deadline() != first {
+		t.Error("the second wait has a deadline of its own")
 	}
 }
 
