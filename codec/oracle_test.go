@@ -169,6 +169,7 @@ func (v *verdict) line(l []byte, depth int) {
 // value takes one value, which is valid JSON.
 func (v *verdict) value(value json.RawMessage, depth int) {
 	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber() // 1e999 is JSON, and no float64
 	if t, _ := dec.Token(); t != json.Delim('{') || depth > 0 && nesting(value)-1 > depth {
 		v.fail("record")
 		return
@@ -194,6 +195,7 @@ func (v *verdict) value(value json.RawMessage, depth int) {
 // nesting returns how deep the objects and arrays of value are.
 func nesting(value []byte) (deepest int) {
 	dec, depth := json.NewDecoder(bytes.NewReader(value)), 0
+	dec.UseNumber()
 	for {
 		t, err := dec.Token()
 		if err != nil {
