@@ -65,7 +65,16 @@ export class Hours {
     this.load().catch(this.failed);
   }
 
-  /** Fetches the days shown and draws them; the newest hour with records is chosen the first time. */
+  /** Chooses the newest hour with records, and the next one once it has some, until somebody chooses another. */
+  follow() {
+    if (this.chosen !== undefined && (!this.following || this.shownTo !== this.lastDay)) return;
+    const newest = Math.max(...[...this.records].filter(([, n]) => n > 0).map(([h]) => h));
+    if (newest === -Infinity || newest === this.chosen?.from) return;
+    this.take(newest, newest);
+    this.following = true;
+  }
+
+  /** Fetches the days shown and draws them. */
   async load() {
     const { from, to } = this;
     byId("heat").setAttribute("aria-busy", "true");
@@ -75,8 +84,7 @@ export class Hours {
     this.records = records;
     this.drawnFrom = from;
     this.refreshes = 0;
-    const held = [...records].filter(([, n]) => n > 0).map(([h]) => h);
-    if (this.chosen === undefined && held.length > 0) this.take(Math.max(...held), Math.max(...held));
+    this.follow();
     this.draw();
   }
 
@@ -91,7 +99,9 @@ export class Hours {
     if (from !== this.from) return;
     const changed = [...recent].some(([h, n]) => this.records.get(h) !== n);
     for (const [h, n] of recent) this.records.set(h, n);
-    if (changed) this.draw();
+    if (!changed) return;
+    this.follow();
+    this.draw();
   }
 
   async fetch(from, to) {
@@ -106,6 +116,7 @@ export class Hours {
   }
 
   take(from, to) {
+    this.following = false;
     this.chosen = { from: Math.min(from, to), to: Math.max(from, to) };
     this.cursor = to;
     for (const edge of ["from", "to"]) {
