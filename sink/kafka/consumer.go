@@ -91,7 +91,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		cfg: cfg, flush: flush,
 		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), Depth: in.MaxDepth},
 		files:  files, instance: instance, log: log, set: set,
-		inflation: new(inflation),
+		inflation: &inflation{most: maxInflated},
 		ready:     errJoining, commitTimeout: commitTimeout,
 		request: func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
 			return b.Request(ctx, req)

@@ -84,7 +84,40 @@ func TestAStoppedConsumerLeavesTheGroupAndTheNextGoesOn(t *testing.T) {
 	s.once(a, b)
 }
 
-// faults are answers to an offset commit that say it failed, whether it was
+func TestAConsumerToSpareIsReadyAndTakesOver(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	s := newStream(t, broker.Addr, broker.Topic(t, 1))
+	group := groupName()
+	a, b := newSite(t, s, group), newSite(t, s, group)
+	ra := a.start(t)
+	s.put(20, 5, 0)
+	reached(t, s.total(), ra)
+	rb := b.start(t)
+	both := func() bool { return ra.consumer.Ready() == nil && rb.consumer.Ready() == nil }
+	until(t, "both are ready", both)
+	s.put(20, 5, 0)
+	reached(t, s.total(), ra, rb)
+	if err := ra.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.put(20, 5, 0)
+	until(t, "the other one has all", func() bool {
+		into := map[int]int{}
+		counted(t, rb.files, rb.dir, into)
+		for n := range 100 {
+			if into[200+n] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if err := rb.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.once(a, b)
+}
+
+// Answers to an offset commit that say it failed, whether it was
 // applied or not.
 func TestACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing.T) {
 	f := func(name string, e *kerr.Error) {

@@ -31,7 +31,8 @@ type session struct {
 	end  context.CancelCauseFunc
 	join chan chan struct{} // the first assignment, waiting for recovery
 
-	joined bool // the first assignment has been; belongs to the callback
+	asked  int32 // bytes of one fetch; see inflation
+	joined bool  // the first assignment has been; belongs to the callback
 
 	mu          sync.Mutex
 	coordinator int32 // broker id; -1 until asked
@@ -74,7 +75,7 @@ func (t *transaction) reset() {
 // session runs one session. It returns nil when ctx has ended and everything
 // that was polled is decided; otherwise why the session ended.
 func (c *Consumer) session(ctx context.Context) (err error) {
-	s := &session{c: c, coordinator: -1, join: make(chan chan struct{}), parts: map[int32]*part{}}
+	s := &session{c: c, coordinator: -1, asked: c.inflation.fetch(), join: make(chan chan struct{}), parts: map[int32]*part{}}
 	_, _ = rand.Read(s.owner[:]) // never fails
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	defer s.end(nil)
@@ -133,9 +134,9 @@ func (s *session) options() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.WithPools(s.c.inflation),
 		kgo.WithHooks(s.c.inflation),
-		kgo.MaxDecompressBatchBytes(maxInflated),
-		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(fetchBytes/2),
+		kgo.MaxDecompressBatchBytes(s.c.inflation.most),
+		kgo.FetchMaxBytes(s.asked),
+		kgo.FetchMaxPartitionBytes(s.asked/2),
 		kgo.MaxConcurrentFetches(2),
 		kgo.FetchMaxWait(time.Second),
 		// The dead letters.
@@ -144,11 +145,6 @@ func (s *session) options() []kgo.Opt {
 		kgo.MaxBufferedRecords(maxDead),
 	)
 }
-
-// fetchBytes bounds one answer of a broker, as it is on the wire. Log lines of
-// the same few shapes are compressed ten times and more, and the inflated
-// records of two answers are held while a third is decoded.
-const fetchBytes = 2 << 20
 
 // groupErrors hears what ends the client's membership.
 type groupErrors struct{ s *session }
@@ -187,7 +183,7 @@ func (s *session) consume(ctx context.Context) error {
 	for {
 		fetches := s.poll(ctx)
 		stop := s.take(fetches, d)
-		if stop != nil && !isGap(stop) {
+		if stop != nil && !keeps(stop) {
 			return s.rollback(s.c.fenced(stop))
 		}
 		if err := context.Cause(s.ctx); err != nil {
@@ -200,6 +196,11 @@ func (s *session) consume(ctx context.Context) error {
 		}
 		if stop != nil || ctx.Err() != nil {
 			return stop
+		}
+		// Twice as much or half as much: not for every batch.
+		if n := s.c.inflation.fetch(); n >= 2*s.asked || n <= s.asked/2 {
+			s.asked = n
+			s.cl.UpdateFetchMaxBytes(n, n/2)
 		}
 		if s.tx.empty() {
 			s.cl.AllowRebalance()
@@ -242,14 +243,14 @@ func (s *session) due(now time.Time) bool {
 	return wanted || !now.Before(s.tx.due) || s.tx.bytes >= int64(s.c.flush.FlushBytes)
 }
 
-// take decodes and appends what was polled. A gap leaves the open transaction
-// good; with any other error it has to be rolled back.
+// take decodes and appends what was polled. After an error that keeps the open
+// transaction it is to be committed, after any other to be rolled back.
 func (s *session) take(fetches kgo.Fetches, d *decoding) error {
 	var stop error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		stop = errors.Join(stop, s.fetchError(topic, partition, err))
 	})
-	if stop != nil && !isGap(stop) {
+	if stop != nil && !keeps(stop) {
 		return stop
 	}
 	var work []piece
@@ -338,3 +339,7 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 
 // errFetch is a partition that cannot be read.
 var errFetch = errors.New("fetching")
+
+// keeps reports whether the session ends because of one partition, so that what
+// was polled of the others is good.
+func keeps(err error) bool { return isGap(err) || errors.Is(err, errFetch) }
