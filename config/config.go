@@ -100,7 +100,7 @@ type Kafka struct {
 	RequireAllAcks   bool          `yaml:"requireAllAcks" env:"LOGFORGE_KAFKA_REQUIRE_ALL_ACKS" env-description:"all in-sync replicas must have a record; false asks the leader only, and replicated is then refused"`
 	RecordBytes      Bytes         `yaml:"recordBytes" env:"LOGFORGE_KAFKA_RECORD_BYTES" env-description:"lines of one hour are joined into Kafka records of at most this size; 1 means one line a record"`
 	MaxBufferedBytes Bytes         `yaml:"maxBufferedBytes" env:"LOGFORGE_KAFKA_MAX_BUFFERED_BYTES" env-description:"bytes waiting to be produced; past it requests wait, then get 503"`
-	DeliveryTimeout  time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long the producer tries before an enqueued batch goes to the dead-letter directory"`
+	DeliveryTimeout  time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long an enqueued batch that could not be sent waits before it goes to the dead-letter directory"`
 	DeadLetterDir    string        `yaml:"deadLetterDir" env:"LOGFORGE_KAFKA_DEAD_LETTER_DIR" env-description:"directory of enqueued batches that could not be delivered; empty means .deadletter in storage.logsDir"`
 	Consumers        int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process"`
 	SessionTimeout   time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions"`
