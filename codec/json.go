@@ -216,9 +216,10 @@ func (d *decoder) asBefore(b []byte, i, place int) int {
 	return 0
 }
 
-// remember keeps the member b[start:end] for asBefore.
+// remember keeps the member b[start:end] for asBefore. Places are filled one
+// after another: what is in those that are not yet is of another body.
 func (d *decoder) remember(b []byte, start, end, place int) {
-	if place < len(d.b.skipped) && end < len(b) && (b[end] == ',' || b[end] == '}') && !d.deep {
+	if place <= d.known && place < len(d.b.skipped) && end < len(b) && (b[end] == ',' || b[end] == '}') && !d.deep {
 		d.b.skipped[place] = span{start, end + 1}
 		d.known = max(d.known, place+1)
 	}

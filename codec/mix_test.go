@@ -124,6 +124,8 @@ func TestWhatIsRememberedIsComparedWhole(t *testing.T) {
 	f(codec.JSON, `{"n":1}`)
 	f(codec.JSON, `{"n":[[1]]`+rest+`{"n":[[[1]]]`+rest+`{"n":[[[1]]]`+rest)
 	f(codec.JSON, `{"n":{"a":1},"n":{"a":1}`+rest+`{"n":{"a":1},"n":{"a":1}`+rest)
+	f(codec.JSON, strings.Repeat(good, 20)+`{"n":1,"m":2`+rest) // leaves behind what must not be looked at:
+	f(codec.JSON, `{"n":1 ,"m":2`+rest+`{"n":1 ,"m":2`+rest)
 	nul := strings.Replace(good, "2026-02-09T15", strings.Repeat("\x00", 13), 1)
 	f(codec.JSON, nul)
 	f(codec.CSV, strings.Repeat("\x00", 13)+":23:00Z,/,-\n2026-02-09T15:23:00Z,/,-\n")
