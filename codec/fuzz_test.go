@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,10 +54,16 @@ func differ(t *testing.T, got, want verdict) {
 
 const depth = 5
 
+// used has decoded whatever came before, as batches from the pool have.
+var used codec.Batch
+
 func decode(body []byte, f codec.Format) verdict {
 	var b codec.Batch
 	before := bytes.Clone(body)
 	v := decoded(&b, b.Decode(body, f, codec.Limits{Depth: depth}))
+	if again := decoded(&used, used.Decode(body, f, codec.Limits{Depth: depth})); !same(v, again) {
+		panic(fmt.Sprintf("%+v, and in a batch used before %+v", v, again))
+	}
 	if !bytes.Equal(before, body) {
 		panic("the body was written to")
 	}
@@ -232,7 +239,8 @@ func FuzzAppendLines(f *testing.F) {
 				index++
 			}
 		}
-		var b codec.Batch
+		b := &used
+		b.Reset()
 		var errs []mistake
 		for _, body := range [][]byte{one, two} {
 			b.AppendLines(body, codec.Limits{Depth: depth}, func(line []byte, e codec.RecordError) {
@@ -242,7 +250,7 @@ func FuzzAppendLines(f *testing.F) {
 				errs = append(errs, mistake{e.Index, e.Field})
 			})
 		}
-		got := decoded(&b, nil)
+		got := decoded(b, nil)
 		got.errs = errs
 		differ(t, got, want.grouped())
 	})

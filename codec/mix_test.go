@@ -106,7 +106,6 @@ func TestNothingOfOneRowShowsInAnother(t *testing.T) {
 }
 
 func TestWhatIsRememberedIsComparedWhole(t *testing.T) {
-	var used codec.Batch
 	f := func(form codec.Format, body string) {
 		t.Helper()
 		var b codec.Batch
