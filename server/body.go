@@ -63,8 +63,9 @@ func putBuffer(b *buffer) {
 }
 
 // How a body's buffer grows. While less than a quarter of all room is in use, a
-// body is given at once what its Content-Length asks for; past that, or without
-// a Content-Length, a small buffer that grows by what has really arrived.
+// body is given at once what its Content-Length asks for. Past that it begins
+// when its promise is believed, in a small buffer that grows by what has really
+// arrived; and so does a body without a Content-Length.
 const (
 	firstBuffer = 4 << 10
 	growth      = 4
@@ -83,8 +84,16 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
 		length = 0 // there is no stream to read, and fill will not
 	}
 	first := firstBuffer
-	if length >= 0 && (length < first || s.bytes.used.Load()+int64(length) < s.bytes.limit/4) {
+	switch {
+	case length < 0:
+	case length <= first, s.bytes.used.Load()+int64(length) < s.bytes.limit/4:
 		first = length
+	default:
+		p, err := h.promise(length)
+		if err != nil {
+			return nil, err
+		}
+		defer p.keep()
 	}
 	if err := h.reserve(roundUp(first)); err != nil {
 		return nil, err

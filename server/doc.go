@@ -20,7 +20,9 @@
 // reserved in one account, server.maxInFlightBytes, before it is allocated, and
 // only for what has arrived: a client that promises 32 MiB and sends nothing
 // holds next to nothing. Who finds no room waits at most server.waitForRoom
-// over the whole request, then gets 503 with Retry-After.
+// over the whole request, then gets 503 with Retry-After. When room is scarce,
+// large bodies begin one after another, so that they do not each hold half of
+// what they need and wait for the rest; an announcement counts for a second.
 //
 // No slice of a body outlives its handler: buffers go back to their pool when
 // the sink has returned. With the build tag poison they are overwritten then, so

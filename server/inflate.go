@@ -100,13 +100,24 @@ func (s *Server) inflate(buf *buffer, c codings, h *hold) (*buffer, error) {
 // body does not say: access logs shrink ten- to twenty-fold.
 const usualRatio = 16
 
+// roomFor returns a buffer of n bytes, together with room for what will be decoded
+// from the body that is expected in it.
+func (s *Server) roomFor(n, body int, h *hold) (*buffer, error) {
+	size := roundUp(n)
+	if err := h.expect(size + body); err != nil {
+		return nil, err
+	}
+	h.ahead -= size // is the buffer's own now
+	return getBuffer(n), nil
+}
+
 // stream inflates with a reader of its own window.
 func (s *Server) stream(r io.Reader, guess int, h *hold) (*buffer, error) {
 	guess = min(max(guess, firstBuffer), s.maxBody)
-	if err := h.reserve(roundUp(guess)); err != nil {
+	out, err := s.roomFor(guess, guess, h)
+	if err != nil {
 		return nil, err
 	}
-	out := getBuffer(guess)
 	if err := fill(r, -1, s.maxBody, &out, h); err != nil {
 		drop(out, h)
 		return nil, err
@@ -221,10 +232,10 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 	}
 	for {
 		guess = min(guess, s.maxBody)
-		if err := h.reserve(roundUp(guess + zstdBlock)); err != nil {
+		out, err := s.roomFor(guess+zstdBlock, guess, h)
+		if err != nil {
 			return nil, err
 		}
-		out := getBuffer(guess + zstdBlock)
 		space := cap(out.b)
 		b, err := s.zstd.DecodeAll(src, out.b)
 		if err == nil && len(b) <= s.maxBody {
@@ -276,10 +287,10 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if n > s.maxBody {
 		return nil, errTooLarge
 	}
-	if err := h.reserve(roundUp(n)); err != nil {
+	out, err := s.roomFor(n, n, h)
+	if err != nil {
 		return nil, err
 	}
-	out := getBuffer(n)
 	b, err := s2.Decode(out.b[:cap(out.b)], src)
 	if err != nil {
 		drop(out, h)

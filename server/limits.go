@@ -99,6 +99,7 @@ type hold struct {
 	s     *Server
 	bytes int64
 	slots int64
+	ahead int       // of bytes: reserved for what will be decoded
 	until time.Time // when this request's one wait for room ends; zero until it first waits
 }
 
@@ -108,6 +109,59 @@ func (h *hold) reserve(n int) error {
 		return errBusy
 	}
 	h.bytes += int64(n)
+	return nil
+}
+
+// promise is room set aside for a body that has been announced and not yet come.
+// Without it many large bodies at once would each get half of what they need,
+// and then all wait for each other.
+type promise struct {
+	room  *room
+	n     int64
+	given atomic.Bool
+	timer *time.Timer
+}
+
+// believed is how long an announced body is believed: a client that sends slowly,
+// or nothing, keeps others waiting no longer than that.
+const believed = time.Second
+
+// promise waits until an announced body of n bytes can be believed. The error is
+// errBusy. The promise is to be kept once the body is there, or will not come.
+func (h *hold) promise(n int) (*promise, error) {
+	p := &promise{room: &h.s.promised, n: int64(n)}
+	if !p.room.tryTake(p.n) && !p.room.wait(p.n, h.deadline()) {
+		return nil, errBusy
+	}
+	p.timer = time.AfterFunc(believed, p.give)
+	return p, nil
+}
+
+func (p *promise) give() {
+	if !p.given.Swap(true) {
+		p.room.give(p.n)
+	}
+}
+
+func (p *promise) keep() {
+	p.timer.Stop()
+	p.give()
+}
+
+// expect reserves n bytes for what will be decoded, instead of what it has
+// reserved for that before. A request that holds its body and then waits for as
+// much again may wait for others that do the same: so what can be told early is
+// reserved early. The error is errBusy.
+func (h *hold) expect(n int) error {
+	switch more := n - h.ahead; {
+	case more > 0:
+		if err := h.reserve(more); err != nil {
+			return err
+		}
+	case more < 0:
+		h.unreserve(-more)
+	}
+	h.ahead = n
 	return nil
 }
 

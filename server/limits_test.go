@@ -216,6 +216,46 @@ func TestWhatADecodedBatchTakesBeyondItsBodyIsCounted(t *testing.T) {
 	}
 }
 
+// Together they need five times the room there is. One after another they fit.
+func TestManyLargeBodiesAtOnceDoNotBlockEachOther(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes, c.Server.WaitForRoom = 1<<20, 3<<20, 10*time.Second
+	})
+	body := array(12_000) // 0.94 MB, and as much decoded
+	packed := packs[0].pack([]byte(body))
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			send, header := body, []string(nil)
+			if i%4 == 0 {
+				send, header = string(packed), []string{"Content-Encoding", "gzip"}
+			}
+			if r := f.post(send, header...); r.status != 202 {
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		})
+	}
+	wg.Wait()
+	if used, promised := f.bytes.used.Load(), f.promised.used.Load(); used != 0 || promised != 0 {
+		t.Errorf("at the end %d bytes are reserved, %d promised", used, promised)
+	}
+}
+
+func TestAnAnnouncedBodyIsBelievedForAWhile(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes, c.Server.WaitForRoom = 1<<20, 3<<20, 10*time.Second
+	})
+	for range 2 { // all the promises there is room for, and nothing to follow
+		c := f.dial()
+		defer c.Close()
+		_, _ = io.WriteString(c, "POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: 786432\r\n\r\n[")
+	}
+	eventually(t, "both are believed", func() bool { return f.promised.used.Load() == 2*786432 })
+	if r := f.post(array(12_000)); r.status != 202 {
+		t.Errorf("an honest client: %d %s", r.status, r.body)
+	}
+}
+
 func TestTheWaitForTheSinkEnds(t *testing.T) {
 	f := start(t, func(c *config.Config) { c.Server.RequestTimeout = 20 * time.Millisecond })
 	newGate(f)

@@ -84,7 +84,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, in *intake) error {
 	if p.format == codec.CSV {
 		expected *= 2
 	}
-	if err := in.reserve(expected); err != nil {
+	if err := in.expect(expected); err != nil {
 		putBuffer(body)
 		return err
 	}

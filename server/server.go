@@ -45,6 +45,7 @@ type Server struct {
 	maxBody    int          // bytes, as sent and inflated
 	retryAfter string       // whole seconds
 	bytes      room         // server.maxInFlightBytes
+	promised   room         // half of that, for bodies that are announced (limits.go)
 	slots      room         // server.maxConcurrency
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
@@ -74,6 +75,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		maxBody:    int(cfg.Server.MaxBodyBytes),
 		retryAfter: strconv.Itoa(int((cfg.Server.RetryAfter + time.Second - 1) / time.Second)),
 		bytes:      room{limit: int64(cfg.Server.MaxInFlightBytes)},
+		promised:   room{limit: int64(cfg.Server.MaxInFlightBytes) / 2},
 		slots:      room{limit: int64(cfg.Server.MaxConcurrency)},
 	}
 	// One body of the largest size has to get through: as sent and inflated, or
