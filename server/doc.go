@@ -14,6 +14,8 @@
 //	Sink.Write      returns when the batch is where ?ack= says                     (package sink)
 //	answer          202, or the one table of errors.go as problem+json (RFC 9457)  (errors.go)
 //
+// Time-outs of connections are kept beside all this by one goroutine (timeouts.go).
+//
 // # Memory
 //
 // Every byte of a body, of its inflated form and of the decoded batch is
