@@ -210,7 +210,7 @@ func (f *Files) Hours() iter.Seq2[codec.Hour, int64] {
 func (f *Files) Close() error {
 	f.stop()
 	f.idle.Wait()
-	err := f.syncs.Do(struct{}{})
+	err := f.syncs.Do(struct{}{}, true)
 
 	f.mu.Lock()
 	defer f.mu.Unlock()

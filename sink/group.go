@@ -49,15 +49,18 @@ func NewGroup[T any](commit func(items []T) error) *Group[T] {
 }
 
 // Do returns when a commit that began after Do was called, and that includes
-// item, has ended.
-func (g *Group[T]) Do(item T) error {
+// item, has ended. With share, a caller that finds nobody at work lets those who
+// are ready to run arrive first: with few processors, work too short to be
+// interrupted would otherwise never be shared. For large items that is no gain:
+// what they hold is in the processor's cache now.
+func (g *Group[T]) Do(item T, share bool) error {
 	g.mu.Lock()
 	if !g.leading {
 		g.leading = true
 		g.mu.Unlock()
-		// Whoever is ready to run may arrive before the work begins: with few
-		// processors, a write too short to be interrupted would never be shared.
-		runtime.Gosched()
+		if share {
+			runtime.Gosched()
+		}
 		return g.run(item, g.take())
 	}
 	w := g.waiters.Get().(*waiter[T])

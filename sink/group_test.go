@@ -15,7 +15,7 @@ func TestACallerAloneCommitsAlone(t *testing.T) {
 		return nil
 	})
 	for i := range 3 {
-		if err := g.Do(i); err != nil {
+		if err := g.Do(i, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,14 +39,14 @@ func TestThoseWhoComeMeanwhileShareTheNextCommitAndItsError(t *testing.T) {
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := g.Do(0); err != nil {
+		if err := g.Do(0, false); err != nil {
 			t.Error(err)
 		}
 	})
 	<-entered
 	for i := 1; i <= 10; i++ {
 		wg.Go(func() {
-			if err := g.Do(i); !errors.Is(err, errOdd) {
+			if err := g.Do(i, false); !errors.Is(err, errOdd) {
 				t.Errorf("item %d: %v", i, err)
 			}
 		})
@@ -87,7 +87,7 @@ func TestEveryItemIsCommittedOnceBeforeDoReturnsAndNeverTwoAtATime(t *testing.T)
 		wg.Go(func() {
 			for i := range 500 {
 				n := w*500 + i
-				if err := g.Do(n); err != nil {
+				if err := g.Do(n, n%2 == 0); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -115,9 +115,9 @@ func TestACommitThatPanicsLeavesNobodyWaitingAndTellsNobodySuccess(t *testing.T)
 				t.Error("the panic is gone")
 			}
 		}()
-		_ = g.Do(1)
+		_ = g.Do(1, false)
 	}()
-	if err := g.Do(2); err != nil {
+	if err := g.Do(2, false); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -94,7 +94,7 @@ func (f *Files) tend(ctx context.Context) {
 }
 
 func (f *Files) tendOnce() error {
-	if err := f.syncs.Do(struct{}{}); err != nil {
+	if err := f.syncs.Do(struct{}{}, true); err != nil {
 		return err
 	}
 	if f.full.Load() && f.disk.room(f.cfg.LogsDir) {

@@ -19,10 +19,10 @@ func (f *Files) Write(_ context.Context, b *codec.Batch, ack Ack) error {
 	if b.Records() == 0 {
 		return nil
 	}
-	if err := f.writes.Do(b); err != nil || ack == Written {
+	if err := f.writes.Do(b, b.Len() < gatherBytes); err != nil || ack == Written {
 		return err
 	}
-	return f.syncs.Do(struct{}{})
+	return f.syncs.Do(struct{}{}, true)
 }
 
 // writeGroup writes all batches, or none: one write for each hour they touch.
