@@ -44,10 +44,10 @@ func main() {
 
 func dial(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err == nil {
-		conn.Close()
+	if err != nil {
+		return err
 	}
-	return err
+	return conn.Close()
 }
 
 func ask(addr string) (string, error) {
