@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -53,6 +54,7 @@ func serve(cfg *config.Config, log *slog.Logger, _ []string) error {
 	defer signal.Stop(signals)
 
 	checkOpenFiles(cfg, log)
+	limitMemory(cfg)
 	prof, err := startProfiles(cfg.Version, log)
 	if err != nil {
 		return err
@@ -250,4 +252,17 @@ func (noSummaries) AppendHour(dst []byte, _ codec.Hour, _ int) ([]byte, error) {
 
 func (noSummaries) AppendRange(dst []byte, _, _ codec.Hour, _ int) ([]byte, error) {
 	return dst, fs.ErrNotExist
+}
+
+// limitMemory lets the garbage collector work harder before what the limits allow
+// in flight is doubled by what is no longer used. GOMEMLIMIT overrides it.
+func limitMemory(cfg *config.Config) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	limit := 64*config.MiB + cfg.Server.MaxInFlightBytes*3/2
+	if cfg.Version == 2 {
+		limit += cfg.Kafka.MaxBufferedBytes + cfg.Consumer.FlushBytes
+	}
+	debug.SetMemoryLimit(int64(limit))
 }

@@ -132,7 +132,7 @@ func (c *client) change() <-chan struct{} {
 
 // stalled takes note of why the cluster cannot be used although it answers
 // probes, or with nil that it can.
-func (c *client) stalled(err error) { _ = c.update(&c.stall, err) } // whether it changed does not matter here
+func (c *client) stalled(err error) { _ = c.update(&c.stall, err) } // what it was does not matter here
 
 // update sets one of the two reasons, and returns what it was.
 func (c *client) update(reason *error, err error) (was error) {
