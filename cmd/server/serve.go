@@ -260,9 +260,9 @@ func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	limit := 64*config.MiB + cfg.Server.MaxInFlightBytes*3/2
+	limit := 48*config.MiB + cfg.Server.MaxInFlightBytes
 	if cfg.Version == 2 {
-		limit += cfg.Kafka.MaxBufferedBytes + cfg.Consumer.FlushBytes
+		limit += cfg.Kafka.MaxBufferedBytes / 2
 	}
 	debug.SetMemoryLimit(int64(limit))
 }
