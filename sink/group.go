@@ -10,7 +10,7 @@ var errAborted = errors.New("the commit did not come to its end")
 
 // Group is a group commit: while one commit is under way, whoever arrives joins
 // the next one. There is no timer and no extra goroutine. A caller that finds
-// nobody at work commits at once, by itself; the others wait, and when the work
+// nobody at work leads, by itself; the others wait, and when the work
 // is done the one who waited longest leads the next commit, for everybody who
 // has come meanwhile. Under load the groups grow by themselves.
 //
