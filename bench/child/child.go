@@ -7,7 +7,9 @@ package child
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,14 +30,16 @@ type Process struct {
 }
 
 // FreeAddr returns an address on the loopback interface that nobody listens on
-// at this moment.
+// at this moment. Its port is below the range from which the kernel gives ports
+// to outgoing connections: one of those could take it before the child listens.
 func FreeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
 	}
-	defer ln.Close() //nolint:errcheck // nothing was accepted
-	return ln.Addr().String(), nil
+	return "", errors.New("no free port between 10000 and 20000 on 127.0.0.1")
 }
 
 // Build compiles a package of this module into dir and returns the program's path.

@@ -5,9 +5,11 @@ package ops
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,15 +69,20 @@ func (p *process) stop(t *testing.T) {
 	}
 }
 
+// freePort returns a free port below the range from which the kernel gives
+// ports to outgoing connections: one of those could take it before the process
+// it is meant for listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(10000 + rand.IntN(10000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close() //nolint:errcheck // it only held the port
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port between 10000 and 20000")
+	return ""
 }
 
 // eventually asks until it is so.

@@ -6,7 +6,7 @@ package kafka
 import (
 	"context"
 	"errors"
-	"net"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -233,15 +233,11 @@ func TestARefusalForGoodIsNotCalledUnavailable(t *testing.T) {
 
 // A cluster that is not there at the start, comes, goes and comes again.
 func TestAClusterThatIsAwayIsWaitedFor(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := kafkatest.FreePorts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	port := ln.Addr().(*net.TCPAddr).Port
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	cfg := testConfig(t, addr, "logs")
 	cfg.Server.WaitForRoom = 50 * time.Millisecond
 	set := metrics.NewSet()

@@ -27,13 +27,25 @@ export async function eventually(what, check, seconds = 20) {
   }
 }
 
+// The first of two neighbouring free ports (a broker takes both), below the
+// range from which the kernel gives ports to outgoing connections: one of those
+// could take it before the process it is meant for listens.
 async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
+  const bindable = async (port) => {
+    const probe = createServer().listen(port, "127.0.0.1");
+    try {
+      await once(probe, "listening");
+    } catch {
+      return false;
+    }
+    probe.close();
+    await once(probe, "close");
+    return true;
+  };
+  for (;;) {
+    const port = 10000 + 2 * Math.floor(Math.random() * 5000);
+    if (await bindable(port) && await bindable(port + 1)) return port;
+  }
 }
 
 /** A running bin/server; env holds settings of the test. */

@@ -184,11 +184,11 @@ func start() (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePorts()
+	port, err := FreePorts()
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Addr: "127.0.0.1:" + port, Real: true, port: port, dir: dir, pidFile: filepath.Join(dir, "broker.pid")}
+	b := &Broker{Addr: fmt.Sprintf("127.0.0.1:%d", port), Real: true, port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid")}
 	if err := b.run("up"); err != nil {
 		return nil, err
 	}
@@ -241,16 +241,16 @@ func reap() {
 	}
 }
 
-// freePorts returns the first of two neighbouring free ports below the range
+// FreePorts returns the first of two neighbouring free ports below the range
 // from which the kernel gives ports to outgoing connections.
-func freePorts() (string, error) {
+func FreePorts() (int, error) {
 	for range 100 {
 		port := 20000 + 2*rand.IntN(5000)
 		if bindable(port) && bindable(port+1) {
-			return strconv.Itoa(port), nil
+			return port, nil
 		}
 	}
-	return "", fmt.Errorf("no free ports between 20000 and 30000")
+	return 0, errors.New("no free ports between 20000 and 30000")
 }
 
 func bindable(port int) bool {
