@@ -222,6 +222,10 @@ func clientOptions(cfg config.Kafka, log *slog.Logger) ([]kgo.Opt, error) {
 		kgo.RequestTimeoutOverhead(5 * time.Second),
 		kgo.RetryBackoffFn(backoff),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		// A broker that dies right after it took a connection is no reason to
+		// fail for good, as franz-go does otherwise because missing SASL looks
+		// the same; what was enqueued would then become dead letters.
+		kgo.AlwaysRetryEOF(),
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if cfg.TLS.Enabled {

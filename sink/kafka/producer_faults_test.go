@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,6 +289,34 @@ func TestAClusterThatIsAwayIsWaitedFor(t *testing.T) {
 	if acked, _, _ := o.counts(); acked != 25 {
 		t.Errorf("%d lines acknowledged", acked)
 	}
+}
+
+// A broker that dies while it starts ends a connection at its first request,
+// which franz-go takes for missing SASL if it is not told otherwise.
+func TestAConnectionThatEndsAtItsFirstRequestIsNoFinalFailure(t *testing.T) {
+	cluster, cfg := fakeCluster(t)
+	p, _ := newTestProducer(t, cfg)
+	var ended atomic.Int32
+	cluster.ControlKey(kmsg.InitProducerID.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if ended.Add(1) > 6 {
+			return nil, nil, false
+		}
+		cluster.KeepControl()
+		return nil, errors.New("the connection ends"), true
+	})
+	o := newOracle()
+	if err := o.write(t.Context(), t, p, sink.Enqueued, 5, 1, 100); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all is delivered", func() bool { return p.used.Load() == 0 })
+	closeProducer(t, p)
+	if lines, reasons := deadLetterFiles(t, DeadLetterDir(cfg.Kafka, cfg.Storage)); len(lines) != 0 {
+		t.Errorf("%d lines are dead letters: %q", len(lines), reasons)
+	}
+	if n := ended.Load(); n <= 6 {
+		t.Errorf("only %d connections ended", n)
+	}
+	o.check(t, kafkatest.Drain(t, cfg.Kafka.Brokers[0], "logs"))
 }
 
 // deadLetterFiles returns the lines and the reasons in dir.
