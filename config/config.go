@@ -105,7 +105,7 @@ type Kafka struct {
 	Consumers        int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process"`
 	SessionTimeout   time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions"`
 	RebalanceTimeout time.Duration `yaml:"rebalanceTimeout" env:"LOGFORGE_KAFKA_REBALANCE_TIMEOUT" env-description:"how long a rebalance waits for each member"`
-	StartOffset      string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a group that has never committed begins: earliest or latest"`
+	StartOffset      string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a partition without a committed offset begins: earliest or latest; latest also leaves out what a partition added later got before it was assigned"`
 	OnGap            string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is"`
 	TLS              KafkaTLS      `yaml:"tls"`
 	SASL             SASL          `yaml:"sasl"`
