@@ -130,6 +130,12 @@ profile-ui-cpu-v1 profile-ui-heap-v1 profile-ui-goroutine-v1 profile-ui-cpu-v2 p
 profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## version 2 with version 1 as the base, port 8087, 8088 or 8089
 	go tool pprof -http localhost:$(if $(filter cpu,$*),8087,$(if $(filter heap,$*),8088,8089)) -diff_base $(call have,v1) $(call have,v2)
 
+# -trimpath and a directory of no name keep this machine's paths out of it.
+pgo: ## cmd/server/default.pgo, which builds of bin/server are guided by, from the ingest benchmark (make kafka-up)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	go test ./bench -trimpath -run '^$$' -bench Ingest -benchtime 1s -o "$$dir/bench.test" -cpuprofile "$$dir/cpu.pgo" && \
+	mv "$$dir/cpu.pgo" cmd/server/default.pgo
+
 # --- Kafka, Prometheus
 
 kafka-up kafka-down kafka-status: kafka-%: ## Apache Kafka on localhost:19092 without Docker (Java, Maven)

@@ -178,7 +178,7 @@ func Default() Config {
 			MaxMessageBytes:  8 * MiB,
 			GroupID:          "logforge",
 			Role:             "both",
-			Compression:      "lz4",
+			Compression:      "snappy",
 			Linger:           0,
 			RequireAllAcks:   true,
 			RecordBytes:      256 * KiB,

@@ -16,7 +16,7 @@
 //	go run ./bench/compare                       # the two walls, the first design, version 1
 //	go run ./bench/compare -rounds 5 -json out.json
 //	go run ./bench/compare -servers append,v1 -batches 100 -for 5s
-//	go run ./bench/compare -servers kafka-lz4,v2 # through the broker of make kafka-up
+//	go run ./bench/compare -servers kafka-snappy,v2 # through the broker of make kafka-up
 //	go run ./bench/compare latency -servers v1,v2
 //	go run ./bench/compare soak -for 10m -rate 500
 //	go run ./bench/compare report                # docs/benchmarks.md, from docs/benchmarks/*.json

@@ -34,7 +34,7 @@ func writeReport(_ context.Context, s *settings) error {
 	page.WriteString(introduction)
 	if len(v1.Rows)+len(v2.Rows) > 0 {
 		page.WriteString("\n## Targets\n\n")
-		printTargets(&page, append(v1.Rows, v2.Rows...))
+		printTargets(&page, append(v1.Rows, v2.Rows...), latency.Points)
 		page.WriteString("\n![records per CPU-second by batch size](images/bench-servers.png)\n")
 	}
 	if len(v1.Rows) > 0 {
@@ -106,8 +106,9 @@ var targets = []target{
 }
 
 // printTargets says of each target whose server was measured whether it is met,
-// and of `synced` its share of `written` with as many connections.
-func printTargets(w io.Writer, rows []Row) {
+// of `synced` its share of `written` with as many connections, and how long
+// `replicated` takes at half of saturation.
+func printTargets(w io.Writer, rows []Row, latencies []LatencyPoint) {
 	find := func(server string, batch int) (Row, bool) {
 		for _, r := range rows {
 			if r.Server == server && r.Batch == batch {
@@ -133,5 +134,10 @@ func printTargets(w io.Writer, rows []Row) {
 	written, ok2 := find("v1-64", 100)
 	if ok && ok2 {
 		line("version 1, synced, 64 connections, batch 100: of written", synced.PerCPUSecond/written.PerCPUSecond, 0.5, 0)
+	}
+	for _, p := range latencies {
+		if p.Server == "v2" && p.Share == 0.5 {
+			line(fmt.Sprintf("version 2, batch %d: p99 at half of saturation, ms", p.Batch), p.P99, 0, 50)
+		}
 	}
 }

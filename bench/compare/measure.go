@@ -104,7 +104,7 @@ func (s *settings) run(ctx context.Context, c contender, batch int, dir string) 
 	}
 	defer p.Kill()
 	m = Measurement{Server: c.name, Batch: batch, Conns: c.conns, Stored: -1}
-	if s.warmUp > 0 {
+	if s.warmUp > 0 && !c.slow {
 		warm, err := s.drive(ctx, c, p.Addr, batch, s.warmUp)
 		if err != nil {
 			return m, err
@@ -137,7 +137,11 @@ func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir
 	if err != nil {
 		return err
 	}
-	got, err := s.drive(ctx, c, p.Addr, m.Batch, s.length)
+	length := s.length
+	if c.slow {
+		length = time.Second
+	}
+	got, err := s.drive(ctx, c, p.Addr, m.Batch, length)
 	if err != nil {
 		return err
 	}

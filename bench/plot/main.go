@@ -168,10 +168,10 @@ func servers(docs string) (*plot.Plot, error) {
 	}
 	labels := map[string]string{
 		"discard": "wall: throw away", "append": "wall: append the body", "v1": "version 1, written", "first": "first design",
-		"kafka-lz4": "wall: the body through Kafka (lz4)", "v2": "version 2, replicated (lz4)", "kafka-first": "first design through Kafka",
+		"kafka-snappy": "wall: the body through Kafka (snappy)", "v2": "version 2, replicated (snappy)", "kafka-first": "first design through Kafka",
 	}
 	var lines []line
-	for _, server := range []string{"discard", "append", "v1", "first", "kafka-lz4", "v2", "kafka-first"} {
+	for _, server := range []string{"discard", "append", "v1", "first", "kafka-snappy", "v2", "kafka-first"} {
 		l := line{name: labels[server], colour: len(lines)}
 		if server != "v1" && server != "v2" {
 			l.dashes = dashed
@@ -195,7 +195,7 @@ func servers(docs string) (*plot.Plot, error) {
 	return p, nil
 }
 
-// latency is percentiles by rate.
+// latency is percentiles by rate, at batches of 100.
 func latency(docs string) (*plot.Plot, error) {
 	var report struct {
 		Points []struct {
@@ -211,8 +211,13 @@ func latency(docs string) (*plot.Plot, error) {
 		return nil, err
 	}
 	var lines []line
-	for i, pt := range report.Points {
-		if i == 0 || pt.Server != report.Points[i-1].Server { // a server's points stand together
+	server := ""
+	for _, pt := range report.Points {
+		if pt.Batch != 100 {
+			continue
+		}
+		if pt.Server != server { // a server's points stand together
+			server = pt.Server
 			colour := len(lines) / 3
 			lines = append(lines, line{name: pt.About + ", p50", colour: colour, dashes: dotted},
 				line{name: pt.About + ", p99", colour: colour}, line{name: pt.About + ", p99.9", colour: colour, dashes: dashed})
@@ -222,7 +227,7 @@ func latency(docs string) (*plot.Plot, error) {
 			last[j].points = append(last[j].points, plotter.XY{X: pt.Rate * float64(pt.Batch), Y: max(ms, 0.01)})
 		}
 	}
-	p, err := picture("Latency from when a request was due", "records a second", "milliseconds", lines)
+	p, err := picture("Latency from when a request was due, batches of 100", "records a second", "milliseconds", lines)
 	if err != nil {
 		return nil, err
 	}
