@@ -21,7 +21,7 @@ type contender struct {
 	ready   string // asked until it answers 200; empty: connecting is enough
 	batches []int  // nil means any
 	kafka   bool   // goes through a broker: see kafka.go
-	slow    bool   // takes minutes for what comes in in seconds: gets a second of load, cold
+	slow    bool   // takes minutes for what comes in in seconds: gets a second of load, cold, in the first round only
 	wall    string // what it is compared with, through a broker
 	// env is added to the environment.
 	env []string

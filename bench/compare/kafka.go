@@ -24,7 +24,7 @@ import (
 const (
 	kafkaConns = 64
 	// drainTimeout bounds how long the files may take after the last answer.
-	drainTimeout = 2 * time.Minute
+	drainTimeout = 5 * time.Minute
 	// quiet is how long no file may have grown for a run to count as drained.
 	quiet = time.Second
 )

@@ -22,6 +22,7 @@ type settings struct {
 	warmUp     time.Duration
 	batches    []int
 	rate       float64
+	oneThread  bool // servers with a core of their own get one, rather than what they choose
 	form       string
 	serverCore string
 	loadCore   string

@@ -81,8 +81,11 @@ func (s *settings) launch(ctx context.Context, c contender, dir string) (*child.
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), "LOGFORGE_LOG_LEVEL=warn"), c.env...)
 	if !c.kafka {
+		env := cmd.Env
 		cmd = pinned(ctx, s.serverCore, args)
-		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "LOGFORGE_LOG_LEVEL=warn")
+		if cmd.Env = env; s.oneThread {
+			cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+		}
 	}
 	p, err := child.Start(addr, cmd)
 	if err != nil {

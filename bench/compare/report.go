@@ -98,11 +98,9 @@ func (r *Report) summarise(order []contender) {
 				continue
 			}
 			ratioTo := func(of string, all map[key]float64) float64 {
-				return median(own, func(m Measurement) float64 {
-					if other := all[key{of, batch, m.Round}]; other > 0 {
-						return all[key{c.name, batch, m.Round}] / other
-					}
-					return 0
+				both := slices.DeleteFunc(slices.Clone(own), func(m Measurement) bool { return all[key{of, batch, m.Round}] == 0 })
+				return median(both, func(m Measurement) float64 {
+					return all[key{c.name, batch, m.Round}] / all[key{of, batch, m.Round}]
 				})
 			}
 			share := func(of string) float64 { return ratioTo(of, perCPU) }
@@ -135,7 +133,11 @@ func by(figure func(Measurement) float64) func(a, b Measurement) int {
 	return func(a, b Measurement) int { return cmp.Compare(figure(a), figure(b)) }
 }
 
+// median returns 0 of nothing.
 func median(ms []Measurement, figure func(Measurement) float64) float64 {
+	if len(ms) == 0 {
+		return 0
+	}
 	all := make([]float64, len(ms))
 	for i, m := range ms {
 		all[i] = figure(m)

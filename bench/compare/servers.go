@@ -14,6 +14,7 @@ import (
 // compareServers is the command without a name: every server at every batch
 // size, in interleaved rounds.
 func compareServers(ctx context.Context, s *settings) error {
+	s.oneThread = true
 	report := Report{Machine: thisMachine(), Command: s.command, Generator: s.load.name(), Form: s.form, Seconds: s.length.Seconds(), Rounds: s.rounds}
 	if err := s.measureAll(ctx, &report); err != nil {
 		return err
@@ -27,7 +28,7 @@ func (s *settings) measureAll(ctx context.Context, report *Report) error {
 	for round := range s.rounds {
 		for _, batch := range s.batches {
 			for _, c := range s.contenders {
-				if !c.takes(batch) {
+				if !c.takes(batch) || c.slow && round > 0 {
 					continue
 				}
 				m, err := s.measure(ctx, c, batch)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -55,6 +54,7 @@ func serve(cfg *config.Config, log *slog.Logger, _ []string) error {
 
 	checkOpenFiles(cfg, log)
 	limitMemory(cfg)
+	twoAtATime()
 	prof, err := startProfiles(cfg.Version, log)
 	if err != nil {
 		return err
@@ -252,17 +252,4 @@ func (noSummaries) AppendHour(dst []byte, _ codec.Hour, _ int) ([]byte, error) {
 
 func (noSummaries) AppendRange(dst []byte, _, _ codec.Hour, _ int) ([]byte, error) {
 	return dst, fs.ErrNotExist
-}
-
-// limitMemory lets the garbage collector work harder before what the limits allow
-// in flight is doubled by what is no longer used. GOMEMLIMIT overrides it.
-func limitMemory(cfg *config.Config) {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	limit := 48*config.MiB + cfg.Server.MaxInFlightBytes
-	if cfg.Version == 2 {
-		limit += cfg.Kafka.MaxBufferedBytes / 2
-	}
-	debug.SetMemoryLimit(int64(limit))
 }
