@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"text/tabwriter"
+	"time"
 )
 
 // LatencyReport is how long answers take at fixed rates.
@@ -37,6 +38,10 @@ type LatencyPoint struct {
 	P999     float64 `json:"p999ms"`
 	Max      float64 `json:"maxms"`
 }
+
+// saturate is how many times as long as a rate saturation is measured, so that
+// a pass of the aggregation and the disk are in it.
+const saturate = 4
 
 // shares of the saturation rate at which latency is measured.
 var shares = []float64{0.1, 0.25, 0.5, 0.75, 0.9}
@@ -67,7 +72,7 @@ func (s *settings) latencies(ctx context.Context, c contender, batch int, dir st
 		return nil, err
 	}
 	defer p.Kill()
-	most, err := s.pace(ctx, c, p.Addr, batch, 0)
+	most, err := s.pace(ctx, c, p.Addr, batch, 0, saturate*s.length)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +83,7 @@ func (s *settings) latencies(ctx context.Context, c contender, batch int, dir st
 			}
 		}
 		rate := share * float64(most.Requests) / most.Seconds
-		got, err := s.pace(ctx, c, p.Addr, batch, rate)
+		got, err := s.pace(ctx, c, p.Addr, batch, rate, s.length)
 		if err != nil {
 			return nil, err
 		}
@@ -91,8 +96,8 @@ func (s *settings) latencies(ctx context.Context, c contender, batch int, dir st
 }
 
 // pace runs bench/load, at a fixed rate or, with 0, as fast as answers come.
-func (s *settings) pace(ctx context.Context, c contender, addr string, batch int, rate float64) (l load, err error) {
-	args, err := builtin{filepath.Join(s.dir, "load")}.command(c, addr, s.form, batch, s.length)
+func (s *settings) pace(ctx context.Context, c contender, addr string, batch int, rate float64, length time.Duration) (l load, err error) {
+	args, err := builtin{filepath.Join(s.dir, "load")}.command(c, addr, s.form, batch, length)
 	if err != nil {
 		return l, err
 	}
