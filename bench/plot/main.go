@@ -191,7 +191,8 @@ func servers(docs string) (*plot.Plot, error) {
 	}
 	logarithmic(&p.X)
 	logarithmic(&p.Y)
-	p.X.Max *= 12 // room for the legend
+	p.Legend.Left = true // where batches are small and nobody is fast
+	p.Y.Max *= 2
 	return p, nil
 }
 
@@ -233,7 +234,7 @@ func latency(docs string) (*plot.Plot, error) {
 	}
 	logarithmic(&p.X)
 	logarithmic(&p.Y)
-	p.X.Max *= 6
+	p.Legend.Left = true // nobody is slow at low rates
 	return p, nil
 }
 

@@ -54,7 +54,7 @@ def read_stored(logs):
             continue
         hour = "T".join(match.groups())
         text = file.read_bytes()
-        if not text.endswith(b"\n"):
+        if text and not text.endswith(b"\n"):  # empty: killed before its first line
             wrong(f"{name}: ends within a line")
         for n, line in enumerate(text.split(b"\n")[:-1], 1):
             try:
