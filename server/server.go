@@ -50,6 +50,7 @@ type Server struct {
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
 	draining   atomic.Bool
+	starting   sync.Mutex     // of the goroutine of conns.watch, against Shutdown
 	watching   sync.WaitGroup // the goroutine of conns.watch
 }
 
@@ -176,7 +177,11 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // Serve answers connections of ln until Shutdown, then returns nil; or the error
 // for which no more can be accepted.
 func (s *Server) Serve(ln net.Listener) error {
-	s.watching.Go(func() { s.conns.watch(s.deadlines.base) })
+	s.starting.Lock()
+	if s.deadlines.base.Err() == nil {
+		s.watching.Go(func() { s.conns.watch(s.deadlines.base) })
+	}
+	s.starting.Unlock()
 	if err := s.http.Serve(&listener{Listener: ln, connections: s.conns}); err != nil {
 		return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 	}
@@ -193,8 +198,12 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // the sink are answered 503 and Shutdown returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
-	defer s.watching.Wait()
-	defer s.end()
+	defer func() {
+		s.starting.Lock() // Serve may be called only now; it then starts nothing
+		s.end()
+		s.starting.Unlock()
+		s.watching.Wait()
+	}()
 	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, s.conns.hurry)
 	defer hurry.Stop()
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
