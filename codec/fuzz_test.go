@@ -31,7 +31,7 @@ var seeds = []string{
 	"userAgent,timestamp,x,path\r\n\"a\r\nb\",2026-02-09T15:23:00+01:00,,/\\p\r\n\r\nbad\r\n",
 	"2026-02-09T15:23:00Z,/home,a\"b\n2026-02-09T15:23:00Z,\"/home\"x,b\n2026-02-09T15:23:00Z,/home,\"b",
 	"\xef\xbb\xbf[]", "", " ", "[", "{", `{"a":"\ud800"}`, "\"\n",
-	"path,timestamp,userAgent,path\n/first,2026-02-09T15:23:00Z,u,/home/of/somebody\n/first,2026-02-09T15:23:00Z,u,/home/of/somebody\n",
+	"path,timestamp,userAgent,path\n/first,2026-02-09T15:23:00Z,u,/page/of/somebody\n/first,2026-02-09T15:23:00Z,u,/page/of/somebody\n",
 }
 
 func addSeeds(f *testing.F) {

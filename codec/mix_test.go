@@ -133,6 +133,6 @@ func TestWhatIsRememberedIsComparedWhole(t *testing.T) {
 	f(codec.CSV, row+"2026-02-09T15:23:00Z,/home, \n"+row)
 	f(codec.CSV, row+"2026-02-09T15:23:00Z,/home\n"+row)
 	f(codec.CSV, row+"2026-02-09T15:23:00Z,/home,,x\n"+row)
-	f(codec.CSV, "userAgent,path,timestamp\n"+strings.Repeat("u,/home/of/somebody,2026-02-09T15:23:00Z\n", 3))
-	f(codec.CSV, "path,timestamp,userAgent,path\n"+strings.Repeat("/first,2026-02-09T15:23:00Z,u,/home/of/somebody\n", 3))
+	f(codec.CSV, "userAgent,path,timestamp\n"+strings.Repeat("u,/page/of/somebody,2026-02-09T15:23:00Z\n", 3))
+	f(codec.CSV, "path,timestamp,userAgent,path\n"+strings.Repeat("/first,2026-02-09T15:23:00Z,u,/page/of/somebody\n", 3))
 }
