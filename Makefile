@@ -42,7 +42,7 @@ run-v1 run-v2: run-v%: build ## with the example configuration of that version
 
 test: ## every test; what had to be left out is said at the end
 	@rm -f .kafka/left-out
-	go test ./... && go test -tags poison ./codec ./server ./sink && \
+	go test ./... && go test -tags poison ./codec ./server ./sink/hourly && \
 	go test -tags crashpoints -run ChaosACrash ./sink/kafka; code=$$?; \
 	if [ -s .kafka/left-out ]; then echo; cat .kafka/left-out; fi; exit $$code
 
@@ -55,7 +55,8 @@ test-deploy: ## compose file, image, alert rules, Grafana queries: real linters,
 race: ## every test with the race detector and poisoned buffers
 	go test -race -tags poison ./...
 
-lint: $(GOLANGCI) ## format, vet, golangci-lint
+lint: $(GOLANGCI) ## format, go mod tidy, vet, golangci-lint
+	go mod tidy -diff
 	@unformatted=$$(git ls-files --cached --others --exclude-standard '*.go' | xargs gofmt -l); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
 	go vet ./...

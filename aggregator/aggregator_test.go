@@ -20,7 +20,7 @@ import (
 	"logforge/bench/corpus"
 	"logforge/codec"
 	"logforge/config"
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // store is a directory of hourly files as a sink would keep it, but with a
@@ -54,7 +54,7 @@ func (s *store) Hours() iter.Seq2[codec.Hour, int64] {
 	}
 }
 
-func (s *store) path(h codec.Hour) string { return filepath.Join(s.cfg.LogsDir, sink.Path(h)) }
+func (s *store) path(h codec.Hour) string { return filepath.Join(s.cfg.LogsDir, hourly.Path(h)) }
 
 func (s *store) summary(h codec.Hour) string {
 	return filepath.Join(s.cfg.AnalyticsDir, summaryPath(h))

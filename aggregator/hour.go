@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 
 	"logforge/codec"
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // fingerprintBytes is how many bytes before a position its fingerprint is of.
@@ -155,7 +155,7 @@ func (a *Aggregator) accounted(h codec.Hour, length int64) bool {
 }
 
 func (a *Aggregator) logFile(h codec.Hour) string {
-	return filepath.Join(a.storage.LogsDir, sink.Path(h))
+	return filepath.Join(a.storage.LogsDir, hourly.Path(h))
 }
 
 func (a *Aggregator) summaryFile(h codec.Hour) string {

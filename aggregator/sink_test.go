@@ -14,9 +14,10 @@ import (
 	"logforge/codec"
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
-var _ Files = (*sink.Files)(nil)
+var _ Files = (*hourly.Files)(nil)
 
 // The whole way: batches are written by several clients while passes are made,
 // also by an Aggregator that has just been started.
@@ -24,7 +25,7 @@ func TestWhatTheSinkHasWrittenIsWhatSummariesSay(t *testing.T) {
 	s := newStore(t)
 	s.cfg.SyncInterval = config.Default().Storage.SyncInterval
 	s.cfg.MaxOpenFiles, s.cfg.IdleClose = 2, config.Default().Storage.IdleClose
-	files, err := sink.OpenFiles(s.cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	files, err := hourly.Open(s.cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"logforge/config"
 	"logforge/server"
 	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // BenchmarkIngest is the whole way of a batch: socket, scan, file, answer.
@@ -46,9 +47,9 @@ func settings(b *testing.B) config.Config {
 	return cfg
 }
 
-func openFiles(b *testing.B, cfg config.Storage) *sink.Files {
+func openFiles(b *testing.B, cfg config.Storage) *hourly.Files {
 	b.Helper()
-	files, err := sink.OpenFiles(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	files, err := hourly.Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}

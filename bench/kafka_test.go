@@ -16,6 +16,7 @@ import (
 	"logforge/codec"
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/hourly"
 	"logforge/sink/kafka"
 	"logforge/sink/kafka/kafkatest"
 )
@@ -52,7 +53,7 @@ func openProducer(b *testing.B, cfg *config.Config) *kafka.Producer {
 }
 
 // consume runs the consumers until stop is called.
-func consume(b *testing.B, cfg config.Config, files *sink.Files) (stop func()) {
+func consume(b *testing.B, cfg config.Config, files *hourly.Files) (stop func()) {
 	b.Helper()
 	c, err := kafka.NewConsumer(cfg.Kafka, cfg.Consumer, cfg.Ingestion, files, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
@@ -72,7 +73,7 @@ func consume(b *testing.B, cfg config.Config, files *sink.Files) (stop func()) {
 }
 
 // await returns once the files' committed lengths together are that long.
-func await(b *testing.B, files *sink.Files, bytes int64) {
+func await(b *testing.B, files *hourly.Files, bytes int64) {
 	b.Helper()
 	deadline := time.After(2 * time.Minute)
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -147,7 +148,7 @@ func BenchmarkConsume(b *testing.B) {
 		b.StopTimer()
 		cfg.Kafka.GroupID = fmt.Sprintf("%s-%d", cfg.Kafka.Topic, n)
 		cfg.Storage.LogsDir = filepath.Join(dir, cfg.Kafka.GroupID)
-		files, err := sink.OpenFiles(cfg.Storage, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+		files, err := hourly.Open(cfg.Storage, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 		if err != nil {
 			b.Fatal(err)
 		}

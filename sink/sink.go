@@ -1,5 +1,3 @@
-// Sink, the one word that server, consumer and main share, and its errors.
-
 package sink
 
 import (
@@ -37,7 +35,7 @@ func ParseAck(s string) (Ack, error) {
 	return Default, fmt.Errorf("%q is not an acknowledgement level: use written or synced (version 1), replicated or enqueued (version 2)", s)
 }
 
-// Sink is where batches go. Files and kafka.Producer are the two of them.
+// Sink is where batches go. hourly.Files and kafka.Producer are the two of them.
 type Sink interface {
 	// Write stores b and returns when it is where ack says. The batch is the
 	// caller's again when Write returns, whatever it returns. On an error

@@ -20,6 +20,7 @@ import (
 	"logforge/config"
 	"logforge/server"
 	"logforge/sink"
+	"logforge/sink/hourly"
 	"logforge/sink/kafka"
 )
 
@@ -107,7 +108,7 @@ func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, er
 		if cfg.Version == 2 {
 			filesAck = sink.Synced // nobody waits for it: the consumer appends and commits
 		}
-		files, err := sink.OpenFiles(cfg.Storage, filesAck, log, set)
+		files, err := hourly.Open(cfg.Storage, filesAck, log, set)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +186,7 @@ func role(cfg *config.Config) string {
 
 // watch ends when the files have failed: after a failed sync nothing they hold
 // can be trusted until they are read again from disk, so the process ends.
-func watch(ctx context.Context, files *sink.Files) error {
+func watch(ctx context.Context, files *hourly.Files) error {
 	select {
 	case <-files.Failed():
 		return files.Err()

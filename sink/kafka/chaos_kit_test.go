@@ -26,6 +26,7 @@ import (
 
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // long makes the chaos tests take minutes instead of seconds: make chaos.
@@ -73,7 +74,7 @@ func consumeAsChild(text string, log *slog.Logger) error {
 		return err
 	}
 	set := metrics.NewSet()
-	files, err := sink.OpenFiles(cfg.Storage, sink.Written, log, set)
+	files, err := hourly.Open(cfg.Storage, sink.Written, log, set)
 	if err != nil {
 		return err
 	}

@@ -31,10 +31,10 @@ import (
 	"slices"
 	"time"
 
+	"logforge/sink/hourly"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"logforge/sink"
 )
 
 // commitTimeout is how long a commit may take before its outcome is unknown.
@@ -196,7 +196,7 @@ func (s *session) commit(ctx context.Context) error {
 	if err := s.beforehand(ctx); err != nil {
 		return s.rollback(err)
 	}
-	id := sink.NewTxID()
+	id := hourly.NewTxID()
 	p, offers := s.propose(id)
 	if err := s.c.files.Prepare(id, p.encode()); err != nil {
 		return s.rollback(fmt.Errorf("preparing: %w", err))
@@ -238,7 +238,7 @@ func (s *session) beforehand(ctx context.Context) error {
 
 // propose returns the open transaction as the journal is to have it, and as the
 // group is.
-func (s *session) propose(id sink.TxID) (*position, []offer) {
+func (s *session) propose(id hourly.TxID) (*position, []offer) {
 	slices.SortFunc(s.tx.parts, func(a, b *part) int { return cmp.Compare(a.id, b.id) })
 	held, _ := s.c.holds()
 	p := &position{

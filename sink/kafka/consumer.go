@@ -23,6 +23,7 @@ import (
 	"logforge/codec"
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // Why a Consumer stops for good. Anything else it survives: it rolls back and
@@ -48,7 +49,7 @@ type Consumer struct {
 	cfg      config.Kafka
 	flush    config.Consumer
 	limits   codec.Limits
-	files    *sink.Files
+	files    *hourly.Files
 	instance string // group instance id: this directory's place in the group
 
 	inflation *inflation
@@ -79,7 +80,7 @@ type Consumer struct {
 
 // NewConsumer returns a Consumer of cfg's topic into files. It does not connect
 // before Run.
-func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, files *sink.Files, log *slog.Logger, set *metrics.Set) (*Consumer, error) {
+func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, files *hourly.Files, log *slog.Logger, set *metrics.Set) (*Consumer, error) {
 	if _, err := clientOptions(cfg, log); err != nil {
 		return nil, err
 	}

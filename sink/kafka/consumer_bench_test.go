@@ -24,7 +24,7 @@ import (
 	"logforge/bench/corpus"
 	"logforge/codec"
 	"logforge/config"
-	"logforge/sink"
+	"logforge/sink/hourly"
 	"logforge/sink/kafka/kafkatest"
 )
 
@@ -141,7 +141,7 @@ func lines(b *testing.B, s *site) (n int) {
 	files, _ := s.files(b)
 	defer files.Close()
 	for h, length := range files.Hours() {
-		file, err := os.Open(filepath.Join(s.cfg.Storage.LogsDir, sink.Path(h)))
+		file, err := os.Open(filepath.Join(s.cfg.Storage.LogsDir, hourly.Path(h)))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -27,6 +27,7 @@ import (
 
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // stream is a topic that a test fills. It knows every line it has put there.
@@ -150,7 +151,7 @@ func groupName() string { return fmt.Sprintf("group-%016x", rand.Uint64()) }
 // running is a Consumer at work.
 type running struct {
 	t        testing.TB
-	files    *sink.Files
+	files    *hourly.Files
 	consumer *Consumer
 	set      *metrics.Set
 	dir      string
@@ -160,10 +161,10 @@ type running struct {
 	closed   bool  // the files are
 }
 
-func (s *site) files(t testing.TB) (*sink.Files, *metrics.Set) {
+func (s *site) files(t testing.TB) (*hourly.Files, *metrics.Set) {
 	t.Helper()
 	set := metrics.NewSet()
-	files, err := sink.OpenFiles(s.cfg.Storage, sink.Written, quietLog(), set)
+	files, err := hourly.Open(s.cfg.Storage, sink.Written, quietLog(), set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,22 +260,22 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 var _ io.Writer = writerFunc(nil)
 
 // counted counts every numbered line in the files, up to the length that counts.
-func counted(t testing.TB, files *sink.Files, dir string, into map[int]int) {
+func counted(t testing.TB, files *hourly.Files, dir string, into map[int]int) {
 	t.Helper()
 	for h, length := range files.Hours() {
-		text, err := os.ReadFile(filepath.Join(dir, sink.Path(h)))
+		text, err := os.ReadFile(filepath.Join(dir, hourly.Path(h)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if int64(len(text)) < length {
-			t.Fatalf("%s has %d bytes of %d", sink.Path(h), len(text), length)
+			t.Fatalf("%s has %d bytes of %d", hourly.Path(h), len(text), length)
 		}
 		for l := range bytes.Lines(text[:length]) {
 			_, rest, ok := bytes.Cut(l, []byte(`"path":"/`))
 			number, _, _ := bytes.Cut(rest, []byte(`"`))
 			n, err := strconv.Atoi(string(number))
 			if !ok || err != nil || string(l) != line(n) {
-				t.Fatalf("%s: not a line of the test: %q", sink.Path(h), l)
+				t.Fatalf("%s: not a line of the test: %q", hourly.Path(h), l)
 			}
 			into[n]++
 		}

@@ -5,7 +5,7 @@ package kafka
 // Ends the process as kill -9 does, at a named step of the protocol:
 // LOGFORGE_CRASH_AT=name, or name:n for the n-th time it is reached. The names
 // are in the order of the protocol: polled, appended, (synced, within
-// sink.Files), prepared, sent, answered, decided; and in recovery: resolving,
+// hourly.Files), prepared, sent, answered, decided; and in recovery: resolving,
 // resolved, recovered.
 
 import (

@@ -1,6 +1,6 @@
 // Package kafka is version 2's way through Apache Kafka: the Producer, a
 // sink.Sink in front of the topic, and the Consumer, which takes the topic's
-// records into the files of sink.Files, each exactly once.
+// records into the files of hourly.Files, each exactly once.
 //
 // # What is in the topic
 //

@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"logforge/config"
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 const (
@@ -61,7 +61,7 @@ type process struct {
 }
 
 type modelTx struct {
-	id       sink.TxID
+	id       hourly.TxID
 	position []byte
 	member   string
 	gen      int32
@@ -289,7 +289,7 @@ func (w *world) prepare(p *process) {
 		return
 	}
 	tx := p.tx
-	tx.id = sink.TxID{byte(w.next()), byte(w.serial >> 8)}
+	tx.id = hourly.TxID{byte(w.next()), byte(w.serial >> 8)}
 	pos := &position{topicID: w.topic, owner: p.owner, generation: tx.gen}
 	if p.position != nil {
 		last, _ := decodePosition(p.position)

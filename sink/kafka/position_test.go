@@ -6,10 +6,10 @@ import (
 	"math"
 	"testing"
 
+	"logforge/sink/hourly"
+
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"logforge/sink"
 )
 
 var unexported = cmp.AllowUnexported(position{}, span{}, extent{}, stamp{}, tenure{})
@@ -148,7 +148,7 @@ func TestTheHistoryNeverOutgrowsTheBrokersLimitAndForgetsTheOldest(t *testing.T)
 	var s stamp
 	step := int64(math.MaxInt64 / 1000)
 	for i := range 500 {
-		s = s.follow(owner{byte(i), byte(i >> 8)}, int64(i)*step, sink.NewTxID(), topicID{1})
+		s = s.follow(owner{byte(i), byte(i >> 8)}, int64(i)*step, hourly.NewTxID(), topicID{1})
 		if n := len(s.encode()); n > limit {
 			t.Fatalf("after %d owners: %d bytes", i+1, n)
 		}
@@ -167,12 +167,12 @@ func TestTheHistoryNeverOutgrowsTheBrokersLimitAndForgetsTheOldest(t *testing.T)
 func TestFollowingAStampLeavesItAsItIs(t *testing.T) {
 	s := stamp{owners: make([]tenure, 0, 8)}
 	s.owners = append(s.owners, tenure{owner{1}, 0})
-	a := s.follow(owner{2}, 10, sink.TxID{1}, topicID{})
-	b := s.follow(owner{3}, 20, sink.TxID{2}, topicID{})
+	a := s.follow(owner{2}, 10, hourly.TxID{1}, topicID{})
+	b := s.follow(owner{3}, 20, hourly.TxID{2}, topicID{})
 	if a.owners[1].owner != (owner{2}) || b.owners[1].owner != (owner{3}) || len(s.owners) != 1 {
 		t.Errorf("%+v, %+v, from %+v", a, b, s)
 	}
-	if c := a.follow(owner{2}, 30, sink.TxID{3}, topicID{}); len(c.owners) != 2 {
+	if c := a.follow(owner{2}, 30, hourly.TxID{3}, topicID{}); len(c.owners) != 2 {
 		t.Errorf("the same owner twice in a row: %+v", c)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"strings"
 
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // verdict is what became of a transaction.
@@ -37,7 +37,7 @@ var ErrUndecidable = errors.New("cannot tell what became of a transaction")
 // each of its partitions (a missing one reads as nothing committed). The
 // partitions of one transaction are committed by one request, so all must agree;
 // otherwise the error wraps ErrUndecidable and tells what a person has to know.
-func resolve(tx sink.TxID, p *position, group map[int32]standing) (verdict, error) {
+func resolve(tx hourly.TxID, p *position, group map[int32]standing) (verdict, error) {
 	var whys []string
 	counts := [3]int{}
 	for _, s := range p.spans {
@@ -63,7 +63,7 @@ func resolve(tx sink.TxID, p *position, group map[int32]standing) (verdict, erro
 }
 
 // judge says what became of tx in one partition, and why.
-func judge(tx sink.TxID, p *position, s span, at standing) (verdict, string) {
+func judge(tx hourly.TxID, p *position, s span, at standing) (verdict, string) {
 	if at.offset < 0 {
 		return undecidable, "the group has no offset (expired, or the topic or the group was deleted)"
 	}

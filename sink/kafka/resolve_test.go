@@ -9,16 +9,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"logforge/config"
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 func TestWhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 	me, b, c := owner{1}, owner{2}, owner{3}
 	id := topicID{9}
-	tx, other := sink.TxID{1}, sink.TxID{2}
+	tx, other := hourly.TxID{1}, hourly.TxID{2}
 	mine := &position{group: "g", topic: "logs", topicID: id, owner: me, spans: []span{{0, 100, 120}}}
 
-	metadata := func(tx sink.TxID, of topicID, owners ...tenure) string {
+	metadata := func(tx hourly.TxID, of topicID, owners ...tenure) string {
 		s := stamp{tx: tx, topicID: of, owners: owners}
 		return s.encode()
 	}
@@ -39,7 +39,7 @@ func TestWhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 
 	f("still at the base, its own earlier commit", 100, metadata(other, id, tenure{me, 0}), dropped)
 	f("still at the base, somebody's", 100, metadata(other, id, tenure{b, 50}), dropped)
-	f("still at the base, only pinned", 100, metadata(sink.TxID{}, id), dropped)
+	f("still at the base, only pinned", 100, metadata(hourly.TxID{}, id), dropped)
 
 	f("somebody went on from its end", 200, metadata(other, id, tenure{me, 0}, tenure{b, 120}), committed)
 	f("somebody went on from its end, it had just begun", 200, metadata(other, id, tenure{b, 0}, tenure{me, 100}, tenure{b, 120}), committed)
@@ -66,9 +66,9 @@ func TestWhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 }
 
 func TestPartitionsThatDisagreeStopTheConsumer(t *testing.T) {
-	tx := sink.TxID{1}
+	tx := hourly.TxID{1}
 	p := &position{group: "g", topic: "logs", owner: owner{1}, spans: []span{{0, 0, 10}, {1, 5, 9}}}
-	at := func(offset int64, tx sink.TxID) standing {
+	at := func(offset int64, tx hourly.TxID) standing {
 		s := stamp{tx: tx, owners: []tenure{{owner{1}, 0}}}
 		return standing{offset, s.encode()}
 	}
@@ -85,9 +85,9 @@ func TestPartitionsThatDisagreeStopTheConsumer(t *testing.T) {
 		}
 	}
 	f(at(10, tx), at(9, tx), committed)
-	f(at(0, sink.TxID{2}), at(5, sink.TxID{3}), dropped)
-	f(at(10, tx), at(5, sink.TxID{3}), undecidable)
-	f(at(0, sink.TxID{2}), at(9, tx), undecidable)
+	f(at(0, hourly.TxID{2}), at(5, hourly.TxID{3}), dropped)
+	f(at(10, tx), at(5, hourly.TxID{3}), undecidable)
+	f(at(0, hourly.TxID{2}), at(9, tx), undecidable)
 	f(at(10, tx), standing{-1, ""}, undecidable)
 }
 

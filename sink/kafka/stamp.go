@@ -10,7 +10,7 @@ import (
 	"math"
 	"strings"
 
-	"logforge/sink"
+	"logforge/sink/hourly"
 )
 
 // tenure is one owner's time with a partition: from offset start to the next
@@ -22,7 +22,7 @@ type tenure struct {
 
 // stamp is the metadata of one partition's committed offset.
 type stamp struct {
-	tx      sink.TxID // zero for the first commit of a partition, which only pins where it begins
+	tx      hourly.TxID // zero for the first commit of a partition, which only pins where it begins
 	topicID topicID
 	owners  []tenure // ascending starts; the last is whoever committed
 }
@@ -36,7 +36,7 @@ const maxTenures = 64
 
 // follow returns the stamp for o's commit of tx, whose first offset is base, on
 // top of what s says.
-func (s *stamp) follow(o owner, base int64, tx sink.TxID, id topicID) stamp {
+func (s *stamp) follow(o owner, base int64, tx hourly.TxID, id topicID) stamp {
 	owners := s.owners
 	if n := len(owners); n == 0 || owners[n-1].owner != o {
 		// A copy: s stays what is committed until the new one is.

@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -26,7 +28,7 @@ func BenchmarkWrite(b *testing.B) {
 			f := openReal(b)
 			size(b)
 			for b.Loop() {
-				if err := f.Write(b.Context(), batch, Written); err != nil {
+				if err := f.Write(b.Context(), batch, sink.Written); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -37,7 +39,7 @@ func BenchmarkWrite(b *testing.B) {
 			b.SetParallelism(16)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := f.Write(b.Context(), batch, Written); err != nil {
+					if err := f.Write(b.Context(), batch, sink.Written); err != nil {
 						b.Error(err)
 					}
 				}
@@ -86,7 +88,7 @@ func BenchmarkSync(b *testing.B) {
 			b.SetParallelism(writers)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if err := f.Write(b.Context(), batch, Synced); err != nil {
+					if err := f.Write(b.Context(), batch, sink.Synced); err != nil {
 						b.Error(err)
 					}
 				}
@@ -98,7 +100,7 @@ func BenchmarkSync(b *testing.B) {
 func openReal(b *testing.B) *Files {
 	cfg := testConfig()
 	cfg.LogsDir = b.TempDir()
-	f, err := OpenFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 // How much room there is where the logs are, for those who want to know before
 // it is full.

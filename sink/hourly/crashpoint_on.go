@@ -1,6 +1,6 @@
 //go:build crashpoints
 
-package sink
+package hourly
 
 import (
 	"os"

@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func openMem(t check, d disk, change ...func(*config.Storage)) *Files {
 	for _, c := range change {
 		c(&cfg)
 	}
-	f, err := openFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
+	f, err := openOn(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestEachRecordGoesToTheFileOfItsHour(t *testing.T) {
 		{line(3, 2), line(4, 3), line(3, 4)},
 		{line(30, 5)},
 	} {
-		if err := f.Write(t.Context(), batch(t, lines...), Default); err != nil {
+		if err := f.Write(t.Context(), batch(t, lines...), sink.Default); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +112,7 @@ func TestEachRecordGoesToTheFileOfItsHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, d, openMem(t, d.killed()), want)
-	if err := f.Write(t.Context(), batch(t, line(3, 9)), Default); !errors.Is(err, ErrClosed) {
+	if err := f.Write(t.Context(), batch(t, line(3, 9)), sink.Default); !errors.Is(err, sink.ErrClosed) {
 		t.Fatalf("after Close: %v", err)
 	}
 }
@@ -124,9 +125,9 @@ func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := range each {
-				ack := Written
+				ack := sink.Written
 				if i%10 == 0 {
-					ack = Synced
+					ack = sink.Synced
 				}
 				n := w*each + i
 				if err := f.Write(t.Context(), batch(t, line(n%5, n), line(n%7, n+writers*each)), ack); err != nil {
@@ -155,8 +156,8 @@ func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
 
 func TestLevelsOfTheOtherPipelineAreRefused(t *testing.T) {
 	f := openMem(t, newMemDisk())
-	for _, ack := range []Ack{Enqueued, Replicated} {
-		if err := f.Write(t.Context(), batch(t, line(1, 1)), ack); !errors.Is(err, ErrAck) {
+	for _, ack := range []sink.Ack{sink.Enqueued, sink.Replicated} {
+		if err := f.Write(t.Context(), batch(t, line(1, 1)), ack); !errors.Is(err, sink.ErrAck) {
 			t.Errorf("%s: %v", ack, err)
 		}
 	}
@@ -172,7 +173,7 @@ func TestABatchOverAThousandHoursKeepsFewFilesOpen(t *testing.T) {
 		want[h] = line(h, h)
 	}
 	for range 2 {
-		if err := f.Write(t.Context(), batch(t, lines...), Synced); err != nil {
+		if err := f.Write(t.Context(), batch(t, lines...), sink.Synced); err != nil {
 			t.Fatal(err)
 		}
 		if len(f.open) > 7 {
@@ -193,7 +194,7 @@ func TestABatchOverAThousandHoursKeepsFewFilesOpen(t *testing.T) {
 	for h := range want {
 		want[h] = line(h, h) + line(h, h)
 	}
-	if err := f.Write(t.Context(), batch(t, lines...), Written); !errors.Is(err, ErrDiskFull) {
+	if err := f.Write(t.Context(), batch(t, lines...), sink.Written); !errors.Is(err, sink.ErrDiskFull) {
 		t.Fatal(err)
 	}
 	expect(t, d, f, want)
@@ -203,7 +204,7 @@ func TestIdleFilesAreClosedAndWrittenOnesSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk()
 		f := openMem(t, d, func(c *config.Storage) { c.SyncInterval, c.IdleClose = time.Second, time.Minute })
-		if err := f.Write(t.Context(), batch(t, line(1, 1)), Written); err != nil {
+		if err := f.Write(t.Context(), batch(t, line(1, 1)), sink.Written); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(1500 * time.Millisecond)
@@ -230,17 +231,17 @@ func TestASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = t.TempDir()
 	log, set := slog.New(slog.DiscardHandler), metrics.NewSet
-	f, err := OpenFiles(cfg, Written, log, set())
+	f, err := Open(cfg, sink.Written, log, set())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenFiles(cfg, Written, log, set()); err == nil || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
+	if _, err := Open(cfg, sink.Written, log, set()); err == nil || !strings.Contains(err.Error(), fmt.Sprint("process ", os.Getpid())) {
 		t.Fatalf("the second: %v", err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f, err = OpenFiles(cfg, Written, log, set())
+	f, err = Open(cfg, sink.Written, log, set())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func TestASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
 func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = filepath.Join(t.TempDir(), "a", "b")
-	f, err := OpenFiles(cfg, Synced, slog.New(slog.DiscardHandler), metrics.NewSet())
+	f, err := Open(cfg, sink.Synced, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +261,7 @@ func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 200 {
 		wg.Go(func() {
-			if err := f.Write(t.Context(), batch(t, line(1, i)), Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, line(1, i)), sink.Default); err != nil {
 				t.Error(err)
 			}
 		})
@@ -269,7 +270,7 @@ func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 	big := strings.Repeat(line(1, 7), 1000)
 	for range 3 {
 		wg.Go(func() {
-			if err := f.Write(t.Context(), batch(t, big), Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, big), sink.Default); err != nil {
 				t.Error(err)
 			}
 		})
@@ -307,7 +308,7 @@ func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 func TestWriteDoesNotAllocate(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = t.TempDir()
-	f, err := OpenFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +319,7 @@ func TestWriteDoesNotAllocate(t *testing.T) {
 	}()
 	b := batch(t, line(1, 1), line(2, 2), line(1, 3))
 	if n := testing.AllocsPerRun(1000, func() {
-		if err := f.Write(t.Context(), b, Default); err != nil {
+		if err := f.Write(t.Context(), b, sink.Default); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {

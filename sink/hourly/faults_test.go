@@ -1,10 +1,12 @@
-package sink
+package hourly
 
 import (
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"logforge/sink"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +16,7 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 		for _, short := range []bool{false, true} {
 			d := newMemDisk()
 			f := openMem(t, d)
-			if err := f.Write(t.Context(), batch(t, line(1, 1), line(2, 2), line(3, 3)), Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, line(1, 1), line(2, 2), line(3, 3)), sink.Default); err != nil {
 				t.Fatal(err)
 			}
 			before := map[int]string{1: line(1, 1), 2: line(2, 2), 3: line(3, 3)}
@@ -34,11 +36,11 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 			}
 			d.full = true
 			more := batch(t, line(1, 4), line(2, 5), line(3, 6), line(4, 7))
-			if err := f.Write(t.Context(), more, Default); !errors.Is(err, ErrDiskFull) {
+			if err := f.Write(t.Context(), more, sink.Default); !errors.Is(err, sink.ErrDiskFull) {
 				t.Fatalf("write %d fails: %v", failing, err)
 			}
 			expect(t, d, f, before)
-			if !errors.Is(f.Ready(), ErrDiskFull) {
+			if !errors.Is(f.Ready(), sink.ErrDiskFull) {
 				t.Fatalf("ready: %v", f.Ready())
 			}
 			if err := f.tendOnce(); err != nil || f.Ready() == nil {
@@ -48,7 +50,7 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 			if err := f.tendOnce(); err != nil || f.Ready() != nil {
 				t.Fatalf("room again: tend %v, ready %v", err, f.Ready())
 			}
-			if err := f.Write(t.Context(), more, Default); err != nil {
+			if err := f.Write(t.Context(), more, sink.Default); err != nil {
 				t.Fatal(err)
 			}
 			want := map[int]string{1: line(1, 1) + line(1, 4), 2: line(2, 2) + line(2, 5), 3: line(3, 3) + line(3, 6), 4: line(4, 7)}
@@ -70,7 +72,7 @@ func TestShortWritesAreContinued(t *testing.T) {
 	}
 	want := ""
 	for i := range 20 {
-		if err := f.Write(t.Context(), batch(t, line(1, i)), Default); err != nil {
+		if err := f.Write(t.Context(), batch(t, line(1, i)), sink.Default); err != nil {
 			t.Fatal(err)
 		}
 		want += line(1, i)
@@ -81,7 +83,7 @@ func TestShortWritesAreContinued(t *testing.T) {
 func TestAFailedSyncIsFinal(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
-	if err := f.Write(t.Context(), batch(t, line(1, 1)), Synced); err != nil {
+	if err := f.Write(t.Context(), batch(t, line(1, 1)), sink.Synced); err != nil {
 		t.Fatal(err)
 	}
 	syncs := 0
@@ -92,7 +94,7 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 		}
 		return nil
 	}
-	if err := f.Write(t.Context(), batch(t, line(1, 2)), Synced); !errors.Is(err, unix.EIO) {
+	if err := f.Write(t.Context(), batch(t, line(1, 2)), sink.Synced); !errors.Is(err, unix.EIO) {
 		t.Fatalf("acknowledged, or another error: %v", err)
 	}
 	select {
@@ -106,7 +108,7 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 		}
 		return nil
 	}
-	for _, ack := range []Ack{Written, Synced} {
+	for _, ack := range []sink.Ack{sink.Written, sink.Synced} {
 		if err := f.Write(t.Context(), batch(t, line(1, 3)), ack); !errors.Is(err, unix.EIO) {
 			t.Fatalf("after it, %s: %v", ack, err)
 		}
@@ -128,7 +130,7 @@ func TestAFileSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
 		for _, looked := range []bool{true, false} {
 			d := newMemDisk()
 			f := openMem(t, d)
-			if err := f.Write(t.Context(), batch(t, line(1, 1), line(1, 2)), Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, line(1, 1), line(1, 2)), sink.Default); err != nil {
 				t.Fatal(err)
 			}
 			if !looked { // closed meanwhile
@@ -142,7 +144,7 @@ func TestAFileSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
 			if err := f.tendOnce(); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.Write(t.Context(), batch(t, line(1, 3)), Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, line(1, 3)), sink.Default); err != nil {
 				t.Fatal(err)
 			}
 			expect(t, d, f, map[int]string{1: want + line(1, 3)})

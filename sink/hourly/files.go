@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -23,12 +24,12 @@ import (
 // comment for what it promises.
 type Files struct {
 	cfg  config.Storage
-	ack  Ack
+	ack  sink.Ack
 	log  *slog.Logger
 	disk disk
 
-	writes *Group[*codec.Batch]
-	syncs  *Group[struct{}]
+	writes *sink.Group[*codec.Batch]
+	syncs  *sink.Group[struct{}]
 
 	// mu guards everything below. Whoever leads a group of writes holds it
 	// while writing; a sync holds it only to see what there is to sync.
@@ -66,15 +67,15 @@ type Files struct {
 	writeErrors  *metrics.Counter
 }
 
-// OpenFiles opens the logs directory cfg.LogsDir, makes it if it is not there,
+// Open opens the logs directory cfg.LogsDir, makes it if it is not there,
 // takes its lock, and brings every file back to whole lines after a crash. ack
 // is the level that Default stands for: Written or Synced. The caller has to
 // Close it.
-func OpenFiles(cfg config.Storage, ack Ack, log *slog.Logger, set *metrics.Set) (*Files, error) {
-	return openFiles(cfg, ack, log, set, osDisk{})
+func Open(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set) (*Files, error) {
+	return openOn(cfg, ack, log, set, osDisk{})
 }
 
-func openFiles(cfg config.Storage, ack Ack, log *slog.Logger, set *metrics.Set, d disk) (*Files, error) {
+func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set, d disk) (*Files, error) {
 	f := &Files{
 		cfg:      cfg,
 		ack:      ack,
@@ -86,8 +87,8 @@ func openFiles(cfg config.Storage, ack Ack, log *slog.Logger, set *metrics.Set, 
 
 		journalRound: 1,
 	}
-	f.writes = NewGroup(f.writeGroup)
-	f.syncs = NewGroup(f.syncGroup)
+	f.writes = sink.NewGroup(f.writeGroup)
+	f.syncs = sink.NewGroup(f.syncGroup)
 	f.register(set)
 
 	if err := makeAll(d, filepath.Clean(cfg.LogsDir)); err != nil {
@@ -175,7 +176,7 @@ func (f *Files) Ready() error {
 		return err
 	}
 	if f.full.Load() {
-		return ErrDiskFull
+		return sink.ErrDiskFull
 	}
 	return nil
 }

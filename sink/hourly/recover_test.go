@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"bytes"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -43,10 +45,10 @@ func reopen(t check, d *memDisk) *Files {
 func TestATornTailIsCutAtEveryByteAndKept(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
-	if err := f.Write(t.Context(), batch(t, line(1, 1)), Synced); err != nil {
+	if err := f.Write(t.Context(), batch(t, line(1, 1)), sink.Synced); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Write(t.Context(), batch(t, line(1, 2), line(1, 3)), Written); err != nil {
+	if err := f.Write(t.Context(), batch(t, line(1, 2), line(1, 3)), sink.Written); err != nil {
 		t.Fatal(err)
 	}
 	all := line(1, 1) + line(1, 2) + line(1, 3)
@@ -70,7 +72,7 @@ func TestATornTailIsCutAtEveryByteAndKept(t *testing.T) {
 			if want+kept != damaged {
 				t.Fatalf("cut at %d with %d NULs: kept %q of %q", cut, nuls, kept, damaged[len(want):])
 			}
-			if err := g.Write(t.Context(), batch(t, line(1, 4)), Written); err != nil {
+			if err := g.Write(t.Context(), batch(t, line(1, 4)), sink.Written); err != nil {
 				t.Fatal(err)
 			}
 			expect(t, torn, g, map[int]string{1: want + line(1, 4)})
@@ -154,12 +156,12 @@ func TestADamagedJournalStopsTheStartAndSaysWhatToDo(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	for i := range 3 {
-		if err := f.Write(t.Context(), batch(t, line(i, i)), Written); err != nil {
+		if err := f.Write(t.Context(), batch(t, line(i, i)), sink.Written); err != nil {
 			t.Fatal(err)
 		}
 	}
 	d.names["logs/"+journalName].data[12] ^= 1
-	_, err := openFiles(testConfig(), Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d.killed())
+	_, err := openOn(testConfig(), sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d.killed())
 	if !errors.Is(err, errCorrupt) || !strings.Contains(err.Error(), "restore") {
 		t.Fatal(err)
 	}

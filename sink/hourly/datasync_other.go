@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sink
+package hourly
 
 import "golang.org/x/sys/unix"
 

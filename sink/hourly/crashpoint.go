@@ -1,6 +1,6 @@
 //go:build !crashpoints
 
-package sink
+package hourly
 
 // crashPoint is where a test build can end the process; see crashpoint_on.go.
 func crashPoint(string) {}

@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"context"
@@ -6,20 +6,21 @@ import (
 	"fmt"
 
 	"logforge/codec"
+	"logforge/sink"
 )
 
 // Write implements Sink for version 1. The levels are Written and Synced.
-func (f *Files) Write(_ context.Context, b *codec.Batch, ack Ack) error {
-	if ack == Default {
+func (f *Files) Write(_ context.Context, b *codec.Batch, ack sink.Ack) error {
+	if ack == sink.Default {
 		ack = f.ack
 	}
-	if ack != Written && ack != Synced {
-		return ErrAck
+	if ack != sink.Written && ack != sink.Synced {
+		return sink.ErrAck
 	}
 	if b.Records() == 0 {
 		return nil
 	}
-	if err := f.writes.Do(b, b.Len() < gatherBytes); err != nil || ack == Written {
+	if err := f.writes.Do(b, b.Len() < gatherBytes); err != nil || ack == sink.Written {
 		return err
 	}
 	return f.syncs.Do(struct{}{}, true)
@@ -57,7 +58,7 @@ func (f *Files) writeGroup(batches []*codec.Batch) error {
 // writable returns why nothing can be written at all.
 func (f *Files) writable() error {
 	if f.closed {
-		return ErrClosed
+		return sink.ErrClosed
 	}
 	return f.Err()
 }
@@ -163,7 +164,7 @@ func (f *Files) classify(err error) error {
 	case isDiskFull(err):
 		f.full.Store(true)
 		f.log.Warn("no room for the logs: answering 503 until there is", "dir", f.cfg.LogsDir, "err", err)
-		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+		return fmt.Errorf("%w: %w", sink.ErrDiskFull, err)
 	default:
 		return err
 	}

@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import "golang.org/x/sys/unix"
 

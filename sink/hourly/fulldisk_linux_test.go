@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
@@ -47,7 +49,7 @@ func TestARealFullFileSystemLosesNothingAndTearsNoLine(t *testing.T) {
 	}
 	cfg := testConfig()
 	cfg.LogsDir = filepath.Join(dir, "logs")
-	f, err := OpenFiles(cfg, Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,8 +61,8 @@ func TestARealFullFileSystemLosesNothingAndTearsNoLine(t *testing.T) {
 	refused := 0
 	body := strings.Repeat(line(1, 1), 100)
 	for refused < 3 {
-		err := f.Write(t.Context(), batch(t, body), Written)
-		if errors.Is(err, ErrDiskFull) {
+		err := f.Write(t.Context(), batch(t, body), sink.Written)
+		if errors.Is(err, sink.ErrDiskFull) {
 			refused++
 			continue
 		}
@@ -69,13 +71,13 @@ func TestARealFullFileSystemLosesNothingAndTearsNoLine(t *testing.T) {
 		}
 		want.WriteString(body)
 	}
-	if !errors.Is(f.Ready(), ErrDiskFull) {
+	if !errors.Is(f.Ready(), sink.ErrDiskFull) {
 		t.Fatalf("ready: %v", f.Ready())
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Write(t.Context(), batch(t, body), Written); err != nil {
+	if err := f.Write(t.Context(), batch(t, body), sink.Written); err != nil {
 		t.Fatalf("with room again: %v", err)
 	}
 	want.WriteString(body)

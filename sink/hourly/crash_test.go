@@ -1,4 +1,4 @@
-package sink
+package hourly
 
 import (
 	"bytes"
@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 	"pgregory.net/rapid"
@@ -34,7 +36,7 @@ func TestPowerLossKeepsWhatWasSynced(t *testing.T) {
 					n++
 					lines = append(lines, line(rapid.IntRange(0, 3).Draw(rt, "hour"), n))
 				}
-				ack := rapid.SampledFrom([]Ack{Written, Synced}).Draw(rt, "ack")
+				ack := rapid.SampledFrom([]sink.Ack{sink.Written, sink.Synced}).Draw(rt, "ack")
 				for _, l := range lines {
 					sent[l] = true
 				}
@@ -43,7 +45,7 @@ func TestPowerLossKeepsWhatWasSynced(t *testing.T) {
 				}
 				for _, l := range lines {
 					written[l] = true
-					if ack == Synced {
+					if ack == sink.Synced {
 						synced[l] = true
 					}
 				}
@@ -189,7 +191,7 @@ func resolve(t *rapid.T, f *Files, committed map[string]int) {
 // consume is one life of the process: it ends at the first error, which is the
 // crash.
 func consume(t *rapid.T, d *memDisk, committed map[string]int, position *int) {
-	f, err := openFiles(testConfig(), Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
+	f, err := openOn(testConfig(), sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
 	if err != nil {
 		return
 	}
