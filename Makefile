@@ -50,7 +50,7 @@ test-page: build ## the dashboard in a real Chromium (Node.js, npm; chromium is 
 	server/dashboard/e2e/run.sh
 
 test-deploy: ## compose file, image, alert rules, Grafana queries: real linters, a real Prometheus
-	config/ops/check.sh
+	config/deploy/check.sh
 
 race: ## every test with the race detector and poisoned buffers
 	go test -race -tags poison ./...

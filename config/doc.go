@@ -4,7 +4,7 @@
 //
 // A setting is one field. Everything else is derived from it: the environment
 // variable is LOGFORGE_ and the YAML path in upper snake case (a test holds the
-// tags to that), the README's table is generated from the fields, and messages
+// tags to that), the table in docs/configuration.md is generated from the fields, and messages
 // name a setting by both of its names.
 //
 // There are four layers. Each one only replaces what it names, so that an

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the settings table into README.md")
+var update = flag.Bool("update", false, "write the generated documents anew")
 
 func TestEverySettingHasItsTagsAndTheVariableOfItsPath(t *testing.T) {
 	var cfg Config
@@ -70,10 +70,10 @@ func TestBytesRoundTripAndRefuseNonsense(t *testing.T) {
 	}
 }
 
-// Ensure that the README's table is the settings of this build;
+// Ensure that the table in docs/configuration.md is the settings of this build;
 // go test ./config -run SettingsTable -update writes it.
-func TestSettingsTableInREADMEIsCurrent(t *testing.T) {
-	const file, begin, end = "../README.md", "<!-- settings -->\n", "<!-- /settings -->"
+func TestSettingsTableInTheDocsIsCurrent(t *testing.T) {
+	const file, begin, end = "../docs/configuration.md", "<!-- settings -->\n", "<!-- /settings -->"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

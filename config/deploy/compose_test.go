@@ -1,4 +1,4 @@
-package ops
+package deploy
 
 // docker-compose.yml, held against the files, the settings and itself.
 

@@ -1,4 +1,4 @@
-// Package ops holds the checks of what logforge is run with: docker-compose.yml,
+// Package deploy holds the checks of what logforge is run with: docker-compose.yml,
 // the Dockerfile, Prometheus's configuration and rules, Grafana's dashboard. It
 // has no code of its own, only tests, and is a module of its own so that the
 // tools they take (compose-go, BuildKit's Dockerfile parser) are no dependencies
@@ -13,4 +13,4 @@
 // Debian's Prometheus, and asks it every query of the dashboard and the rules.
 //
 // check.sh installs what is missing, runs the linters, and then these tests.
-package ops
+package deploy

@@ -1,4 +1,4 @@
-package ops
+package deploy
 
 // The stack's broker.
 

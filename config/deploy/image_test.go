@@ -1,4 +1,4 @@
-package ops
+package deploy
 
 // The Dockerfile, done by hand: what no engine is needed for.
 

