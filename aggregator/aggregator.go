@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"maps"
 	"slices"
@@ -17,12 +16,13 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/sink/hourly"
 )
 
 // Files is what an Aggregator asks of the sink: every hour that has a file, and
-// the length up to which the file may be read.
+// the length up to which it may be read.
 type Files interface {
-	Hours() iter.Seq2[codec.Hour, int64]
+	Extents() []hourly.Extent
 }
 
 // Aggregator keeps one summary for each hour's file. Run and Pass are for one
@@ -142,8 +142,8 @@ func (a *Aggregator) Pass(ctx context.Context) error {
 	a.passes++
 
 	a.hours = a.hours[:0]
-	for h, length := range a.files.Hours() {
-		a.hours = append(a.hours, hourLength{h, length})
+	for _, e := range a.files.Extents() {
+		a.hours = append(a.hours, hourLength{e.Hour, e.Length})
 	}
 	var errs []error
 	for _, h := range a.grown() {

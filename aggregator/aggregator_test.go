@@ -3,7 +3,6 @@ package aggregator
 import (
 	"errors"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -41,17 +40,14 @@ func newStore(t testing.TB) *store {
 	}
 }
 
-func (s *store) Hours() iter.Seq2[codec.Hour, int64] {
+func (s *store) Extents() []hourly.Extent {
 	s.mu.Lock()
-	committed := maps.Clone(s.committed)
-	s.mu.Unlock()
-	return func(yield func(codec.Hour, int64) bool) {
-		for _, h := range slices.Sorted(maps.Keys(committed)) {
-			if !yield(h, committed[h]) {
-				return
-			}
-		}
+	defer s.mu.Unlock()
+	var extents []hourly.Extent
+	for _, h := range slices.Sorted(maps.Keys(s.committed)) {
+		extents = append(extents, hourly.Extent{Hour: h, Generation: 1, Length: s.committed[h]})
 	}
+	return extents
 }
 
 func (s *store) path(h codec.Hour) string { return filepath.Join(s.cfg.LogsDir, hourly.Path(h)) }

@@ -80,7 +80,8 @@ func await(b *testing.B, files *hourly.Files, bytes int64) {
 	defer tick.Stop()
 	for {
 		var got int64
-		for _, n := range files.Hours() {
+		for _, e := range files.Extents() {
+			n := e.Length
 			got += n
 		}
 		switch {

@@ -152,7 +152,8 @@ func TestTransactionsSurviveEveryCrash(t *testing.T) {
 			rt.Fatalf("the files say %q, the coordinator %q", f.Position(), want)
 		}
 		var got []string
-		for h, n := range f.Hours() {
+		for _, e := range f.Extents() {
+			h, n := e.Hour, e.Length
 			text := contents(t, d, h)
 			if int64(len(text)) != n {
 				rt.Fatalf("%s has %d bytes, %d decided", h, len(text), n)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -48,6 +47,7 @@ type Files struct {
 	journalRound uint64 // from 1
 	tx           transaction
 	position     []byte // of the last transaction decided
+	newest       uint64 // the largest generation ever given
 	unlock       func() error
 	closed       bool
 
@@ -179,31 +179,6 @@ func (f *Files) Ready() error {
 		return sink.ErrDiskFull
 	}
 	return nil
-}
-
-// Hours returns every hour that has a file and the length up to which the file
-// may be read: whole lines, decided. It is 0 for a file that was emptied.
-func (f *Files) Hours() iter.Seq2[codec.Hour, int64] {
-	type hour struct {
-		hour   codec.Hour
-		length int64
-	}
-	f.mu.Lock()
-	hours := make([]hour, 0, len(f.segments))
-	for h, s := range f.segments {
-		if s.present {
-			hours = append(hours, hour{h, s.length})
-		}
-	}
-	f.mu.Unlock()
-	slices.SortFunc(hours, func(a, b hour) int { return int(a.hour - b.hour) })
-	return func(yield func(codec.Hour, int64) bool) {
-		for _, h := range hours {
-			if !yield(h.hour, h.length) {
-				return
-			}
-		}
-	}
 }
 
 // Close syncs and closes every file and gives the directory free. What an

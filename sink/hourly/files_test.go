@@ -76,8 +76,8 @@ func contents(t check, d *memDisk, h codec.Hour) string {
 func expect(t check, d *memDisk, f *Files, want map[int]string) {
 	t.Helper()
 	seen := map[codec.Hour]int64{}
-	for h, n := range f.Hours() {
-		seen[h] = n
+	for h, s := range f.segments {
+		seen[h] = s.length
 	}
 	for hour, text := range want {
 		if got := contents(t, d, day0(hour)); got != text {
@@ -138,7 +138,8 @@ func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
 	}
 	wg.Wait()
 	seen := map[string]int{}
-	for h, n := range f.Hours() {
+	for _, e := range f.Extents() {
+		h, n := e.Hour, e.Length
 		text := contents(t, d, h)
 		if int64(len(text)) != n {
 			t.Fatalf("%s: %d bytes, committed to %d", h, len(text), n)

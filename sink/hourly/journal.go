@@ -29,6 +29,10 @@ import (
 //	rollback  it never will
 //	position  that of the last transaction decided, kept when the journal is
 //	          written anew
+//	hours     the generation of every hour that has a file, and the largest
+//	          ever given; kept when the journal is written anew
+//
+// floor and open name generations as well, of the files that they name.
 //
 // Entries are synced where the order matters: floor and open before the first
 // append to a file, prepare before the commit elsewhere, rollback before the
@@ -43,14 +47,27 @@ type journal struct {
 	file file
 	size int64
 	sure int64 // on disk up to here
+	kept int64 // size after it was last written anew
 }
 
+// large reports whether the journal should be written anew.
+func (j *journal) large() bool { return j.size > max(compactBytes, 2*j.kept) }
+
 type entry struct {
-	Kind     string               `json:"kind"`
-	Tx       string               `json:"tx,omitempty"`
-	Position []byte               `json:"position,omitempty"`
-	Sure     int64                `json:"sure,omitempty"` // the journal was on disk up to this byte
-	Files    map[codec.Hour]int64 `json:"-"`
+	Kind     string                `json:"kind"`
+	Tx       string                `json:"tx,omitempty"`
+	Position []byte                `json:"position,omitempty"`
+	Sure     int64                 `json:"sure,omitempty"` // the journal was on disk up to this byte
+	Newest   uint64                `json:"newest,omitempty"`
+	Files    map[codec.Hour]int64  `json:"-"`
+	Hours    map[codec.Hour]stream `json:"-"`
+}
+
+// stream is which stream of its hour a file holds; see segment.
+type stream struct {
+	Generation uint64 `json:"generation"`
+	Base       int64  `json:"base,omitempty"`
+	Length     int64  `json:"length,omitempty"` // of the file, when the journal was last written anew
 }
 
 const (
@@ -60,9 +77,11 @@ const (
 	kindDecide   = "decide"
 	kindRollback = "rollback"
 	kindPosition = "position"
+	kindHours    = "hours"
 )
 
-// compactBytes is the size from which the journal is written anew.
+// compactBytes is the size from which the journal is written anew, unless that
+// would not halve it.
 const compactBytes = 1 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -72,18 +91,35 @@ var errCorrupt = errors.New("journal is damaged")
 
 // line returns the entry as it stands in the journal.
 func (e entry) line() []byte {
-	files := make(map[string]int64, len(e.Files))
-	for h, n := range e.Files {
-		files[h.String()] = n
-	}
 	body, err := json.Marshal(struct {
 		entry
-		Files map[string]int64 `json:"files,omitempty"`
-	}{e, files})
+		Files map[string]int64  `json:"files,omitempty"`
+		Hours map[string]stream `json:"hours,omitempty"`
+	}{e, named(e.Files), named(e.Hours)})
 	if err != nil {
 		panic(err) // strings, integers and bytes: cannot fail
 	}
 	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(body, castagnoli), body)
+}
+
+func named[T any](hours map[codec.Hour]T) map[string]T {
+	names := make(map[string]T, len(hours))
+	for h, v := range hours {
+		names[h.String()] = v
+	}
+	return names
+}
+
+func parseNamed[T any](names map[string]T) (map[codec.Hour]T, error) {
+	hours := make(map[codec.Hour]T, len(names))
+	for name, v := range names {
+		h, err := codec.ParseHour(name)
+		if err != nil {
+			return nil, err
+		}
+		hours[h] = v
+	}
+	return hours, nil
 }
 
 // parseEntry reads one line, without its end. It reports false for anything
@@ -99,18 +135,17 @@ func parseEntry(line []byte) (entry, bool) {
 	}
 	var e struct {
 		entry
-		Files map[string]int64 `json:"files"`
+		Files map[string]int64  `json:"files"`
+		Hours map[string]stream `json:"hours"`
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return entry{}, false
 	}
-	e.entry.Files = make(map[codec.Hour]int64, len(e.Files))
-	for name, n := range e.Files {
-		h, err := codec.ParseHour(name)
-		if err != nil {
-			return entry{}, false
-		}
-		e.entry.Files[h] = n
+	if e.entry.Files, err = parseNamed(e.Files); err != nil {
+		return entry{}, false
+	}
+	if e.entry.Hours, err = parseNamed(e.Hours); err != nil {
+		return entry{}, false
 	}
 	return e.entry, true
 }
@@ -177,7 +212,7 @@ func openJournal(d disk, dir string) (*journal, []entry, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, f.close())
 	}
-	j.size, j.sure = good, good
+	j.size, j.sure, j.kept = good, good, good
 	return j, entries, nil
 }
 
@@ -233,7 +268,7 @@ func (j *journal) rewrite(entries []entry) error {
 		return errors.Join(&fatalError{err}, f.close())
 	}
 	old := j.file
-	j.file, j.size, j.sure = f, next.size, next.size
+	j.file, j.size, j.sure, j.kept = f, next.size, next.size, next.size
 	if old != nil {
 		return old.close()
 	}

@@ -72,7 +72,7 @@ func (f *Files) shut(s *segment) error {
 		if err := f.syncFile(s.file); err != nil {
 			return err
 		}
-		s.dirty = false
+		s.dirty, s.synced = false, s.tail
 	}
 	err := s.file.close()
 	s.file = nil
@@ -93,7 +93,8 @@ func (f *Files) check(s *segment) error {
 	}
 	if st.gone {
 		f.log.Warn("an hour's file was removed or moved: its next line begins a new one", "file", Path(s.hour), "bytes", s.tail)
-		s.length, s.tail, s.journaled, s.present, s.listed = 0, 0, 0, false, false
+		s.length, s.tail, s.synced, s.journaled, s.present, s.listed = 0, 0, 0, 0, false, false
+		s.generation = 0
 		return f.shut(s)
 	}
 	if st.size == s.tail {
@@ -110,12 +111,15 @@ func (f *Files) check(s *segment) error {
 	if err != nil {
 		return err
 	}
+	if good < s.length {
+		f.beginGeneration(s, good)
+	}
 	if s.inTx {
 		s.length = min(s.length, good)
 	} else {
 		s.length = good
 	}
 	// The journal has to learn of it before the next append.
-	s.tail, s.dirty, s.journaled = good, true, 0
+	s.tail, s.dirty, s.journaled, s.synced = good, true, 0, min(s.synced, good)
 	return nil
 }

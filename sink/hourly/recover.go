@@ -16,6 +16,8 @@ import (
 type known struct {
 	length int64
 	exact  bool // good exactly up to length; else at least
+	named  bool // something is known of its length
+	stream
 }
 
 // recover scans the logs directory and brings every file back to whole lines:
@@ -30,11 +32,11 @@ func (f *Files) recover() error {
 		return err
 	}
 	f.journal = j
-	files, prepared, position, err := replay(entries)
+	files, prepared, position, newest, err := replay(entries)
 	if err != nil {
 		return err
 	}
-	f.tx.prepared, f.position = prepared, position
+	f.tx.prepared, f.position, f.newest = prepared, position, newest
 
 	found, err := f.scan()
 	if err != nil {
@@ -59,7 +61,7 @@ func (f *Files) recover() error {
 			f.tx.files = append(f.tx.files, s)
 		}
 	}
-	if len(entries) == 0 {
+	if len(entries) == 0 && len(found) == 0 {
 		return nil
 	}
 	if err := f.syncDirs(f.dirs); err != nil {
@@ -70,36 +72,45 @@ func (f *Files) recover() error {
 }
 
 // replay returns what entries say of each file, the transaction that is prepared
-// without a decision, and the position that was decided last.
-func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, position []byte, err error) {
+// without a decision, the position that was decided last, and the largest
+// generation.
+func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, position []byte, newest uint64, err error) {
 	files = map[codec.Hour]known{}
 	for i := range entries {
 		e := &entries[i]
+		newest = max(newest, e.Newest)
+		for h, s := range e.Hours {
+			k := files[h]
+			k.stream = s
+			files[h] = k
+			newest = max(newest, s.Generation)
+		}
 		switch e.Kind {
 		case kindFloor, kindOpen:
 			for h, n := range e.Files {
-				files[h] = known{n, e.Kind == kindOpen}
+				files[h] = known{n, e.Kind == kindOpen, true, files[h].stream}
 			}
 		case kindPrepare:
 			prepared = e
 		case kindDecide, kindRollback:
 			if prepared == nil || prepared.Tx != e.Tx {
-				return nil, nil, nil, fmt.Errorf("%w: %s of transaction %s, which is not prepared", errCorrupt, e.Kind, e.Tx)
+				return nil, nil, nil, 0, fmt.Errorf("%w: %s of transaction %s, which is not prepared", errCorrupt, e.Kind, e.Tx)
 			}
 			if e.Kind == kindDecide {
 				for h, n := range prepared.Files {
-					files[h] = known{n, true}
+					files[h] = known{n, true, true, files[h].stream}
 				}
 				position = prepared.Position
 			}
 			prepared = nil
+		case kindHours:
 		case kindPosition:
 			position = e.Position
 		default:
-			return nil, nil, nil, fmt.Errorf("%w: entry %q is not known to this version", errCorrupt, e.Kind)
+			return nil, nil, nil, 0, fmt.Errorf("%w: entry %q is not known to this version", errCorrupt, e.Kind)
 		}
 	}
-	return files, prepared, position, nil
+	return files, prepared, position, newest, nil
 }
 
 // scan returns the hours that have a file.
@@ -133,14 +144,22 @@ func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
 		return err
 	}
 	s := &segment{hour: h, present: true}
-	k, named := files[h]
+	k := files[h]
+	s.generation, s.base = k.Generation, k.Base
 	err = func() error {
 		st, err := file.stat()
 		if err != nil {
 			return err
 		}
-		s.tail, err = f.recoverLength(file, h, st.size, k, named)
-		if err != nil || !named {
+		s.tail, err = f.recoverLength(file, h, st.size, k)
+		if err == nil && (s.generation == 0 || s.tail < max(k.length, k.Length)) {
+			start := s.tail // shortened
+			if s.generation == 0 {
+				start = 0 // put here by somebody else, or older than generations
+			}
+			f.beginGeneration(s, start)
+		}
+		if err != nil || !k.named {
 			return err
 		}
 		// What the journal says of this file is forgotten once recovery is
@@ -149,7 +168,7 @@ func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
 		s.listed = true
 		return file.sync()
 	}()
-	s.length = s.tail
+	s.length, s.synced = s.tail, min(s.tail, max(k.length, k.Length))
 	if f.tx.prepared != nil {
 		if _, ok := f.tx.prepared.Files[h]; ok {
 			s.length = min(k.length, s.tail)
@@ -160,7 +179,7 @@ func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
 }
 
 // recoverLength takes the file back to what is good of it, and returns that.
-func (f *Files) recoverLength(file file, h codec.Hour, size int64, k known, named bool) (int64, error) {
+func (f *Files) recoverLength(file file, h codec.Hour, size int64, k known) (int64, error) {
 	if f.tx.prepared != nil {
 		if n, ok := f.tx.prepared.Files[h]; ok {
 			if size < n {
@@ -170,12 +189,12 @@ func (f *Files) recoverLength(file file, h codec.Hour, size int64, k known, name
 		}
 	}
 	switch {
-	case named && size < k.length:
+	case k.named && size < k.length:
 		f.log.Warn("an hour's file was shortened by somebody else", "file", Path(h), "bytes", size, "left at", k.length)
 		return f.repair(file, h, 0, size)
-	case named && k.exact:
+	case k.named && k.exact:
 		return k.length, f.rollBackTo(file, h, k.length, size)
-	case named:
+	case k.named:
 		return f.repair(file, h, k.length, size)
 	case size == 0:
 		return 0, nil
@@ -300,6 +319,12 @@ func readFrom(file file, off int64) ([]byte, error) {
 // compact writes the journal anew with only what still matters: where the files
 // that are open are on disk, and a transaction without decision.
 func (f *Files) compact() error {
+	hours := entry{Kind: kindHours, Newest: f.newest, Hours: map[codec.Hour]stream{}}
+	for _, s := range f.segments {
+		if s.present {
+			hours.Hours[s.hour] = stream{s.generation, s.base, s.synced}
+		}
+	}
 	floor := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
 	f.journalRound++
 	for _, s := range f.open {
@@ -308,7 +333,7 @@ func (f *Files) compact() error {
 			s.journaled = f.journalRound
 		}
 	}
-	var entries []entry
+	entries := []entry{hours}
 	if len(floor.Files) > 0 {
 		entries = append(entries, floor)
 	}

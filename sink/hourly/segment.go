@@ -11,6 +11,10 @@ import (
 // while users is above zero: it then stays open.
 type segment struct {
 	hour codec.Hour
+	// generation and base say which stream the file holds: its first byte has
+	// the offset base, which is negative where it holds older lines as well.
+	generation uint64
+	base       int64
 	// length is what readers may see: whole lines, up to here.
 	length int64
 	// tail is where the file ends: length, and what an undecided transaction
@@ -107,5 +111,6 @@ func (s *segment) cut(size int64) error {
 		}
 	}
 	s.tail = min(size, st.size)
+	s.synced = min(s.synced, s.tail)
 	return nil
 }

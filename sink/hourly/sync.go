@@ -123,7 +123,7 @@ func (f *Files) tendOnce() error {
 			return err
 		}
 	}
-	if f.journal.size > compactBytes && len(f.tx.files) == 0 {
+	if f.journal.large() && len(f.tx.files) == 0 {
 		return f.compact()
 	}
 	return f.raiseFloors()

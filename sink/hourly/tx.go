@@ -74,7 +74,7 @@ func (f *Files) Append(b *codec.Batch) error {
 	if err := f.journalTouched(kindOpen); err != nil {
 		return f.giveUp(err)
 	}
-	n, err := f.appendTouched()
+	n, err := f.appendTouched(kindOpen)
 	if err != nil {
 		return f.giveUp(err)
 	}
@@ -148,7 +148,7 @@ func (f *Files) Decide(id TxID) error {
 	}
 	f.position = f.tx.prepared.Position
 	f.endTx()
-	if f.journal.size > compactBytes {
+	if f.journal.large() {
 		return f.compact()
 	}
 	return nil

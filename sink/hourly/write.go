@@ -42,7 +42,7 @@ func (f *Files) writeGroup(batches []*codec.Batch) error {
 	if err := f.journalTouched(kindFloor); err != nil {
 		return f.giveUp(err)
 	}
-	n, err := f.appendTouched()
+	n, err := f.appendTouched(kindFloor)
 	if err != nil {
 		return f.giveUp(err)
 	}
@@ -89,18 +89,23 @@ func (f *Files) gather(b *codec.Batch) error {
 // does not know yet: before anything is appended to them.
 func (f *Files) journalTouched(kind string) error {
 	var unknown map[codec.Hour]int64
+	var streams map[codec.Hour]stream
 	for _, s := range f.touched {
 		if s.journaled != f.journalRound {
 			if unknown == nil {
-				unknown = map[codec.Hour]int64{}
+				unknown, streams = map[codec.Hour]int64{}, map[codec.Hour]stream{}
+			}
+			if s.generation == 0 {
+				f.beginGeneration(s, 0)
 			}
 			unknown[s.hour] = s.length
+			streams[s.hour] = stream{s.generation, s.base, 0}
 		}
 	}
 	if unknown == nil {
 		return nil
 	}
-	if err := f.journal.add(entry{Kind: kind, Files: unknown}, true); err != nil {
+	if err := f.journal.add(entry{Kind: kind, Files: unknown, Hours: streams}, true); err != nil {
 		return err
 	}
 	for h, n := range unknown {
@@ -112,10 +117,16 @@ func (f *Files) journalTouched(kind string) error {
 }
 
 // appendTouched writes what was gathered and returns the bytes written.
-func (f *Files) appendTouched() (n int64, err error) {
+func (f *Files) appendTouched(kind string) (n int64, err error) {
 	for i, s := range f.touched {
 		if err := f.ensureOpen(s); err != nil {
 			return n, err
+		}
+		if s.journaled != f.journalRound {
+			// Its file was found changed as it was opened.
+			if err := f.journalTouched(kind); err != nil {
+				return n, err
+			}
 		}
 		s.before = s.tail
 		f.reached = i + 1

@@ -140,7 +140,8 @@ func lines(b *testing.B, s *site) (n int) {
 	b.Helper()
 	files, _ := s.files(b)
 	defer files.Close()
-	for h, length := range files.Hours() {
+	for _, e := range files.Extents() {
+		h, length := e.Hour, e.Length
 		file, err := os.Open(filepath.Join(s.cfg.Storage.LogsDir, hourly.Path(h)))
 		if err != nil {
 			b.Fatal(err)

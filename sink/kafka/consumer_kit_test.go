@@ -262,7 +262,8 @@ var _ io.Writer = writerFunc(nil)
 // counted counts every numbered line in the files, up to the length that counts.
 func counted(t testing.TB, files *hourly.Files, dir string, into map[int]int) {
 	t.Helper()
-	for h, length := range files.Hours() {
+	for _, e := range files.Extents() {
+		h, length := e.Hour, e.Length
 		text, err := os.ReadFile(filepath.Join(dir, hourly.Path(h)))
 		if err != nil {
 			t.Fatal(err)
