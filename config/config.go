@@ -7,35 +7,36 @@ import "time"
 // Config is the whole configuration. Loader.Load fills it; the parts are handed
 // as they are to the packages that use them.
 type Config struct {
-	Version     int         `yaml:"version" env:"LOGFORGE_VERSION" env-description:"pipeline: 1 writes the files itself, 2 goes through Kafka"`
+	Pipeline    int         `yaml:"pipeline" env:"LOGFORGE_PIPELINE" env-description:"1 writes the files itself, 2 goes through Kafka" oneof:"1 2"`
+	Version     int         `yaml:"version" env:"LOGFORGE_VERSION" env-description:"older name of pipeline" oneof:"1 2"`
 	Server      Server      `yaml:"server"`
 	Auth        Auth        `yaml:"auth"`
 	Ingestion   Ingestion   `yaml:"ingestion"`
 	Storage     Storage     `yaml:"storage"`
 	Aggregation Aggregation `yaml:"aggregation"`
-	Consumer    Consumer    `yaml:"consumer"`
-	Kafka       Kafka       `yaml:"kafka"`
+	Consumer    Consumer    `yaml:"consumer" pipeline:"2"`
+	Kafka       Kafka       `yaml:"kafka" pipeline:"2"`
 	Log         Log         `yaml:"log"`
 }
 
 // Server is the HTTP side: address, time-outs, limits, TLS.
 type Server struct {
 	Addr                string        `yaml:"addr" env:"LOGFORGE_SERVER_ADDR" env-description:"listen address, host:port"`
-	ReadTimeout         time.Duration `yaml:"readTimeout" env:"LOGFORGE_SERVER_READ_TIMEOUT" env-description:"longest time to receive one whole request, body included"`
-	WriteTimeout        time.Duration `yaml:"writeTimeout" env:"LOGFORGE_SERVER_WRITE_TIMEOUT" env-description:"longest time to send one answer"`
-	IdleTimeout         time.Duration `yaml:"idleTimeout" env:"LOGFORGE_SERVER_IDLE_TIMEOUT" env-description:"how long a kept-alive connection may stay silent"`
-	RequestTimeout      time.Duration `yaml:"requestTimeout" env:"LOGFORGE_SERVER_REQUEST_TIMEOUT" env-description:"longest wait for an acknowledgement (a sync, a Kafka replica) before 503"`
-	WaitForRoom         time.Duration `yaml:"waitForRoom" env:"LOGFORGE_SERVER_WAIT_FOR_ROOM" env-description:"how long an overloaded server waits for room before it answers 503"`
-	RetryAfter          time.Duration `yaml:"retryAfter" env:"LOGFORGE_SERVER_RETRY_AFTER" env-description:"Retry-After sent with 503, rounded up to whole seconds"`
-	ShutdownTimeout     time.Duration `yaml:"shutdownTimeout" env:"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT" env-description:"longest graceful stop; after it the process ends at once, and nothing acknowledged is lost"`
-	DrainDelay          time.Duration `yaml:"drainDelay" env:"LOGFORGE_SERVER_DRAIN_DELAY" env-description:"how long /ready says draining before the listener closes, for load balancers"`
-	MaxBodyBytes        Bytes         `yaml:"maxBodyBytes" env:"LOGFORGE_SERVER_MAX_BODY_BYTES" env-description:"largest body, as sent and after inflation; more is 413"`
+	ReadTimeout         time.Duration `yaml:"readTimeout" env:"LOGFORGE_SERVER_READ_TIMEOUT" env-description:"longest time to receive one whole request, body included" above:"0s"`
+	WriteTimeout        time.Duration `yaml:"writeTimeout" env:"LOGFORGE_SERVER_WRITE_TIMEOUT" env-description:"longest time to send one answer" above:"0s"`
+	IdleTimeout         time.Duration `yaml:"idleTimeout" env:"LOGFORGE_SERVER_IDLE_TIMEOUT" env-description:"how long a kept-alive connection may stay silent" above:"0s"`
+	RequestTimeout      time.Duration `yaml:"requestTimeout" env:"LOGFORGE_SERVER_REQUEST_TIMEOUT" env-description:"longest wait for an acknowledgement (a sync, a Kafka replica) before 503" above:"0s"`
+	WaitForRoom         time.Duration `yaml:"waitForRoom" env:"LOGFORGE_SERVER_WAIT_FOR_ROOM" env-description:"how long an overloaded server waits for room before it answers 503" min:"0s"`
+	RetryAfter          time.Duration `yaml:"retryAfter" env:"LOGFORGE_SERVER_RETRY_AFTER" env-description:"Retry-After sent with 503, rounded up to whole seconds" above:"0s"`
+	ShutdownTimeout     time.Duration `yaml:"shutdownTimeout" env:"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT" env-description:"longest graceful stop; after it the process ends at once, and nothing acknowledged is lost" above:"0s"`
+	DrainDelay          time.Duration `yaml:"drainDelay" env:"LOGFORGE_SERVER_DRAIN_DELAY" env-description:"how long /ready says draining before the listener closes, for load balancers" min:"0s"`
+	MaxBodyBytes        Bytes         `yaml:"maxBodyBytes" env:"LOGFORGE_SERVER_MAX_BODY_BYTES" env-description:"largest body, as sent and after inflation; more is 413" min:"1"`
 	MaxInFlightBytes    Bytes         `yaml:"maxInFlightBytes" env:"LOGFORGE_SERVER_MAX_IN_FLIGHT_BYTES" env-description:"bytes of all requests under way together (bodies, inflated bodies, decoded batches); past it requests wait, then get 503"`
-	MaxHeaderBytes      Bytes         `yaml:"maxHeaderBytes" env:"LOGFORGE_SERVER_MAX_HEADER_BYTES" env-description:"largest request line and headers together; more is 431"`
-	MaxConnections      int           `yaml:"maxConnections" env:"LOGFORGE_SERVER_MAX_CONNECTIONS" env-description:"open connections; one more gets 503 and is closed"`
-	MaxConnectionsPerIP int           `yaml:"maxConnectionsPerIP" env:"LOGFORGE_SERVER_MAX_CONNECTIONS_PER_IP" env-description:"open connections from one IPv4 address; 0 means no limit of its own"`
-	MaxConcurrency      int           `yaml:"maxConcurrency" env:"LOGFORGE_SERVER_MAX_CONCURRENCY" env-description:"batches decoded and stored at the same time; more wait for room"`
-	MaxAnalyticsHours   int           `yaml:"maxAnalyticsHours" env:"LOGFORGE_SERVER_MAX_ANALYTICS_HOURS" env-description:"longest range of hours one GET /analytics may ask for"`
+	MaxHeaderBytes      Bytes         `yaml:"maxHeaderBytes" env:"LOGFORGE_SERVER_MAX_HEADER_BYTES" env-description:"largest request line and headers together; more is 431" min:"1KiB"`
+	MaxConnections      int           `yaml:"maxConnections" env:"LOGFORGE_SERVER_MAX_CONNECTIONS" env-description:"open connections; one more gets 503 and is closed" min:"1"`
+	MaxConnectionsPerIP int           `yaml:"maxConnectionsPerIP" env:"LOGFORGE_SERVER_MAX_CONNECTIONS_PER_IP" env-description:"open connections from one IPv4 address; 0 means no limit of its own" min:"0"`
+	MaxConcurrency      int           `yaml:"maxConcurrency" env:"LOGFORGE_SERVER_MAX_CONCURRENCY" env-description:"batches decoded and stored at the same time; more wait for room" min:"1"`
+	MaxAnalyticsHours   int           `yaml:"maxAnalyticsHours" env:"LOGFORGE_SERVER_MAX_ANALYTICS_HOURS" env-description:"longest range of hours one GET /analytics may ask for" min:"1"`
 	Dashboard           bool          `yaml:"dashboard" env:"LOGFORGE_SERVER_DASHBOARD" env-description:"serve the dashboard page at /"`
 	TLS                 TLS           `yaml:"tls"`
 }
@@ -49,40 +50,41 @@ type TLS struct {
 
 // Auth is the optional API key check.
 type Auth struct {
-	Enabled    bool     `yaml:"enabled" env:"LOGFORGE_AUTH_ENABLED" env-description:"ask for an API key on /logs, /analytics and the dashboard's data"`
-	HeaderName string   `yaml:"headerName" env:"LOGFORGE_AUTH_HEADER_NAME" env-description:"header that carries the key"`
-	Keys       []string `yaml:"keys" env:"LOGFORGE_AUTH_KEYS" env-description:"accepted keys"`
+	Enabled    bool   `yaml:"enabled" env:"LOGFORGE_AUTH_ENABLED" env-description:"ask for an API key on /logs, /analytics and the dashboard's data; not set, it is true as soon as there are keys; false beside keys leaves the server open, with a warning"`
+	HeaderName string `yaml:"headerName" env:"LOGFORGE_AUTH_HEADER_NAME" env-description:"header that carries the key"`
+	Keys       Keys   `yaml:"keys" env:"LOGFORGE_AUTH_KEYS" env-description:"accepted keys, each a key or name: key; names stand for keys in metrics and the log" secret:"true"`
+	KeysFile   string `yaml:"keysFile" env:"LOGFORGE_AUTH_KEYS_FILE" env-description:"file with the accepted keys, one a line; read again on SIGHUP"`
 }
 
 // Ingestion says what a 202 means and how large a batch may be.
 type Ingestion struct {
 	Ack             string `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
-	SyncOnIngest    string `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued"`
-	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413"`
-	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes one record may have as sent; more is 413"`
-	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400"`
+	SyncOnIngest    string `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued" pipeline:"2"`
+	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
+	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes one record may have as sent; more is 413" min:"1"`
+	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`
 }
 
 // Storage is the directory of hourly files.
 type Storage struct {
-	Backend      string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored; file is the only one"`
+	Backend      string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored; file is the only one" oneof:"file"`
 	LogsDir      string        `yaml:"logsDir" env:"LOGFORGE_STORAGE_LOGS_DIR" env-description:"directory of the hourly files"`
 	AnalyticsDir string        `yaml:"analyticsDir" env:"LOGFORGE_STORAGE_ANALYTICS_DIR" env-description:"directory of the hourly summaries"`
-	SyncInterval time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk"`
-	MaxOpenFiles int           `yaml:"maxOpenFiles" env:"LOGFORGE_STORAGE_MAX_OPEN_FILES" env-description:"hourly files kept open; the one unused longest is synced and closed first"`
-	IdleClose    time.Duration `yaml:"idleClose" env:"LOGFORGE_STORAGE_IDLE_CLOSE" env-description:"an hourly file not written for this long is closed"`
+	SyncInterval time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk" above:"0s"`
+	MaxOpenFiles int           `yaml:"maxOpenFiles" env:"LOGFORGE_STORAGE_MAX_OPEN_FILES" env-description:"hourly files kept open; the one unused longest is synced and closed first" min:"1"`
+	IdleClose    time.Duration `yaml:"idleClose" env:"LOGFORGE_STORAGE_IDLE_CLOSE" env-description:"an hourly file not written for this long is closed" above:"0s"`
 }
 
 // Aggregation is the hourly summaries.
 type Aggregation struct {
-	Interval time.Duration `yaml:"interval" env:"LOGFORGE_AGGREGATION_INTERVAL" env-description:"how often hours that have grown are summarised"`
-	MaxKeys  int           `yaml:"maxKeys" env:"LOGFORGE_AGGREGATION_MAX_KEYS" env-description:"distinct paths, and distinct user agents, an hour's summary names; the rest is counted under (other)"`
+	Interval time.Duration `yaml:"interval" env:"LOGFORGE_AGGREGATION_INTERVAL" env-description:"how often hours that have grown are summarised" above:"0s"`
+	MaxKeys  int           `yaml:"maxKeys" env:"LOGFORGE_AGGREGATION_MAX_KEYS" env-description:"distinct paths, and distinct user agents, an hour's summary names; the rest is counted under (other)" min:"1"`
 }
 
 // Consumer says how often what came from Kafka is committed.
 type Consumer struct {
-	FlushInterval time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive"`
-	FlushBytes    Bytes         `yaml:"flushBytes" env:"LOGFORGE_CONSUMER_FLUSH_BYTES" env-description:"a commit is made early once this much has been appended"`
+	FlushInterval time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive" above:"0s"`
+	FlushBytes    Bytes         `yaml:"flushBytes" env:"LOGFORGE_CONSUMER_FLUSH_BYTES" env-description:"a commit is made early once this much has been appended" min:"1"`
 }
 
 // Kafka is version 2's cluster, topic, producer and consumer group.
@@ -90,23 +92,23 @@ type Kafka struct {
 	Brokers          []string      `yaml:"brokers" env:"LOGFORGE_KAFKA_BROKERS" env-description:"seed brokers, host:port"`
 	Topic            string        `yaml:"topic" env:"LOGFORGE_KAFKA_TOPIC" env-description:"topic of the records"`
 	DeadLetterTopic  string        `yaml:"deadLetterTopic" env:"LOGFORGE_KAFKA_DEAD_LETTER_TOPIC" env-description:"topic of what does not parse; empty means the topic's name with .dlq"`
-	Partitions       int           `yaml:"partitions" env:"LOGFORGE_KAFKA_PARTITIONS" env-description:"partitions of the topic when it is created; an existing topic is left as it is"`
-	Replication      int           `yaml:"replication" env:"LOGFORGE_KAFKA_REPLICATION" env-description:"replicas of each partition when the topic is created; -1 means the cluster's own default"`
-	MaxMessageBytes  Bytes         `yaml:"maxMessageBytes" env:"LOGFORGE_KAFKA_MAX_MESSAGE_BYTES" env-description:"largest record batch sent; the topic is created with the same max.message.bytes"`
+	Partitions       int           `yaml:"partitions" env:"LOGFORGE_KAFKA_PARTITIONS" env-description:"partitions of the topic when it is created; an existing topic is left as it is" min:"1"`
+	Replication      int           `yaml:"replication" env:"LOGFORGE_KAFKA_REPLICATION" env-description:"replicas of each partition when the topic is created; -1 means the cluster's own default" min:"-1" max:"32767"`
+	MaxMessageBytes  Bytes         `yaml:"maxMessageBytes" env:"LOGFORGE_KAFKA_MAX_MESSAGE_BYTES" env-description:"largest record batch sent; the topic is created with the same max.message.bytes" min:"4KiB" max:"2147483647"`
 	GroupID          string        `yaml:"groupID" env:"LOGFORGE_KAFKA_GROUP_ID" env-description:"consumer group"`
-	Role             string        `yaml:"role" env:"LOGFORGE_KAFKA_ROLE" env-description:"ingest (HTTP to Kafka), consume (Kafka to files) or both"`
-	Compression      string        `yaml:"compression" env:"LOGFORGE_KAFKA_COMPRESSION" env-description:"none, lz4, snappy or zstd"`
-	Linger           time.Duration `yaml:"linger" env:"LOGFORGE_KAFKA_LINGER" env-description:"how long the producer may wait to fill a produce request"`
+	Role             string        `yaml:"role" env:"LOGFORGE_KAFKA_ROLE" env-description:"ingest (HTTP to Kafka), consume (Kafka to files) or both" oneof:"ingest consume both"`
+	Compression      string        `yaml:"compression" env:"LOGFORGE_KAFKA_COMPRESSION" env-description:"none, lz4, snappy or zstd" oneof:"none lz4 snappy zstd"`
+	Linger           time.Duration `yaml:"linger" env:"LOGFORGE_KAFKA_LINGER" env-description:"how long the producer may wait to fill a produce request" min:"0s"`
 	RequireAllAcks   bool          `yaml:"requireAllAcks" env:"LOGFORGE_KAFKA_REQUIRE_ALL_ACKS" env-description:"all in-sync replicas must have a record; false asks the leader only, and replicated is then refused"`
-	RecordBytes      Bytes         `yaml:"recordBytes" env:"LOGFORGE_KAFKA_RECORD_BYTES" env-description:"lines of one hour are joined into Kafka records of at most this size; 1 means one line a record"`
+	RecordBytes      Bytes         `yaml:"recordBytes" env:"LOGFORGE_KAFKA_RECORD_BYTES" env-description:"lines of one hour are joined into Kafka records of at most this size; 1 means one line a record" min:"1"`
 	MaxBufferedBytes Bytes         `yaml:"maxBufferedBytes" env:"LOGFORGE_KAFKA_MAX_BUFFERED_BYTES" env-description:"bytes waiting to be produced; past it requests wait, then get 503"`
-	DeliveryTimeout  time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long an enqueued batch that could not be sent waits before it goes to the dead-letter directory"`
+	DeliveryTimeout  time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long an enqueued batch that could not be sent waits before it goes to the dead-letter directory" above:"0s"`
 	DeadLetterDir    string        `yaml:"deadLetterDir" env:"LOGFORGE_KAFKA_DEAD_LETTER_DIR" env-description:"directory of enqueued batches that could not be delivered; empty means .deadletter in storage.logsDir"`
-	Consumers        int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process"`
-	SessionTimeout   time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions"`
-	RebalanceTimeout time.Duration `yaml:"rebalanceTimeout" env:"LOGFORGE_KAFKA_REBALANCE_TIMEOUT" env-description:"how long a rebalance waits for each member"`
-	StartOffset      string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a partition without a committed offset begins: earliest or latest; latest also leaves out what a partition added later got before it was assigned"`
-	OnGap            string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is"`
+	Consumers        int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process" min:"1"`
+	SessionTimeout   time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions" above:"0s"`
+	RebalanceTimeout time.Duration `yaml:"rebalanceTimeout" env:"LOGFORGE_KAFKA_REBALANCE_TIMEOUT" env-description:"how long a rebalance waits for each member" above:"0s"`
+	StartOffset      string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a partition without a committed offset begins: earliest or latest; latest also leaves out what a partition added later got before it was assigned" oneof:"earliest latest"`
+	OnGap            string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is" oneof:"stop continue"`
 	TLS              KafkaTLS      `yaml:"tls"`
 	SASL             SASL          `yaml:"sasl"`
 }
@@ -121,22 +123,24 @@ type KafkaTLS struct {
 
 // SASL authenticates to the brokers.
 type SASL struct {
-	Mechanism string `yaml:"mechanism" env:"LOGFORGE_KAFKA_SASL_MECHANISM" env-description:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty means none"`
-	Username  string `yaml:"username" env:"LOGFORGE_KAFKA_SASL_USERNAME" env-description:"user name"`
-	Password  string `yaml:"password" env:"LOGFORGE_KAFKA_SASL_PASSWORD" env-description:"password"`
+	Mechanism    string `yaml:"mechanism" env:"LOGFORGE_KAFKA_SASL_MECHANISM" env-description:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty means none" oneof:" PLAIN SCRAM-SHA-256 SCRAM-SHA-512"`
+	Username     string `yaml:"username" env:"LOGFORGE_KAFKA_SASL_USERNAME" env-description:"user name"`
+	Password     string `yaml:"password" env:"LOGFORGE_KAFKA_SASL_PASSWORD" env-description:"password" secret:"true"`
+	PasswordFile string `yaml:"passwordFile" env:"LOGFORGE_KAFKA_SASL_PASSWORD_FILE" env-description:"file with the password"`
 }
 
 // Log is the program's own log.
 type Log struct {
-	Level    string        `yaml:"level" env:"LOGFORGE_LOG_LEVEL" env-description:"debug, info, warn or error"`
-	Format   string        `yaml:"format" env:"LOGFORGE_LOG_FORMAT" env-description:"text or json"`
-	Throttle time.Duration `yaml:"throttle" env:"LOGFORGE_LOG_THROTTLE" env-description:"a repeated warning or error is logged once in this time, with a count"`
+	Level    string        `yaml:"level" env:"LOGFORGE_LOG_LEVEL" env-description:"debug, info, warn or error" oneof:"debug info warn error"`
+	Format   string        `yaml:"format" env:"LOGFORGE_LOG_FORMAT" env-description:"text or json" oneof:"text json"`
+	Throttle time.Duration `yaml:"throttle" env:"LOGFORGE_LOG_THROTTLE" env-description:"a repeated warning or error is logged once in this time, with a count" min:"0s"`
 }
 
 // Default returns the configuration of a server started with nothing set.
 func Default() Config {
 	return Config{
-		Version: 1,
+		Pipeline: 1,
+		Version:  1,
 		Server: Server{
 			Addr:              ":8082",
 			ReadTimeout:       30 * time.Second,

@@ -2,10 +2,19 @@
 // YAML, its environment variable, its meaning and, in Default, its default. No
 // other place in the program writes a default.
 //
-// A setting is one field. Everything else is derived from it: the environment
-// variable is LOGFORGE_ and the YAML path in upper snake case (a test holds the
-// tags to that), the table in docs/configuration.md is generated from the fields, and messages
-// name a setting by both of its names.
+// A setting is one field, and what there is to say of it stands in the field's
+// tags:
+//
+//	yaml             its key
+//	env              its variable: LOGFORGE_ and the YAML path in upper snake case
+//	env-description  its meaning
+//	oneof            the words it may be
+//	min, max, above  the bounds of a number, a size or a duration
+//	pipeline         the only pipeline that uses it, or all of its section
+//	secret           it is never shown, and xFile beside it may name a file with it
+//
+// The table in docs/configuration.md, the JSON schema, the commented sample and
+// the checks are made from them. Rules between settings are in validate.go.
 //
 // There are four layers. Each one only replaces what it names, so that an
 // explicit zero is a value and not an absence:

@@ -1,12 +1,46 @@
 package config
 
-// What cleanenv does not do: notice variables that set nothing.
+// The environment layer. cleanenv sets the values; before that each variable is
+// read in the words of values.go, because cleanenv stops at the first mistake
+// and speaks of Go's types, and variables that set nothing are noticed.
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/ilyakaznacheev/cleanenv"
 )
+
+// readEnv lays the process's environment over cfg and returns the keys that it
+// sets.
+func readEnv(cfg *Config) (keys []string, warnings []string, err error) {
+	var errs []error
+	var scratch Config
+	for s := range scratch.Settings() {
+		text, ok := os.LookupEnv(s.Env)
+		if !ok {
+			continue
+		}
+		keys = append(keys, s.Key)
+		if err := s.assign(text); err != nil {
+			errs = append(errs, fmt.Errorf("environment: %s: %w", named(s.Key), err))
+		}
+	}
+	warnings = unknownEnv(os.Environ())
+	if len(errs) > 0 {
+		return nil, warnings, errors.Join(errs...)
+	}
+	// cleanenv overwrites what a variable names and leaves the rest alone, as
+	// long as no field has an env-default tag: with one, an explicit zero in
+	// YAML would be taken for an absent value.
+	if err := cleanenv.ReadEnv(cfg); err != nil {
+		return nil, warnings, fmt.Errorf("environment: %w", err)
+	}
+	return keys, warnings, nil
+}
 
 // unknownEnv returns a warning for every LOGFORGE_ variable that no setting
 // has. It is not an error: others may write the environment, Kubernetes for one,
@@ -23,7 +57,7 @@ func unknownEnv(environ []string) (warnings []string) {
 			continue
 		}
 		hint := ""
-		if near := nearest(name, names); near != "" {
+		if near := Nearest(name, names); near != "" {
 			hint = "; did you mean " + near + "?"
 		}
 		warnings = append(warnings, fmt.Sprintf("environment variable %s sets nothing%s", name, hint))
@@ -35,37 +69,4 @@ func unknownEnv(environ []string) (warnings []string) {
 func fromKubernetes(name string) bool {
 	rest := strings.TrimPrefix(name, "LOGFORGE_")
 	return strings.HasPrefix(rest, "SERVICE_") || rest == "PORT" || strings.HasPrefix(rest, "PORT_")
-}
-
-// nearest returns the candidate with the fewest single-letter edits from name,
-// case not counted, or "" when none is near enough to have been meant.
-func nearest(name string, candidates []string) string {
-	best, allowed := "", 1+len(name)/4
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(name), strings.ToLower(c)); d <= allowed {
-			best, allowed = c, d-1
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // load runs Load as the command does, with text as the file when it is not
@@ -80,7 +82,7 @@ func TestEveryFlagSetsItsSetting(t *testing.T) {
 	cfg, _ := mustLoad(t, "", nil, "-version", "2", "-addr", ":1", "-logs-dir", "l", "-analytics-dir", "a",
 		"-aggregation-interval", "7s", "-brokers", "a:1, b:2", "-topic", "t", "-group", "g")
 	want := Default()
-	want.Version, want.Server.Addr, want.Ingestion.Ack = 2, ":1", "replicated"
+	want.Pipeline, want.Version, want.Server.Addr, want.Ingestion.Ack = 2, 2, ":1", "replicated"
 	want.Storage.LogsDir, want.Storage.AnalyticsDir, want.Aggregation.Interval = "l", "a", 7*time.Second
 	want.Kafka.Brokers, want.Kafka.Topic, want.Kafka.GroupID = []string{"a:1", "b:2"}, "t", "g"
 	if diff := cmp.Diff(&want, cfg); diff != "" {
@@ -113,7 +115,7 @@ func TestListsInTheEnvironmentAreCommaSeparated(t *testing.T) {
 	if diff := cmp.Diff([]string{"a:1", "b:2"}, cfg.Kafka.Brokers); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"k1", "k2"}, cfg.Auth.Keys); diff != "" {
+	if diff := cmp.Diff(Keys{{Value: "k1"}, {Value: "k2"}}, cfg.Auth.Keys); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -132,9 +134,62 @@ func TestEveryKindOfSettingIsReadFromTheEnvironment(t *testing.T) {
 		!cfg.Auth.Enabled || cfg.Kafka.Role != "ingest" || cfg.Ingestion.Ack != "enqueued" {
 		t.Errorf("%+v", cfg)
 	}
-	_, _, err := load(t, "", map[string]string{"LOGFORGE_SERVER_READ_TIMEOUT": "soon"})
-	if err == nil || !strings.Contains(err.Error(), "LOGFORGE_SERVER_READ_TIMEOUT") {
-		t.Errorf("error does not name the variable: %v", err)
+}
+
+// Ensure that a mistake is told in the same words wherever it is made, and that
+// all mistakes are told, not the first.
+func TestEnvironment_SpeaksLikeTheFile(t *testing.T) {
+	for key, value := range map[string]string{
+		"auth.enabled": "maybe", "server.readTimeout": "soon", "server.maxBodyBytes": "1XB", "server.maxConnections": "many", "server.dashboard": "",
+	} {
+		section, name, _ := strings.Cut(key, ".")
+		_, _, inFile := load(t, section+": {"+name+": '"+value+"'}", nil)
+		_, _, inEnv := load(t, "", map[string]string{EnvName(key): value})
+		if inFile == nil || inEnv == nil {
+			t.Fatalf("%s: %q was accepted: %v, %v", key, value, inFile, inEnv)
+		}
+		_, file, _ := strings.Cut(inFile.Error(), "c.yaml:1: ")
+		_, env, _ := strings.Cut(inEnv.Error(), "environment: ")
+		if file != env || file == "" {
+			t.Errorf("the file says %q, the environment %q", inFile, inEnv)
+		}
+	}
+	_, _, err := load(t, "", map[string]string{"LOGFORGE_AUTH_ENABLED": "maybe", "LOGFORGE_SERVER_MAX_CONNECTIONS": "many"})
+	if err == nil || !strings.Contains(err.Error(), "auth.enabled (LOGFORGE_AUTH_ENABLED): \"maybe\" is not true or false") || !strings.Contains(err.Error(), "MAX_CONNECTIONS") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPipeline_HasTwoNamesThatMustNotContradictEachOther(t *testing.T) {
+	f := func(want int, text string, env map[string]string, args ...string) {
+		t.Helper()
+		cfg, _ := mustLoad(t, text, env, args...)
+		if cfg.Version != want || cfg.Pipeline != want {
+			t.Errorf("%q %v %v: pipeline %d, version %d", text, env, args, cfg.Pipeline, cfg.Version)
+		}
+	}
+	f(1, "", nil)
+	f(2, "pipeline: 2", nil)
+	f(2, "version: 2", nil)
+	f(2, "pipeline: 2\nversion: 2", nil)
+	f(1, "version: 2", nil, "-pipeline", "1")
+	f(1, "pipeline: 2", nil, "-version", "1")
+	f(2, "version: 1", map[string]string{"LOGFORGE_PIPELINE": "2"})
+	f(2, "pipeline: 1", map[string]string{"LOGFORGE_VERSION": "2"})
+	refused := func(text string, env map[string]string, args ...string) {
+		t.Helper()
+		_, _, err := load(t, text, env, args...)
+		if err == nil || !strings.Contains(err.Error(), "older name") || !strings.Contains(err.Error(), "remove") {
+			t.Errorf("%q %v %v: %v", text, env, args, err)
+		}
+	}
+	refused("pipeline: 2\nversion: 1", nil)
+	refused("", map[string]string{"LOGFORGE_PIPELINE": "2", "LOGFORGE_VERSION": "1"})
+	refused("", nil, "-pipeline", "1", "-version", "2")
+	for _, name := range []string{"pipeline", "version"} {
+		if _, _, err := load(t, name+": 3", nil); err == nil || !strings.Contains(err.Error(), named(name)+": 3 is not allowed: must be 1 or 2") {
+			t.Errorf("%s: 3: %v", name, err)
+		}
 	}
 }
 
@@ -192,7 +247,7 @@ func TestMissingFileIsAnError(t *testing.T) {
 
 func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
 	cfg, _ := mustLoad(t, "version: 2\nserver: {addr: ':1', drainDelay: 3s, maxBodyBytes: 1000}\nkafka: {brokers: [a:1], linger: 2ms}", nil)
-	text, err := cfg.YAML()
+	text, err := cfg.YAML(func(string) Origin { return Origin{LayerFile, "c.yaml:1"} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,8 +256,8 @@ func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
 		t.Errorf("warnings %q; difference:\n%s", warnings, diff)
 	}
 
-	cfg.Auth.Keys, cfg.Kafka.SASL.Password = []string{"hunter2", "swordfish"}, "sesame"
-	text, err = cfg.YAML()
+	cfg.Auth.Keys, cfg.Kafka.SASL.Password = Keys{{Value: "hunter2"}, {"alice", "swordfish"}}, "sesame"
+	text, err = cfg.YAML(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +266,79 @@ func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
 			t.Errorf("the printed configuration shows %q", secret)
 		}
 	}
-	if cfg.Auth.Keys[0] != "hunter2" {
+	if cfg.Auth.Keys[0].Value != "hunter2" {
 		t.Error("printing changed the configuration")
+	}
+}
+
+func TestPrintedConfiguration_SaysWhereEachValueComesFromAndLeavesOutWhatIsNotUsed(t *testing.T) {
+	file := writeFile(t, "server:\n  addr: :1\nstorage: {logsDir: l}\nauth: {keys: [alice: k]}\n")
+	t.Setenv("LOGFORGE_SERVER_RETRY_AFTER", "7s")
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	l := Bind(fs)
+	if err := fs.Parse([]string{"-config", file, "-logs-dir", "x"}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := l.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := cfg.YAML(l.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"pipeline: 1 # default", "addr: :1 # file " + file + ":2\n", "retryAfter: 7s # environment LOGFORGE_SERVER_RETRY_AFTER",
+		"logsDir: x # flag -logs-dir", "enabled: true # file (there are keys)", "keys: [{alice: '********'}] # file " + file + ":4",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("does not say %q:\n%s", want, text)
+		}
+	}
+	for _, left := range []string{"kafka:", "consumer:", "version:", "syncOnIngest"} {
+		if strings.Contains(string(text), left) {
+			t.Errorf("pipeline 1 does not use %s", left)
+		}
+	}
+}
+
+// Ensure that the sample changes nothing as it is, and is every setting with its
+// default once it is uncommented.
+func TestSample_IsEverySettingWithItsDefault(t *testing.T) {
+	sample := string(Sample())
+	cfg, warnings := mustLoad(t, sample, nil)
+	want, _ := mustLoad(t, "", nil)
+	if diff := cmp.Diff(want, cfg); diff != "" || len(warnings) > 0 {
+		t.Errorf("%q\n%s", warnings, diff)
+	}
+	var lines []string
+	for line := range strings.Lines(sample) {
+		if text := strings.TrimLeft(line, " "); strings.HasPrefix(text, "#") && !strings.HasPrefix(text, "# ") && text != "#\n" {
+			line = strings.Replace(line, "#", "", 1)
+		}
+		if len(line) > 82 && strings.HasPrefix(strings.TrimSpace(line), "# ") {
+			t.Errorf("long line: %s", line)
+		}
+		lines = append(lines, line)
+	}
+	lines = slices.DeleteFunc(lines, func(l string) bool { return strings.TrimSpace(l) == "ack: \"\"" })
+	uncommented := strings.Join(lines, "")
+	file := writeFile(t, uncommented)
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	origins := Bind(fs)
+	if err := fs.Parse([]string{"-config", file}); err != nil {
+		t.Fatal(err)
+	}
+	cfg, warnings, err := origins.Load()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, uncommented)
+	}
+	if diff := cmp.Diff(want, cfg, cmpopts.EquateEmpty()); diff != "" || len(warnings) > 0 {
+		t.Errorf("%q\n%s", warnings, diff)
+	}
+	for s := range cfg.Settings() {
+		if !s.isOlderName() && s.Key != "ingestion.ack" && origins.Origin(s.Key).Layer != LayerFile {
+			t.Errorf("the sample lacks %s", s.Key)
+		}
 	}
 }

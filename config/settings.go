@@ -18,29 +18,58 @@ type Setting struct {
 	Env         string // environment variable
 	Description string
 	Value       any
+	Secret      bool // never shown; KeyFile names a file with the value
+
+	field    reflect.Value
+	tag      reflect.StructTag
+	pipeline string // the only pipeline that uses it; "" means both
 }
 
 // Settings yields every setting of c in the order of the file.
 func (c *Config) Settings() iter.Seq[Setting] {
-	return func(yield func(Setting) bool) { walk(reflect.ValueOf(c).Elem(), "", yield) }
+	return func(yield func(Setting) bool) { walk(reflect.ValueOf(c).Elem(), "", "", yield) }
 }
 
-func walk(v reflect.Value, path string, yield func(Setting) bool) bool {
+func walk(v reflect.Value, path, pipeline string, yield func(Setting) bool) bool {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		key := join(path, yamlName(field))
+		only := pipeline
+		if p := field.Tag.Get("pipeline"); p != "" {
+			only = p
+		}
 		if field.Type.Kind() == reflect.Struct {
-			if !walk(v.Field(i), key, yield) {
+			if !walk(v.Field(i), key, only, yield) {
 				return false
 			}
 			continue
 		}
-		s := Setting{Key: key, Env: field.Tag.Get("env"), Description: field.Tag.Get("env-description"), Value: v.Field(i).Interface()}
+		s := Setting{
+			Key: key, Env: field.Tag.Get("env"), Description: field.Tag.Get("env-description"),
+			Value: v.Field(i).Interface(), Secret: field.Tag.Get("secret") != "",
+			field: v.Field(i), tag: field.Tag, pipeline: only,
+		}
 		if !yield(s) {
 			return false
 		}
 	}
 	return true
+}
+
+// setting returns the setting with this key. It panics where there is none:
+// only keys that are written in this package are asked for.
+func (c *Config) setting(key string) Setting {
+	for s := range c.Settings() {
+		if s.Key == key {
+			return s
+		}
+	}
+	panic("config: there is no setting " + key)
+}
+
+// usedBy reports whether a pipeline, 1 or 2, uses the setting.
+func (s Setting) usedBy(pipeline int) bool {
+	return s.pipeline == "" || s.pipeline == fmt.Sprint(pipeline)
 }
 
 func yamlName(f reflect.StructField) string {
@@ -79,13 +108,21 @@ func EnvName(key string) string {
 	return b.String()
 }
 
-// Text returns the value as YAML writes it on one line.
+// Text returns the value as YAML writes it on one line; that of a secret is
+// masked.
 func (s Setting) Text() string {
 	switch v := s.Value.(type) {
 	case time.Duration:
 		return duration(v)
 	case []string:
 		return strings.Join(v, ",")
+	case Keys:
+		return strings.Join(v.shown(), ",")
+	case string:
+		if s.Secret && v != "" {
+			return masked
+		}
+		return v
 	default:
 		return fmt.Sprint(v)
 	}

@@ -8,37 +8,29 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
-
-// problem names a setting by both of its names, its value, and what is allowed.
-func problem(key string, value any, allowed string) error {
-	if s, ok := value.(string); ok {
-		value = strconv.Quote(s)
-	}
-	return fmt.Errorf("%s: %v is not allowed: must be %s", named(key), value, allowed)
-}
-
-func named(key string) string { return key + " (" + EnvName(key) + ")" }
 
 // Validate reports every setting that cannot be, one a line; nil means that the
 // configuration is good. Ingestion.Ack must be set already.
 func (c *Config) Validate() error {
 	v := new(validation)
-	v.word("version", strconv.Itoa(c.Version), "1", "2")
+	for s := range c.Settings() {
+		if s.usedBy(c.Version) {
+			v.tags(s)
+			v.secret(s)
+		}
+	}
 	c.validateServer(v)
 	c.validateIngestion(v)
 	c.validateStorage(v)
 	if c.Version == 2 {
 		c.validateKafka(v)
 	}
-	v.word("log.level", c.Log.Level, "debug", "info", "warn", "error")
-	v.word("log.format", c.Log.Format, "text", "json")
-	atLeast(v, "log.throttle", c.Log.Throttle, 0)
 	return errors.Join(v.errs...)
 }
 
@@ -54,16 +46,60 @@ func (v *validation) that(ok bool, key string, value any, allowed string) {
 	}
 }
 
-func (v *validation) word(key, value string, allowed ...string) {
-	v.that(slices.Contains(allowed, value), key, value, strings.Join(allowed[:len(allowed)-1], ", ")+" or "+allowed[len(allowed)-1])
+// tags checks what the tags of a setting say: oneof, min, max and above.
+func (v *validation) tags(s Setting) {
+	if words, ok := s.tag.Lookup("oneof"); ok {
+		v.word(s.Key, s.Value, strings.Split(words, " ")...)
+	}
+	bound := func(tag string, ok func(value, bound int64) bool, allowed string) {
+		if text, there := s.tag.Lookup(tag); there {
+			limit := s.bound(tag)
+			v.that(ok(s.field.Int(), limit.Int()), s.Key, s.Value, fmt.Sprintf(allowed, cmp.Or(strings.TrimSuffix(text, "0s"), "0")))
+		}
+	}
+	bound("above", func(value, bound int64) bool { return value > bound }, "longer than %s")
+	bound("min", func(value, bound int64) bool { return value >= bound }, "%s or more")
+	bound("max", func(value, bound int64) bool { return value <= bound }, "%s or less")
 }
 
-func (v *validation) positive(key string, d time.Duration) {
-	v.that(d > 0, key, d, "longer than 0")
+// secret refuses the mask, which is what a printed configuration shows.
+func (v *validation) secret(s Setting) {
+	pasted := false
+	switch value := s.Value.(type) {
+	case Keys:
+		pasted = slices.ContainsFunc(value, func(k Key) bool { return k.Value == masked })
+	case string:
+		pasted = s.Secret && value == masked
+	}
+	if pasted {
+		v.fail("%s: %s is what stands for a secret in a printed configuration: put the secret itself, or name its file with %sFile", named(s.Key), masked, s.Key)
+	}
 }
 
-func atLeast[T cmp.Ordered](v *validation, key string, value, least T) {
-	v.that(value >= least, key, value, fmt.Sprintf("%v or more", least))
+// bound returns the value of a tag that is a bound, read like the setting.
+func (s Setting) bound(tag string) reflect.Value {
+	s.field = reflect.New(s.field.Type()).Elem()
+	if err := s.assign(s.tag.Get(tag)); err != nil {
+		panic(fmt.Sprintf("config: tag %s of %s: %v", tag, s.Key, err))
+	}
+	return s.field
+}
+
+// word checks that value is one of some words. An empty first word means that it
+// may be empty.
+func (v *validation) word(key string, value any, allowed ...string) {
+	if allowed[0] == "" {
+		if value == "" {
+			return
+		}
+		allowed = allowed[1:]
+	}
+	last := len(allowed) - 1
+	list := allowed[last]
+	if last > 0 {
+		list = strings.Join(allowed[:last], ", ") + " or " + list
+	}
+	v.that(slices.Contains(allowed, fmt.Sprint(value)), key, value, list)
 }
 
 // address checks host:port; an empty host means every address, where allowed.
@@ -81,26 +117,12 @@ func (v *validation) address(key, addr string, emptyHost bool) {
 func (c *Config) validateServer(v *validation) {
 	s := &c.Server
 	v.address("server.addr", s.Addr, true)
-	v.positive("server.readTimeout", s.ReadTimeout)
-	v.positive("server.writeTimeout", s.WriteTimeout)
-	v.positive("server.idleTimeout", s.IdleTimeout)
-	v.positive("server.requestTimeout", s.RequestTimeout)
-	atLeast(v, "server.waitForRoom", s.WaitForRoom, 0)
-	v.positive("server.retryAfter", s.RetryAfter)
-	v.positive("server.shutdownTimeout", s.ShutdownTimeout)
-	atLeast(v, "server.drainDelay", s.DrainDelay, 0)
 	if s.DrainDelay >= s.ShutdownTimeout {
 		v.fail("server.drainDelay (%v) must be shorter than server.shutdownTimeout (%v), or no time is left to stop in", s.DrainDelay, s.ShutdownTimeout)
 	}
-	atLeast(v, "server.maxBodyBytes", s.MaxBodyBytes, 1)
 	if s.MaxBodyBytes > s.MaxInFlightBytes {
 		v.fail("server.maxBodyBytes (%v) must not be more than server.maxInFlightBytes (%v), or the largest body could never be taken", s.MaxBodyBytes, s.MaxInFlightBytes)
 	}
-	atLeast(v, "server.maxHeaderBytes", s.MaxHeaderBytes, KiB)
-	atLeast(v, "server.maxConnections", s.MaxConnections, 1)
-	atLeast(v, "server.maxConnectionsPerIP", s.MaxConnectionsPerIP, 0)
-	atLeast(v, "server.maxConcurrency", s.MaxConcurrency, 1)
-	atLeast(v, "server.maxAnalyticsHours", s.MaxAnalyticsHours, 1)
 
 	if (s.TLS.CertFile == "") != (s.TLS.KeyFile == "") {
 		v.fail("server.tls.certFile and server.tls.keyFile must be set together")
@@ -109,8 +131,11 @@ func (c *Config) validateServer(v *validation) {
 		v.fail("server.tls.clientCAFile needs server.tls.certFile and server.tls.keyFile")
 	}
 	v.that(httpToken.MatchString(c.Auth.HeaderName), "auth.headerName", c.Auth.HeaderName, "the name of an HTTP header")
+	if err := c.Auth.Keys.problem(); err != nil {
+		v.fail("%s: %w", named("auth.keys"), err)
+	}
 	if c.Auth.Enabled && len(c.Auth.Keys) == 0 {
-		v.fail("auth.enabled is true, but auth.keys (LOGFORGE_AUTH_KEYS) holds no key: nobody could get in")
+		v.fail("auth.enabled is true, but neither auth.keys (LOGFORGE_AUTH_KEYS) nor auth.keysFile gives a key: nobody could get in")
 	}
 }
 
@@ -124,24 +149,15 @@ func (c *Config) validateIngestion(v *validation) {
 	case 2:
 		v.that(in.Ack == "replicated" || in.Ack == "enqueued", "ingestion.ack", in.Ack, "replicated or enqueued in version 2")
 	}
-	atLeast(v, "ingestion.maxBatchRecords", in.MaxBatchRecords, 1)
-	atLeast(v, "ingestion.maxRecordBytes", in.MaxRecordBytes, 1)
-	atLeast(v, "ingestion.maxDepth", in.MaxDepth, 1)
 }
 
 func (c *Config) validateStorage(v *validation) {
 	st := &c.Storage
-	v.that(st.Backend == "file", "storage.backend", st.Backend, "file (object storage is not supported)")
 	v.that(st.LogsDir != "", "storage.logsDir", st.LogsDir, "a directory")
 	v.that(st.AnalyticsDir != "", "storage.analyticsDir", st.AnalyticsDir, "a directory")
 	if st.LogsDir != "" && st.AnalyticsDir != "" && (within(st.LogsDir, st.AnalyticsDir) || within(st.AnalyticsDir, st.LogsDir)) {
 		v.fail("storage.logsDir (%s) and storage.analyticsDir (%s) must lie beside each other: neither may be the other or inside it", st.LogsDir, st.AnalyticsDir)
 	}
-	v.positive("storage.syncInterval", st.SyncInterval)
-	atLeast(v, "storage.maxOpenFiles", st.MaxOpenFiles, 1)
-	v.positive("storage.idleClose", st.IdleClose)
-	v.positive("aggregation.interval", c.Aggregation.Interval)
-	atLeast(v, "aggregation.maxKeys", c.Aggregation.MaxKeys, 1)
 }
 
 // within reports whether path is dir or below it.
@@ -167,9 +183,7 @@ func (c *Config) validateKafka(v *validation) {
 		v.address("kafka.brokers", b, false)
 	}
 	v.that(topicName.MatchString(k.Topic), "kafka.topic", k.Topic, "a topic's name: letters, digits, dot, underscore, dash")
-	atLeast(v, "kafka.partitions", k.Partitions, 1)
-	v.that(k.Replication == -1 || k.Replication >= 1 && k.Replication < 1<<15, "kafka.replication", k.Replication, "-1 or a number of replicas")
-	v.that(k.MaxMessageBytes >= 4*KiB && k.MaxMessageBytes < 1<<31, "kafka.maxMessageBytes", k.MaxMessageBytes, "from 4KiB to 2147483647")
+	v.that(k.Replication != 0, "kafka.replication", k.Replication, "-1 or a number of replicas")
 	if k.RecordBytes > k.MaxMessageBytes/2 {
 		v.fail("kafka.recordBytes (%v) must be at most half of kafka.maxMessageBytes (%v), to leave room for what is around a record", k.RecordBytes, k.MaxMessageBytes)
 	}
@@ -181,27 +195,16 @@ func (c *Config) validateKafka(v *validation) {
 		v.that(k.DeadLetterTopic != k.Topic, "kafka.deadLetterTopic", k.DeadLetterTopic, "another topic than kafka.topic")
 	}
 	v.that(k.GroupID != "", "kafka.groupID", k.GroupID, "the name of a consumer group")
-	v.word("kafka.role", k.Role, "ingest", "consume", "both")
-	v.word("kafka.compression", k.Compression, "none", "lz4", "snappy", "zstd")
-	atLeast(v, "kafka.linger", k.Linger, 0)
 	if !k.RequireAllAcks && c.Ingestion.Ack == "replicated" {
 		v.fail("ingestion.ack: replicated promises every in-sync replica, which kafka.requireAllAcks: false does not ask for; set kafka.requireAllAcks: true or ingestion.ack: enqueued")
 	}
-	v.that(k.RecordBytes >= 1 && k.RecordBytes <= k.MaxBufferedBytes, "kafka.recordBytes", k.RecordBytes, "from 1 to kafka.maxBufferedBytes")
+	v.that(k.RecordBytes <= k.MaxBufferedBytes, "kafka.recordBytes", k.RecordBytes, "at most kafka.maxBufferedBytes")
 	if c.Server.MaxBodyBytes > k.MaxBufferedBytes {
 		v.fail("server.maxBodyBytes (%v) must not be more than kafka.maxBufferedBytes (%v), or the largest batch could never be buffered", c.Server.MaxBodyBytes, k.MaxBufferedBytes)
 	}
-	v.positive("kafka.deliveryTimeout", k.DeliveryTimeout)
-	atLeast(v, "kafka.consumers", k.Consumers, 1)
-	v.positive("kafka.sessionTimeout", k.SessionTimeout)
-	v.positive("kafka.rebalanceTimeout", k.RebalanceTimeout)
-	v.positive("consumer.flushInterval", c.Consumer.FlushInterval)
 	if limit := min(k.SessionTimeout, k.RebalanceTimeout); limit > 0 && c.Consumer.FlushInterval > limit/2 {
 		v.fail("consumer.flushInterval (%v) must be at most half of kafka.sessionTimeout and kafka.rebalanceTimeout (%v), or a commit comes too late for a rebalance", c.Consumer.FlushInterval, limit)
 	}
-	atLeast(v, "consumer.flushBytes", c.Consumer.FlushBytes, 1)
-	v.word("kafka.startOffset", k.StartOffset, "earliest", "latest")
-	v.word("kafka.onGap", k.OnGap, "stop", "continue")
 	c.validateKafkaSecurity(v)
 }
 
@@ -219,8 +222,7 @@ func (c *Config) validateKafkaSecurity(v *validation) {
 		}
 		return
 	}
-	v.word("kafka.sasl.mechanism", s.Mechanism, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 	if s.Username == "" || s.Password == "" {
-		v.fail("kafka.sasl.mechanism is set, but kafka.sasl.username or kafka.sasl.password (LOGFORGE_KAFKA_SASL_PASSWORD) is empty")
+		v.fail("kafka.sasl.mechanism is set, but kafka.sasl.username or kafka.sasl.password (LOGFORGE_KAFKA_SASL_PASSWORD, or kafka.sasl.passwordFile) is empty")
 	}
 }

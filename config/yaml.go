@@ -1,7 +1,8 @@
 package config
 
-// The YAML layer. The document is walked beside the struct, key by key, because
-// a message has to say which key on which line, and what else was meant.
+// The YAML layer. The library walks the document and finds what is no setting;
+// which key that was, on which line, and what else may have been meant is added
+// here. Values are read like those of every other layer (values.go).
 
 import (
 	"bytes"
@@ -9,157 +10,143 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
-	"time"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
-// present holds the keys that a file set, whatever to.
-type present map[string]bool
+// maxFileBytes bounds a configuration file and a file with a secret.
+const maxFileBytes = 1 << 20
 
-// readYAML lays the file's settings over cfg. A key without a value (null)
-// counts as not written.
-func readYAML(file string, text []byte, cfg *Config) (present, []string, error) {
-	d := &document{file: file, root: cfg, present: present{}}
+// readYAML lays the file's settings over cfg and returns the line of each of
+// them. A key without a value (null) counts as not written.
+func readYAML(file string, text []byte, cfg *Config) (lines map[string]int, warnings []string, err error) {
+	sections := map[string]string{}
+	shape := reflect.New(shapeOf(reflect.TypeFor[Config](), "", sections))
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
-	var top yaml.Node
-	switch err := decoder.Decode(&top); {
+	decoder.KnownFields(true)
+	var errs []error
+	var unknown *yaml.TypeError
+	switch err := decoder.Decode(shape.Interface()); {
 	case errors.Is(err, io.EOF): // empty, or comments only
-		return d.present, nil, nil
+	case errors.As(err, &unknown):
+		for _, message := range unknown.Errors {
+			warning, err := explain(file, message, sections)
+			if warning != "" {
+				warnings = append(warnings, warning)
+			}
+			errs = append(errs, err)
+		}
+	case err != nil && strings.Contains(err.Error(), "unknown anchor"):
+		// The library's message shows the word, which may be a secret.
+		return nil, nil, fmt.Errorf("%s: a value that begins with * refers to an anchor, and there is no such anchor: put the value in quotes", file)
 	case err != nil:
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("%s: holds more than one YAML document", file)
+	if len(errs) == 0 {
+		if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+			return nil, nil, fmt.Errorf("%s: holds more than one YAML document", file)
+		}
 	}
-	d.mapping(top.Content[0], reflect.ValueOf(cfg).Elem(), "")
-	return d.present, d.warnings, errors.Join(d.errs...)
-}
 
-type document struct {
-	file     string
-	root     *Config
-	present  present
-	warnings []string
-	errs     []error
-}
-
-func (d *document) fail(n *yaml.Node, format string, args ...any) {
-	d.errs = append(d.errs, fmt.Errorf("%s:%d: %s", d.file, n.Line, fmt.Sprintf(format, args...)))
-}
-
-// mapping reads the keys below path into the fields of v.
-func (d *document) mapping(n *yaml.Node, v reflect.Value, path string) {
-	n = resolve(n)
-	if n.Tag == "!!null" {
-		return
+	lines = map[string]int{}
+	for s := range cfg.Settings() {
+		n := resolve(leaf(shape.Elem(), s.Key))
+		if n.IsZero() || n.Tag == "!!null" {
+			continue
+		}
+		lines[s.Key] = n.Line
+		if err := s.assignNode(n); err != nil {
+			errs = append(errs, fmt.Errorf("%s:%d: %s: %w", file, n.Line, named(s.Key), err))
+		}
 	}
-	if n.Kind != yaml.MappingNode {
-		where := path
+	return lines, warnings, errors.Join(errs...)
+}
+
+// shapeOf returns the type of t with a yaml.Node for each setting, so that the
+// library keeps each value with its line. sections gets the path of each
+// section by the text of its type, which is how the library's messages name it.
+func shapeOf(t reflect.Type, path string, sections map[string]string) reflect.Type {
+	var fields []reflect.StructField
+	for i := range t.NumField() {
+		f := t.Field(i)
+		field := reflect.StructField{Name: f.Name, Type: reflect.TypeFor[yaml.Node]()}
+		if f.Type.Kind() == reflect.Struct {
+			field.Type = shapeOf(f.Type, join(path, yamlName(f)), sections)
+		}
+		// The path makes the types of two sections with the same keys differ.
+		field.Tag = reflect.StructTag(fmt.Sprintf("yaml:%q section:%q", yamlName(f), path))
+		fields = append(fields, field)
+	}
+	shape := reflect.StructOf(fields)
+	sections[shape.String()] = path
+	return shape
+}
+
+// leaf returns what the document has for a key; a zero node where it has nothing.
+func leaf(shape reflect.Value, key string) *yaml.Node {
+	for name := range strings.SplitSeq(key, ".") {
+		for i := range shape.NumField() {
+			if shape.Type().Field(i).Tag.Get("yaml") == name {
+				shape = shape.Field(i)
+				break
+			}
+		}
+	}
+	return shape.Addr().Interface().(*yaml.Node)
+}
+
+// The library's messages about the structure of a document.
+var (
+	unknownField = regexp.MustCompile(`(?s)^line (\d+): field (.*) not found in type (struct .*)$`)
+	repeatedKey  = regexp.MustCompile(`(?s)^line (\d+): mapping key "(.*)" already defined at line (\d+)$`)
+	noMapping    = regexp.MustCompile(`(?s)^line (\d+): cannot unmarshal .* into (struct .*)$`)
+)
+
+// explain turns a message of the library into the warning or the error that a
+// user is told.
+func explain(file, message string, sections map[string]string) (warning string, err error) {
+	if m := unknownField.FindStringSubmatch(message); m != nil {
+		path := sections[m[3]]
+		key := join(path, m[2])
+		if instead, ok := legacy[key]; ok {
+			return fmt.Sprintf("%s:%s: %s is a setting of the first design and has no effect: %s", file, m[1], key, instead), nil
+		}
+		return "", fmt.Errorf("%s:%s: unknown key %s%s", file, m[1], key, hint(path, m[2]))
+	}
+	if m := repeatedKey.FindStringSubmatch(message); m != nil {
+		return "", fmt.Errorf("%s:%s: the key %s is already set on line %s", file, m[1], m[2], m[3])
+	}
+	if m := noMapping.FindStringSubmatch(message); m != nil {
+		where := sections[m[2]]
 		if where == "" {
 			where = "the file"
 		}
-		d.fail(n, "%s must hold settings, one key: value a line", where)
-		return
+		return "", fmt.Errorf("%s:%s: %s must hold settings, one key: value a line", file, m[1], where)
 	}
-	lines := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], resolve(n.Content[i+1])
-		full := join(path, key.Value)
-		if line, ok := lines[key.Value]; ok {
-			d.fail(key, "%s is already set on line %d", full, line)
-			continue
-		}
-		lines[key.Value] = key.Line
-
-		field, siblings := find(v, key.Value)
-		switch {
-		case !field.IsValid():
-			d.unknown(key, full, siblings)
-		case field.Kind() == reflect.Struct:
-			d.mapping(value, field, full)
-		case value.Tag == "!!null":
-		default:
-			d.present[full] = true
-			if err := decode(value, field); err != nil {
-				d.fail(value, "%s: %v", named(full), err)
-			}
-		}
-	}
+	return "", fmt.Errorf("%s: %s", file, message)
 }
 
-func (d *document) unknown(key *yaml.Node, full string, siblings []string) {
-	if instead, ok := legacy[full]; ok {
-		d.warnings = append(d.warnings, fmt.Sprintf("%s:%d: %s is a setting of the first design and has no effect: %s", d.file, key.Line, full, instead))
-		return
-	}
-	hint := ""
-	if near := nearest(key.Value, siblings); near != "" {
-		hint = "; did you mean " + strings.TrimSuffix(full, key.Value) + near + "?"
-	} else if elsewhere := d.elsewhere(key.Value); elsewhere != "" {
-		hint = "; did you mean " + elsewhere + "?"
-	}
-	d.fail(key, "unknown key %s%s", full, hint)
-}
-
-// elsewhere returns the one setting with this name in another section.
-func (d *document) elsewhere(name string) string {
-	found := ""
-	for s := range d.root.Settings() {
+// hint says which key may have been meant: one with a similar name in the same
+// section, or the only one of this name in another.
+func hint(path, name string) string {
+	var siblings, elsewhere []string
+	var cfg Config
+	for s := range cfg.Settings() {
+		if rest, ok := strings.CutPrefix(s.Key, join(path, "")); ok || path == "" {
+			first, _, _ := strings.Cut(strings.TrimPrefix(rest, "."), ".")
+			siblings = append(siblings, first)
+		}
 		if last := s.Key[strings.LastIndexByte(s.Key, '.')+1:]; strings.EqualFold(last, name) {
-			if found != "" {
-				return ""
-			}
-			found = s.Key
+			elsewhere = append(elsewhere, s.Key)
 		}
 	}
-	return found
-}
-
-// find returns the field of v with this name, and the names it has.
-func find(v reflect.Value, name string) (field reflect.Value, names []string) {
-	for i := range v.NumField() {
-		tag := yamlName(v.Type().Field(i))
-		if tag == name {
-			return v.Field(i), nil
-		}
-		names = append(names, tag)
+	if near := Nearest(name, siblings); near != "" {
+		return "; did you mean " + join(path, near) + "?"
 	}
-	return reflect.Value{}, names
-}
-
-func resolve(n *yaml.Node) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		return n.Alias
+	if len(elsewhere) == 1 {
+		return "; did you mean " + elsewhere[0] + "?"
 	}
-	return n
-}
-
-// decode reads one value. The library's errors name Go types, so the ones a
-// person meets are worded here.
-func decode(n *yaml.Node, field reflect.Value) error {
-	switch field.Interface().(type) {
-	case time.Duration:
-		// The library refuses a plain 0, which needs no unit.
-		v, err := time.ParseDuration(n.Value)
-		if err != nil {
-			return fmt.Errorf("%q is not a duration: write for example 500ms, 30s or 2m", n.Value)
-		}
-		field.SetInt(int64(v))
-		return nil
-	case Bytes:
-		return field.Addr().Interface().(*Bytes).UnmarshalText([]byte(n.Value))
-	}
-	if err := n.Decode(field.Addr().Interface()); err != nil {
-		what := map[reflect.Kind]string{
-			reflect.Int: "a whole number", reflect.Bool: "true or false", reflect.String: "one value",
-			reflect.Slice: "a list, such as [a, b]",
-		}[field.Kind()]
-		if n.Kind == yaml.ScalarNode {
-			return fmt.Errorf("%q is not %s", n.Value, what)
-		}
-		return fmt.Errorf("must be %s", what)
-	}
-	return nil
+	return ""
 }

@@ -25,15 +25,14 @@ func TestMistakesInTheFileAreNamedWithLineAndRemedy(t *testing.T) {
 	f("kafka:\n  groupId: x\n", "did you mean kafka.groupID?")
 	f("kafka:\n  flushBytes: 1\n", "unknown key kafka.flushBytes; did you mean consumer.flushBytes?")
 	f("nonsense: 1\n", "c.yaml:1: unknown key nonsense")
-	f("<<: {}\n", "unknown key <<")
-	f("version: 1\nserver: {}\nversion: 2\n", "c.yaml:3: version is already set on line 1")
-	f("server:\n  addr: a:1\n  addr: b:1\n", "server.addr is already set on line 2")
+	f("version: 1\nserver: {}\nversion: 2\n", "c.yaml:3: the key version is already set on line 1")
+	f("server:\n  addr: a:1\n  addr: b:1\n", "c.yaml:3: the key addr is already set on line 2")
 	f("adr: 1\nstorage:\n  logDir: x\n", "adr", "storage.logsDir") // all of them, not the first
 	f("server: 5\n", "c.yaml:1: server must hold settings")
 	f("- a\n", "the file must hold settings")
 	f("server: {addr: [a]}", "server.addr", "must be one value")
 	f("server: {readTimeout: 30}", "server.readTimeout (LOGFORGE_SERVER_READ_TIMEOUT)", `"30" is not a duration`, "30s")
-	f("server: {readTimeout: [30s]}", "server.readTimeout", "is not a duration")
+	f("server: {readTimeout: [30s]}", "server.readTimeout", "must be a duration", "30s")
 	f("server: {maxConnections: many}", "server.maxConnections", `"many" is not a whole number`)
 	f("server: {maxBodyBytes: 1XB}", "server.maxBodyBytes", "32MiB")
 	f("server: {dashboard: perhaps}", "server.dashboard", "true or false")
@@ -48,6 +47,10 @@ func TestAnchorsWork(t *testing.T) {
 	cfg, _ := mustLoad(t, "server:\n  readTimeout: &t 7s\n  writeTimeout: *t\n", nil)
 	if cfg.Server.WriteTimeout != cfg.Server.ReadTimeout {
 		t.Errorf("got %v", cfg.Server.WriteTimeout)
+	}
+	cfg, _ = mustLoad(t, "server: &s {readTimeout: 7s}\nkafka: {tls: {<<: {enabled: true}}}\n", nil)
+	if !cfg.Kafka.TLS.Enabled {
+		t.Error("a merge key is passed over")
 	}
 }
 

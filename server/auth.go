@@ -34,7 +34,7 @@ func newKeys(cfg config.Auth) keys {
 		k.challenge = "Bearer"
 	}
 	for _, key := range cfg.Keys {
-		k.hashes = append(k.hashes, sha256.Sum256([]byte(key)))
+		k.hashes = append(k.hashes, sha256.Sum256([]byte(key.Value)))
 	}
 	return k
 }

@@ -74,7 +74,7 @@ func TestWithoutTheDashboardThereIsNoPageAndNoDataForOne(t *testing.T) {
 func TestThePageIsOpenAndItsDataAsksForTheKey(t *testing.T) {
 	f := start(t, func(c *config.Config) {
 		withDashboard(c)
-		c.Auth = config.Auth{Enabled: true, HeaderName: `X-"Key"`, Keys: []string{"sesame"}}
+		c.Auth = config.Auth{Enabled: true, HeaderName: `X-"Key"`, Keys: config.Keys{{Value: "sesame"}}}
 	})
 	if r := f.do("GET", "/", nil); r.status != 200 || !strings.Contains(r.body, `data-key-header="X-&#34;Key&#34;"`) {
 		t.Errorf("GET /: %d, and the page does not know the header", r.status)

@@ -150,7 +150,7 @@ func TestABodyThatEndsEarlyIsNotStored(t *testing.T) {
 
 func TestExpectContinueIsAnsweredBeforeTheBody(t *testing.T) {
 	f := start(t, func(c *config.Config) {
-		c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: []string{"k"}}
+		c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: config.Keys{{Value: "k"}}}
 		c.Server.MaxBodyBytes = 1000
 	})
 	const key = "X-API-Key: k\r\n"

@@ -236,7 +236,7 @@ func TestLimitsOfABatchAre413AndSayWhich(t *testing.T) {
 
 func TestKeysAreAskedForWhereRecordsAreReadOrWritten(t *testing.T) {
 	f := start(t, func(c *config.Config) {
-		c.Auth = config.Auth{Enabled: true, HeaderName: "X-Token", Keys: []string{"one", "the-second-key"}}
+		c.Auth = config.Auth{Enabled: true, HeaderName: "X-Token", Keys: config.Keys{{Value: "one"}, {Value: "the-second-key"}}}
 		c.Server.Dashboard = true
 		c.Storage.AnalyticsDir = t.TempDir()
 	})
@@ -274,7 +274,7 @@ func TestKeysAreAskedForWhereRecordsAreReadOrWritten(t *testing.T) {
 
 func TestAnEmptyKeyOpensNothing(t *testing.T) {
 	f := start(t, func(c *config.Config) {
-		c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: []string{""}}
+		c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: config.Keys{{Value: ""}}}
 	})
 	for _, header := range [][]string{nil, {"X-API-Key", ""}, {"X-API-Key", " "}} {
 		if r := f.post(line1, header...); r.status != 401 {
@@ -285,7 +285,7 @@ func TestAnEmptyKeyOpensNothing(t *testing.T) {
 
 func TestAKeyMayComeAsABearerToken(t *testing.T) {
 	f := start(t, func(c *config.Config) {
-		c.Auth = config.Auth{Enabled: true, HeaderName: "authorization", Keys: []string{"k1"}}
+		c.Auth = config.Auth{Enabled: true, HeaderName: "authorization", Keys: config.Keys{{Value: "k1"}}}
 	})
 	for value, status := range map[string]int{"Bearer k1": 202, "bearer k1": 202, "k1": 202, "Bearer k2": 401, "Bearer ": 401, "Basic k1": 401} {
 		r := f.post(line1, "Authorization", value)

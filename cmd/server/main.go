@@ -80,7 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if *check {
-		return printConfig(cfg, warnings, stdout, stderr)
+		return printConfig(cfg, settings.Origin, warnings, stdout, stderr)
 	}
 
 	log, flush := newLog(stderr, cfg.Log)
@@ -108,11 +108,11 @@ func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-func printConfig(cfg *config.Config, warnings []string, stdout, stderr io.Writer) int {
+func printConfig(cfg *config.Config, origin func(string) config.Origin, warnings []string, stdout, stderr io.Writer) int {
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, "server: warning:", w)
 	}
-	text, err := cfg.YAML()
+	text, err := cfg.YAML(origin)
 	if err == nil {
 		_, err = stdout.Write(text)
 	}
