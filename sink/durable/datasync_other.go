@@ -1,0 +1,8 @@
+//go:build !linux
+
+package durable
+
+import "golang.org/x/sys/unix"
+
+// datasync has no cheaper form than fsync here.
+func datasync(fd int) error { return unix.Fsync(fd) }
