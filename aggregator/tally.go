@@ -55,8 +55,8 @@ func (t *tally) countGeneral(line []byte, form *lineForm) {
 	b.Reset()
 	b.AppendLines(line, codec.Limits{Depth: maxDepth}, func([]byte, codec.RecordError) { t.malformed++ })
 	for _, run := range b.Runs() {
-		path, agent, n := form.cut(b.Lines(run))
-		if n == 0 || !t.add(path, agent) { // of another hour
+		_, path, agent, _, ok := codec.Fields(b.Lines(run))
+		if !ok || run.Hour != form.hour || !t.add(path, agent) {
 			t.malformed++
 		}
 	}

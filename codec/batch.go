@@ -20,20 +20,26 @@ type Run struct {
 type Batch struct {
 	buf     []byte
 	records int
+	arrived int // of them, those that have the time of arrival
 
 	// runs cut buf, in its order. While lines are being added an hour may
 	// have several; unsorted says that they are to be regrouped.
 	runs     []Run
 	unsorted bool
 
+	one decoder // between Begin and End
+
 	// What decoding works with, and leaves for the next.
+	rules   Rules // of Decode and AppendLines, which are told the limits only
 	clock   clock
 	commas  [64]int  // in the piece that canonical copies next
 	skipped [16]span // in the body: members that asBefore compares with
 	scratch []byte   // single values; and buf's twin when runs are regrouped
+	arrival []byte   // the time of arrival, once it has been needed
+	extra   []byte   // the extra members of a record, each after a comma
 	spare   []Run    // runs' twin
-	nesting []uint64 // one bit a level of skipped JSON
-	order   []uint8  // the columns of a CSV body
+	scan    scanner
+	order   []uint8 // the columns of a CSV body
 }
 
 // span is a part of a body.
@@ -41,6 +47,10 @@ type span struct{ start, end int }
 
 // Records returns how many records the batch holds.
 func (b *Batch) Records() int { return b.records }
+
+// ArrivalTimes returns how many of the records had no time of their own and got
+// the time at which the batch arrived.
+func (b *Batch) ArrivalTimes() int { return b.arrived }
 
 // Runs returns one Run per hour, in ascending order of the hour. It is valid
 // as long as the batch is unchanged.
@@ -57,7 +67,7 @@ func (b *Batch) Len() int { return len(b.buf) }
 
 // Reset empties the batch and keeps its memory.
 func (b *Batch) Reset() {
-	b.buf, b.runs, b.records, b.unsorted = b.buf[:0], b.runs[:0], 0, false
+	b.buf, b.runs, b.records, b.arrived, b.unsorted = b.buf[:0], b.runs[:0], 0, 0, false
 }
 
 // retained is how much memory, in bytes, a batch in the pool may keep. A batch
@@ -86,5 +96,5 @@ func PutBatch(b *Batch) {
 // held returns the bytes of memory that b keeps.
 func (b *Batch) held() int {
 	const runBytes = 32
-	return cap(b.buf) + cap(b.scratch) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.nesting) + cap(b.order)
+	return cap(b.buf) + cap(b.scratch) + cap(b.extra) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.scan.nesting) + cap(b.order)
 }

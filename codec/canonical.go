@@ -68,6 +68,9 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 	from, n := i, 0 // where the piece begins that is not copied yet, and its commas
 	for ; room > 0 && !whole; room-- {
 		size := c.record(b[i:])
+		if size < -1 && d.rules.keep {
+			size = d.extras(b[i:], -size)
+		}
 		if size < 0 || size > longest {
 			break
 		}
@@ -77,6 +80,9 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 			break
 		}
 		if c.hour != d.hour {
+			if !d.within.hour(c.hour) {
+				break
+			}
 			d.turn(c.hour, len(d.out)+i-from, good)
 		}
 		good++
@@ -130,7 +136,8 @@ func (d *decoder) copy(piece []byte, n int) {
 }
 
 // record returns the length of the canonical record that b begins with, and
-// leaves its hour in c; or returns a negative length.
+// leaves its hour in c. It returns -1 if there is none; or, if extra members
+// follow the three, the index of the comma before them, negated.
 func (c *clock) record(b []byte) int {
 	if len(b) < shortest || (load(b, 0)^braceTimest)|(load(b, 6)^stampColon) != 0 {
 		return -1
@@ -162,9 +169,53 @@ func (c *clock) record(b []byte) int {
 		i = canonicalText(b, i)
 	}
 	if i == start || !inked(b[start]) || i+1 >= len(b) || b[i] != '"' || b[i+1] != '}' {
+		if i > start && inked(b[start]) && i+1 < len(b) && b[i] == '"' && b[i+1] == ',' {
+			return -i - 1
+		}
 		return -1
 	}
 	return i + 2
+}
+
+// extras reads the extra members of the canonical record that b begins with,
+// from the comma at b[i] on, and returns the length of the record; or -1 if
+// they are not as they would be written.
+func (d *decoder) extras(b []byte, i int) int {
+	s := &d.b.scan
+	s.loose, s.deep = false, false
+	if i = s.members(b, i); i < 0 || s.loose || s.deep {
+		return -1
+	}
+	return i + 1
+}
+
+// members reads extra members of a canonical record, of which each follows a
+// comma, from b[i] on. It returns the index after them, which is that of the
+// closing brace; or -1 if they are not JSON, or one has the name of a member
+// that is not extra.
+func (s *scanner) members(b []byte, i int) int {
+	for i < len(b) && b[i] == ',' {
+		if i++; i == len(b) || b[i] != '"' {
+			return -1
+		}
+		start := i + 1
+		if i = s.text(b, start); i < 0 || i == len(b) || b[i] != ':' {
+			return -1
+		}
+		if s.columnOf(b[start:i-1]) != none {
+			return -1
+		}
+		if i++; i == len(b) {
+			return -1
+		}
+		if i = s.skip(b, i); i < 0 {
+			return -1
+		}
+	}
+	if i == len(b) || b[i] != '}' {
+		return -1
+	}
+	return i
 }
 
 // fraction reads `:MM:SS.` and 1 to 9 digits, of which the last is no zero, `Z`

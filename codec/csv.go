@@ -88,7 +88,7 @@ func (d *decoder) header(b []byte) int {
 // row reads the record at b[i] and returns the index of the next line.
 func (d *decoder) row(b []byte, i int) int {
 	start, n := i, 0
-	d.fields, d.b.scratch = [columns]field{}, d.b.scratch[:0]
+	d.fields, d.b.scratch, d.b.extra = [columns]field{}, d.b.scratch[:0], d.b.extra[:0]
 	for more := true; more; n++ {
 		var f field
 		if f, i, more = d.field(b, i); f.kind == absent {

@@ -64,13 +64,16 @@ func (d *decoder) plainRow(b []byte, i int) int {
 			i++
 		default:
 			n := lineEnd(b, i)
-			if n == 0 || d.limits.RecordBytes > 0 && i-begin > d.limits.RecordBytes {
+			if n == 0 || d.limits.SentBytes > 0 && i-begin > d.limits.SentBytes {
 				return 0
 			}
 			i += n
 		}
 	}
-	if len(line)-end < 3 {
+	if len(line)-end < 3 || d.limits.RecordBytes > 0 && end+2 > d.limits.RecordBytes {
+		return 0
+	}
+	if d.b.clock.hour != d.hour && !d.within.hour(d.b.clock.hour) {
 		return 0
 	}
 	copy(line[:hourAt], `{"timestamp":"`)

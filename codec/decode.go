@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Format is the form of a request body.
@@ -19,11 +20,21 @@ const (
 	CSV           // RFC 4180, header line optional
 )
 
+// SentPerStored is how many bytes a record may have as it was sent for each byte
+// that its canonical line may have: Limits.SentBytes of a server that limits
+// RecordBytes. A character that is written as an escape has up to six bytes for
+// one, and what is skipped or white space has any number.
+const SentPerStored = 8
+
 // Limits bound one batch. Zero means no limit.
 type Limits struct {
-	Records     int // records a batch
-	RecordBytes int // bytes a record, as sent, without what stands between records
-	Depth       int // nesting inside skipped JSON members
+	Records     int           // records a batch
+	RecordBytes int           // bytes of a record's canonical line, without its newline
+	SentBytes   int           // bytes of a record as it was sent, without what stands between records
+	Depth       int           // nesting inside members that are not one of the three
+	Hours       int           // different hours a batch
+	MaxAge      time.Duration // how long before now a record's time may be
+	MaxFuture   time.Duration // how long after now a record's time may be
 }
 
 // Decode replaces the contents of b by the records of body. It keeps nothing
@@ -32,34 +43,25 @@ type Limits struct {
 // A body without any record is an error, except where it says itself that it
 // is an empty list: the array [], or a CSV header line alone.
 func (b *Batch) Decode(body []byte, f Format, l Limits) error {
-	b.Reset()
-	d := b.decoder(l)
-	body = withoutMark(body)
-	d.reserve(len(body))
-	d.body(body, f)
-	d.close()
-	switch {
-	case d.over != nil:
-		b.Reset()
-		return d.over
-	case d.invalid != nil:
-		d.invalid.Records = d.index
-		b.Reset()
-		return d.invalid
+	b.rules = Rules{limits: l}
+	var now time.Time
+	if l.MaxAge > 0 || l.MaxFuture > 0 {
+		now = time.Now()
 	}
-	b.regroup()
-	return nil
+	return b.DecodeWith(body, f, &b.rules, now, nil)
 }
 
-// AppendLines adds the records of NDJSON lines to b. Lines that do not parse,
-// or are over a limit, are handed to bad (the line without its end is valid
-// during the call only) and left out; the others are kept. Limits.Records is
-// not looked at: the caller, who appends, knows how much is enough. The index
-// in the error counts the lines of this call that are not blank. While bad is
-// called the batch is not to be used.
+// AppendLines adds the records of NDJSON lines to b, with their extra members.
+// Lines that do not parse, or are over a limit, are handed to bad (the line
+// without its end is valid during the call only) and left out; the others are
+// kept. Of the limits, those on a single record count, but not MaxAge and
+// MaxFuture: the caller, who appends, knows how much is enough, and a line that
+// was accepted once is not too old later. The index in the error counts the
+// lines of this call that are not blank. While bad is called the batch is not
+// to be used.
 func (b *Batch) AppendLines(lines []byte, l Limits, bad func(line []byte, e RecordError)) {
-	l.Records = 0
-	d := b.decoder(l)
+	b.rules = Rules{limits: Limits{RecordBytes: l.RecordBytes, SentBytes: l.SentBytes, Depth: l.Depth}, keep: true}
+	d := b.decoder(&b.rules, time.Time{})
 	d.bad = bad
 	lines = withoutMark(lines)
 	d.reserve(len(lines))
@@ -73,6 +75,7 @@ func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xe
 type decoder struct {
 	b      *Batch
 	out    []byte // b's buffer while it grows
+	rules  *Rules
 	limits Limits
 	index  int // records seen, good and bad: the index of the next one
 	good   int // records in b
@@ -83,14 +86,18 @@ type decoder struct {
 	invalid *InvalidError
 	over    *LimitError // the scan has ended with this
 	bad     func(line []byte, e RecordError)
-	line    []byte // what bad is told
+	line    []byte      // what bad is told
+	one     bool        // records come one at a time: see Begin
+	last    RecordError // of the last record that was not added
 
 	missed int // times in a row that a record was not canonical
 	known  int // of b.skipped
 
+	now    time.Time
+	within interval // in which the records' times have to be
+
 	// Of the record that is being read:
 	fields [columns]field
-	deep   bool // something in it is nested deeper than the limit
 }
 
 // The members of a record, in canonical order.
@@ -122,8 +129,11 @@ const (
 const none = columns
 
 // decoder returns one that appends to b.
-func (b *Batch) decoder(l Limits) decoder {
-	d := decoder{b: b, out: b.buf, limits: l, good: b.records, first: b.records, hour: noHour}
+func (b *Batch) decoder(r *Rules, now time.Time) decoder {
+	d := decoder{b: b, out: b.buf, rules: r, limits: r.limits, good: b.records, first: b.records, hour: noHour}
+	d.now, b.arrival = now, b.arrival[:0]
+	d.within = intervalOf(now, r.limits)
+	b.scan.depth = r.limits.Depth
 	if b.clock.head == 0 { // a new batch
 		b.clock.reset()
 	}
@@ -169,7 +179,7 @@ func (d *decoder) turn(h Hour, at, good int) {
 	if n := len(runs); n > 0 {
 		last := &runs[n-1]
 		last.end, last.Records = at, good-d.first
-		d.b.unsorted = d.b.unsorted || h < last.Hour
+		d.b.unsorted = d.b.unsorted || h <= last.Hour
 	}
 	d.b.runs = append(runs, Run{Hour: h, start: at})
 	d.hour, d.first = h, good
@@ -193,31 +203,52 @@ func (d *decoder) admit() bool {
 	return true
 }
 
-// fits reports whether a record of n bytes is within the limit. If not, the
-// scan is to end, or, where single lines can be bad, to go on with the next.
+// fits reports whether a record of n bytes, as it was sent, is within the
+// limit. If not, the scan is to end, or, where single records can be bad, to go
+// on with the next.
 func (d *decoder) fits(n int) bool {
-	if d.limits.RecordBytes <= 0 || n <= d.limits.RecordBytes {
+	if d.limits.SentBytes <= 0 || n <= d.limits.SentBytes {
 		return true
 	}
-	if d.bad != nil {
-		d.report("record", fmt.Sprintf("is %d bytes, over the limit of %d", n, d.limits.RecordBytes))
-		return false
-	}
-	d.over = &LimitError{Index: d.index, What: "record bytes", Max: d.limits.RecordBytes, Records: d.index}
+	d.tooLong(n, d.limits.SentBytes, "record bytes as sent")
 	return false
+}
+
+// tooLong reports a record of n bytes, which is over the limit of most.
+func (d *decoder) tooLong(n, most int, what string) {
+	if d.bad != nil || d.one {
+		d.report("record", fmt.Sprintf("is %d bytes, over the limit of %d %s", n, most, what))
+		return
+	}
+	d.over = &LimitError{Index: d.index, What: what, Max: most, Records: d.index}
 }
 
 // put adds the record whose fields have been read, or reports what is wrong
 // with it.
 func (d *decoder) put() {
-	if d.deep {
+	if d.b.scan.deep {
 		d.report("record", "is nested deeper than the limit of "+strconv.Itoa(d.limits.Depth))
 		return
 	}
 	at, p, agent := d.fields[timestamp].text, d.fields[path].text, d.fields[userAgent].text
+	arrived := d.rules.arrival && blank(at)
+	if arrived {
+		at = d.arrivalText()
+	}
+	if d.rules.dash {
+		switch noPath, noAgent := blank(p), blank(agent); {
+		case noPath && noAgent:
+			d.report("record", "has neither a path nor a user agent")
+			return
+		case noPath:
+			p = dash
+		case noAgent:
+			agent = dash
+		}
+	}
 	const atMost, pathName, agentName = len("2026-02-09T15:23:00.123456789Z"), `","path":"`, `","userAgent":"`
 	n := len(d.out)
-	if size := hourAt + atMost + len(pathName) + len(p) + len(agentName) + len(agent) + 3; cap(d.out)-n < size {
+	if size := hourAt + atMost + len(pathName) + len(p) + len(agentName) + len(agent) + len(d.b.extra) + 3; cap(d.out)-n < size {
 		d.out = slices.Grow(d.out, size)
 	}
 	line := d.out[n:cap(d.out)]
@@ -241,13 +272,46 @@ func (d *decoder) put() {
 	copy(line[end:end+len(agentName)], agentName)
 	end += len(agentName)
 	end += copy(line[end:], agent)
-	copy(line[end:end+3], "\"}\n")
-	if d.b.clock.hour != d.hour {
-		d.turn(d.b.clock.hour, n, d.good)
+	line[end] = '"'
+	end++
+	end += copy(line[end:], d.b.extra)
+	copy(line[end:end+2], "}\n")
+	end++
+	if d.limits.RecordBytes > 0 && end > d.limits.RecordBytes {
+		d.tooLong(end, d.limits.RecordBytes, "record bytes")
+		return
 	}
-	d.out = d.out[:n+end+3]
+	if h := d.b.clock.hour; h != d.hour {
+		whole := d.within.hour(h)
+		if !whole {
+			if why := d.within.outside(line[hourAt:]); why != "" {
+				d.report(names[timestamp], why)
+				return
+			}
+		}
+		d.turn(h, n, d.good)
+		if !whole {
+			d.hour = noHour // the next record of this hour is looked at, too
+		}
+	}
+	d.out = d.out[:n+end+1]
+	if arrived {
+		d.b.arrived++
+	}
 	d.good++
 	d.index++
+}
+
+// dash stands for a path or a user agent that a record does not have.
+var dash = []byte("-")
+
+// arrivalText returns the time at which the batch arrived.
+func (d *decoder) arrivalText() []byte {
+	b := d.b
+	if len(b.arrival) == 0 {
+		b.arrival = d.now.UTC().AppendFormat(b.arrival, time.RFC3339Nano)
+	}
+	return b.arrival
 }
 
 // missing reports a record that has no value, or a blank one, in the column.
@@ -288,6 +352,10 @@ func (d *decoder) naming() bool { return d.invalid == nil || len(d.invalid.Error
 func (d *decoder) report(field, reason string) {
 	e := RecordError{Index: d.index, Field: field, Reason: reason}
 	d.index++
+	if d.one {
+		d.last = e
+		return
+	}
 	if d.bad != nil {
 		d.bad(d.line, e)
 		return

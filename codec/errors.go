@@ -2,6 +2,8 @@ package codec
 
 import "fmt"
 
+const hoursLimit = "hours" // LimitError.What
+
 // MaxErrors is how many invalid records one InvalidError names; it counts the
 // rest.
 const MaxErrors = 100
@@ -40,12 +42,15 @@ func (e *InvalidError) Error() string {
 // LimitError is returned for a batch over one of its Limits. Nothing of such a
 // batch is to be stored.
 type LimitError struct {
-	Index   int    // the record that went over
-	What    string // "records" (a batch) or "record bytes"
+	Index   int    // the record that went over; of hours, the last of the batch
+	What    string // "records", "record bytes", "record bytes as sent" or "hours"
 	Max     int
 	Records int // records seen before it
 }
 
 func (e *LimitError) Error() string {
+	if e.What == hoursLimit {
+		return fmt.Sprintf("the batch is over the limit of %d different hours; send it in parts", e.Max)
+	}
 	return fmt.Sprintf("record %d is over the limit of %d %s", e.Index, e.Max, e.What)
 }

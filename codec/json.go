@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"unicode/utf8"
 )
 
 // JSON: arrays, objects one after another, and lines. Each is a loop around
@@ -94,7 +95,7 @@ func (d *decoder) oneLine(b []byte, i int) {
 	if i = blanks(b, i); i >= len(b) {
 		return
 	}
-	d.line, d.deep = b[i:], false
+	d.line = b[i:]
 	if !d.admit() || !d.fits(len(b)-i) {
 		return
 	}
@@ -120,7 +121,7 @@ func (d *decoder) value(b []byte, i int) int {
 		return -1
 	}
 	start := i
-	d.deep = false
+	d.b.scan.deep = false
 	if i == len(b) || b[i] != '{' {
 		if i = d.skip(b, i); i >= 0 && d.fits(i-start) {
 			d.noObject()
@@ -137,8 +138,9 @@ func (d *decoder) value(b []byte, i int) int {
 // members reads the object at b[i] into d.fields, and returns the index after
 // it; or, if it is not JSON, reports that and returns a negative index.
 func (d *decoder) members(b []byte, i int) int {
-	d.fields, d.b.scratch = [columns]field{}, d.b.scratch[:0]
-	others := 0 // members that are skipped, so far
+	d.fields, d.b.scratch, d.b.extra = [columns]field{}, d.b.scratch[:0], d.b.extra[:0]
+	d.b.scan.deep = false
+	others := 0 // members that are not ours, so far
 	i = blanks(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
@@ -147,11 +149,13 @@ func (d *decoder) members(b []byte, i int) int {
 		column, text := opened(b, i)
 		if column == none {
 			if n := d.asBefore(b, i, others); n > 0 {
+				d.keep(b[i:i+n], false)
 				i += n
 				others++
 				goto after
 			}
 			start := i
+			d.b.scan.loose = false
 			if i, column = d.name(b, i); i < 0 {
 				return i
 			}
@@ -162,6 +166,7 @@ func (d *decoder) members(b []byte, i int) int {
 				if column != none {
 					d.fields[column] = field{kind: notString}
 				} else {
+					d.keep(b[start:i], d.b.scan.loose)
 					d.remember(b, start, i, others)
 					others++
 				}
@@ -219,7 +224,7 @@ func (d *decoder) asBefore(b []byte, i, place int) int {
 // remember keeps the member b[start:end] for asBefore. Places are filled one
 // after another: what is in those that are not yet is of another body.
 func (d *decoder) remember(b []byte, start, end, place int) {
-	if place <= d.known && place < len(d.b.skipped) && end < len(b) && (b[end] == ',' || b[end] == '}') && !d.deep {
+	if place <= d.known && place < len(d.b.skipped) && end < len(b) && (b[end] == ',' || b[end] == '}') && !d.b.scan.deep && !(d.rules.keep && d.b.scan.loose) {
 		d.b.skipped[place] = span{start, end + 1}
 		d.known = max(d.known, place+1)
 	}
@@ -262,6 +267,7 @@ func (d *decoder) name(b []byte, i int) (value, column int) {
 		if text, end = d.text(b, i+1); end < 0 {
 			return end, none
 		}
+		d.b.scan.loose = d.b.scan.loose || d.rules.keep && !utf8.Valid(b[i:end])
 	}
 	switch len(text) {
 	case len("path"):
@@ -275,10 +281,24 @@ func (d *decoder) name(b []byte, i int) (value, column int) {
 			column = userAgent
 		}
 	}
-	if i = blanks(b, end); i == len(b) || b[i] != ':' {
+	if i = d.b.scan.space(b, end); i == len(b) || b[i] != ':' {
 		return d.syntax(b, i, "where a colon was expected"), none
 	}
-	return blanks(b, i+1), column
+	return d.b.scan.space(b, i+1), column
+}
+
+// keep adds a member that is not one of the three to the extra members of the
+// record, if they are kept. It is written anew where it is loose: see scanner.
+func (d *decoder) keep(member []byte, loose bool) {
+	if !d.rules.keep {
+		return
+	}
+	d.b.extra = append(d.b.extra, ',')
+	if loose {
+		d.b.extra = compact(d.b.extra, member)
+	} else {
+		d.b.extra = append(d.b.extra, member...)
+	}
 }
 
 // blanks returns the index of the first byte from b[i] on that is not JSON

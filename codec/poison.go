@@ -6,7 +6,7 @@ package codec
 // uses it sees nonsense rather than, mostly, the right bytes. Any package's
 // tests can ask for it: go test -tags poison.
 func poison(b *Batch) {
-	for _, mem := range [][]byte{b.buf[:cap(b.buf)], b.scratch[:cap(b.scratch)]} {
+	for _, mem := range [][]byte{b.buf[:cap(b.buf)], b.scratch[:cap(b.scratch)], b.extra[:cap(b.extra)]} {
 		for i := range mem {
 			mem[i] = 0xdb
 		}

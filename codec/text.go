@@ -161,32 +161,6 @@ func shortText(b []byte, i int) int {
 	return 0
 }
 
-// skipText is text for a string that nobody wants.
-func (d *decoder) skipText(b []byte, i int) int {
-	if end := shortText(b, i); end > 0 {
-		return end
-	}
-	for {
-		if i = canonicalText(b, i); i >= len(b) {
-			return d.syntax(b, i, "in a string")
-		}
-		switch c := b[i]; {
-		case c == '"':
-			return i + 1
-		case c == '\\':
-			_, n := unescape(b[i:])
-			if n == 0 {
-				return d.syntax(b, min(i+1, len(b)), "after a backslash")
-			}
-			i += n
-		case c < ' ':
-			return d.syntax(b, i, "in a string")
-		default: // invalid UTF-8
-			i++
-		}
-	}
-}
-
 // copyRune appends the character at b[i], which is not ASCII; or U+FFFD for one
 // byte of what is not UTF-8.
 func copyRune(dst, b []byte, i int) ([]byte, int) {

@@ -61,7 +61,7 @@ type Ingestion struct {
 	Ack             string `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
 	SyncOnIngest    string `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued" pipeline:"2"`
 	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
-	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes one record may have as sent; more is 413" min:"1"`
+	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes of a record in the form in which it is stored; more is 413" min:"1"`
 	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`
 }
 

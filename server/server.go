@@ -71,6 +71,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		limits: codec.Limits{
 			Records:     cfg.Ingestion.MaxBatchRecords,
 			RecordBytes: int(cfg.Ingestion.MaxRecordBytes),
+			SentBytes:   codec.SentPerStored * int(cfg.Ingestion.MaxRecordBytes),
 			Depth:       cfg.Ingestion.MaxDepth,
 		},
 		maxBody:    int(cfg.Server.MaxBodyBytes),

@@ -90,7 +90,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 	}
 	c := &Consumer{
 		cfg: cfg, flush: flush,
-		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), Depth: in.MaxDepth},
+		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), SentBytes: codec.SentPerStored * int(in.MaxRecordBytes), Depth: in.MaxDepth},
 		files:  files, instance: instance, log: log, set: set,
 		inflation: &inflation{most: maxInflated},
 		ready:     errJoining, commitTimeout: commitTimeout,
