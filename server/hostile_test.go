@@ -301,8 +301,8 @@ func TestDeepNestingAndHugeStringsAreRefused(t *testing.T) {
 		"arrays":         strings.Repeat("[", 1<<20),
 		"objects":        strings.Repeat(`{"a":`, 200_000),
 		"a deep member":  `{"x":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + line1[1:],
-		"a huge string":  `{"x":"` + strings.Repeat("y", 1<<20) + `",` + line1[1:],
-		"a huge number":  `[{"x":` + strings.Repeat("9", 1<<20) + `,` + line1[1:] + `]`,
+		"a huge string":  `{"x":"` + strings.Repeat("y", 3<<20) + `",` + line1[1:],
+		"a huge number":  `[{"x":` + strings.Repeat("9", 3<<20) + `,` + line1[1:] + `]`,
 		"an endless CSV": `"` + strings.Repeat("a,\n", 1<<20),
 	} {
 		if r := f.post(body); r.status != 400 && r.status != 413 {
