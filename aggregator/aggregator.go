@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -16,97 +17,118 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/sink/durable"
 	"logforge/sink/hourly"
 )
 
-// Files is what an Aggregator asks of the sink: every hour that has a file, and
-// the length up to which it may be read.
+// Files is what an Aggregator needs of *hourly.Files: how far each hour's
+// stream of lines is committed, and its bytes.
 type Files interface {
 	Extents() []hourly.Extent
+	// Reader reads from offset from to the end of e. The error, also that of a
+	// later Read, is hourly.ErrGone when e's generation is no longer there.
+	Reader(e hourly.Extent, from int64) (io.ReadCloser, error)
 }
 
-// Aggregator keeps one summary for each hour's file. Run and Pass are for one
-// goroutine; AppendHour and AppendRange are for any number of them, beside it.
+// Aggregator keeps one summary for each hour. Run, Pass and Close are for one
+// goroutine; the other methods are for any number of them, beside it.
 type Aggregator struct {
-	cfg     config.Aggregation
-	storage config.Storage
-	files   Files
-	log     *slog.Logger
+	cfg   config.Aggregation
+	files Files
+	log   *slog.Logger
+	dir   directory
 
-	seen   map[codec.Hour]seen // what every hour in files was like at the last pass
-	passes uint64
-	hours  []hourLength // of this pass; kept for its memory
+	seen    map[codec.Hour]seen // every hour that has a file, as the last pass left it
+	passes  uint64
+	found   map[codec.Hour]uint64 // generations there were when the process started
+	extents []hourly.Extent       // of this pass; kept for its memory
 
-	tally   *tally
-	current standing // which hour, and how much of it, tally holds
+	counts  counts // of one hour, the one that was summarised last
 	lines   lineReader
 	reader  summaryReader
 	encoder summaryEncoder
-	out     output
-	tail    [fingerprintBytes]byte // what a fingerprint is of
 
-	ranges sync.Mutex // one AppendRange at a time: it bounds their memory
+	ranges chan struct{} // holds one while a range is put together: it bounds their memory
 
-	complete    atomic.Int64 // when the last pass that left nothing behind began, in ns since the epoch
+	reports    sync.Mutex
+	suspicious map[codec.Hour]error // summaries that were found damaged since the last pass
+	wake       chan struct{}        // has one if Run is to make a pass at once
+
+	complete    atomic.Int64 // when the last pass that left nothing undone began, in ns since the epoch
 	runs        *metrics.Counter
 	records     *metrics.Counter
 	malformed   *metrics.Counter
 	recounts    *metrics.Counter
+	damaged     *metrics.Counter
 	errors      *metrics.Counter
 	passSeconds *metrics.PrometheusHistogram
 }
 
 // seen is an hour as a pass left it.
 type seen struct {
-	length int64  // the committed length that its summary accounts for
-	pass   uint64 // the last pass in which the hour had a file
+	generation uint64
+	length     int64  // what of the generation its summary accounts for
+	summary    bool   // it has one: an hour without a whole line has none
+	pass       uint64 // the last pass in which the hour had a file
 }
 
-// unknown is no length that a file can have.
+// unknown is no length that a stream can have.
 const unknown = -1
 
-type hourLength struct {
-	hour   codec.Hour
-	length int64
-}
+// lastPass is how long the pass that Run makes at its end may take. What it
+// leaves undone is done after the next start.
+const lastPass = 2 * time.Second
 
-// standing is the hour whose counts a tally holds, as far as position.
-type standing struct {
-	position
-	hour  codec.Hour
-	valid bool
-}
-
-// New returns an Aggregator that summarises the files below st.LogsDir into
-// st.AnalyticsDir, which is made when there is something to put in it. It does
-// nothing by itself: see Run.
-func New(cfg config.Aggregation, st config.Storage, files Files, log *slog.Logger, set *metrics.Set) *Aggregator {
+// Open returns an Aggregator that summarises files into the analytics directory
+// dir, which it makes and locks. It does nothing by itself: see Run. The caller
+// has to Close it.
+//
+// The error is durable.ErrInUse if another process has the directory. Any other
+// failure to make or lock it is logged, and tried again at each pass: it must
+// not keep records from being stored.
+func Open(cfg config.Aggregation, dir string, files Files, log *slog.Logger, set *metrics.Set) (*Aggregator, error) {
 	a := &Aggregator{
-		cfg:     cfg,
-		storage: st,
-		files:   files,
-		log:     log,
-		seen:    map[codec.Hour]seen{},
-		tally:   newTally(cfg.MaxKeys),
-		lines:   lineReader{max: maxLine},
-		out:     newOutput(),
+		cfg:        cfg,
+		files:      files,
+		log:        log,
+		dir:        directory{path: dir},
+		seen:       map[codec.Hour]seen{},
+		found:      map[codec.Hour]uint64{},
+		counts:     counts{total: newTally(cfg.MaxKeys), earlier: newTally(cfg.MaxKeys)},
+		lines:      lineReader{max: maxLine},
+		ranges:     make(chan struct{}, 1),
+		suspicious: map[codec.Hour]error{},
+		wake:       make(chan struct{}, 1),
+	}
+	if _, err := a.dir.ensure(); errors.Is(err, durable.ErrInUse) {
+		return nil, fmt.Errorf("analytics directory %s: %w", dir, err)
+	} else if err != nil {
+		log.Error("the analytics directory cannot be used, the next pass tries again", "dir", dir, "err", err)
+	}
+	for _, e := range files.Extents() {
+		a.found[e.Hour] = e.Generation
 	}
 	a.complete.Store(time.Now().UnixNano())
 	a.runs = set.NewCounter("aggregation_runs_total")
 	a.records = set.NewCounter("logforge_aggregation_records_total")
 	a.malformed = set.NewCounter("logforge_aggregation_malformed_total")
 	a.recounts = set.NewCounter("logforge_aggregation_recounts_total")
+	a.damaged = set.NewCounter("logforge_aggregation_damaged_total")
 	a.errors = set.NewCounter("logforge_aggregation_errors_total")
 	a.passSeconds = set.NewPrometheusHistogramExt("logforge_aggregation_duration_seconds", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300})
 	set.NewGauge("logforge_aggregation_delay_seconds", func() float64 {
 		return time.Since(time.Unix(0, a.complete.Load())).Seconds()
 	})
-	return a
+	return a, nil
 }
 
-// Run makes a pass at once and then every aggregation.interval, until ctx ends.
-// It then makes a last pass, which nothing cuts short, and returns what failed
-// in that one. What fails in the others is logged and tried again.
+// Close gives the lock of the analytics directory back.
+func (a *Aggregator) Close() error { return a.dir.close() }
+
+// Run makes a pass at once and then every aggregation.interval, or sooner when a
+// summary was found damaged, until ctx ends. It then makes a last pass, for two
+// seconds at most, and returns what failed in that one. What fails in the others
+// is logged and tried again.
 func (a *Aggregator) Run(ctx context.Context) error {
 	tick := time.NewTicker(a.cfg.Interval)
 	defer tick.Stop()
@@ -116,11 +138,22 @@ func (a *Aggregator) Run(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-a.wake:
 		case <-ctx.Done():
 		}
 	}
-	return a.Pass(context.WithoutCancel(ctx))
+	last, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), lastPass, errStopping)
+	defer cancel()
+	err := a.Pass(last)
+	if errors.Is(err, errStopping) {
+		a.log.Info("the last pass of the aggregation was cut short, the next start goes on with it")
+		return nil
+	}
+	return err
 }
+
+// errStopping is why the last pass ends early.
+var errStopping = errors.New("the process is stopping")
 
 // logEach logs the errors that Pass has joined, one by one.
 func (a *Aggregator) logEach(err error) {
@@ -133,34 +166,15 @@ func (a *Aggregator) logEach(err error) {
 	}
 }
 
-// Pass brings the summary of every hour whose file has changed up to its
-// committed length. An hour that fails does not keep the others from being
-// summarised; the error joins what failed. When ctx ends, Pass stops where it
-// is and leaves the rest to the next one.
+// Pass brings the summary of every hour that has changed up to its committed
+// length. An hour that fails does not keep the others from being summarised; the
+// error joins what failed. When ctx ends, Pass stops where it is and leaves the
+// rest to the next one.
 func (a *Aggregator) Pass(ctx context.Context) error {
 	began := time.Now()
 	a.passes++
-
-	a.hours = a.hours[:0]
-	for _, e := range a.files.Extents() {
-		a.hours = append(a.hours, hourLength{e.Hour, e.Length})
-	}
-	var errs []error
-	for _, h := range a.grown() {
-		if ctx.Err() != nil {
-			errs = append(errs, context.Cause(ctx))
-			break
-		}
-		if err := a.summarise(ctx, h.hour, h.length); err != nil {
-			a.current.valid = false // the tally may be ahead of its position
-			errs = append(errs, fmt.Errorf("summarise %s: %w", h.hour, err))
-			continue
-		}
-		a.seen[h.hour] = seen{length: h.length, pass: a.passes}
-	}
-	if err := a.out.syncDirs(); err != nil {
-		errs = append(errs, err)
-	}
+	a.dir.pass = a.passes
+	errs := a.pass(ctx)
 	if len(errs) == 0 {
 		a.complete.Store(began.UnixNano())
 	} else if ctx.Err() == nil {
@@ -171,31 +185,67 @@ func (a *Aggregator) Pass(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// grown returns the hours whose length is not what their summary accounts for:
-// the one in the tally first, so that it need not be read again, then the
-// newest first. It forgets hours that have no file any more.
-func (a *Aggregator) grown() []hourLength {
-	all := len(a.hours)
-	grown := a.hours[:0]
-	for _, h := range a.hours {
-		last, ok := a.seen[h.hour]
-		if !ok {
-			last.length = unknown
-			if a.accounted(h.hour, h.length) {
-				last.length = h.length
+func (a *Aggregator) pass(ctx context.Context) (errs []error) {
+	renewed, err := a.dir.ensure()
+	if err != nil {
+		return []error{fmt.Errorf("analytics directory %s: %w", a.dir.path, err)}
+	}
+	if renewed && a.passes > 1 {
+		a.log.Warn("the analytics directory is not the one it was: its summaries are made anew", "dir", a.dir.path)
+	}
+	if renewed {
+		clear(a.seen)
+		a.counts.valid = false
+	}
+	a.extents = append(a.extents[:0], a.files.Extents()...)
+	errs = a.inspect(ctx)
+	for _, e := range a.grown(ctx) {
+		if ctx.Err() != nil {
+			errs = append(errs, context.Cause(ctx))
+			break
+		}
+		if err := a.summarise(ctx, e); err != nil {
+			a.counts.valid = false // they may be ahead of their position
+			errs = append(errs, fmt.Errorf("summarise %s: %w", e.Hour, err))
+		}
+	}
+	if err := a.dir.sync(); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// grown returns the hours whose stream is not what their summary accounts for:
+// the one whose counts are in memory first, so that they need not be read again,
+// then the newest first. It forgets hours that have no file any more.
+func (a *Aggregator) grown(ctx context.Context) []hourly.Extent {
+	all := len(a.extents)
+	grown := a.extents[:0]
+	for _, e := range a.extents {
+		last, known := a.seen[e.Hour]
+		if known && last.summary && !a.dir.has(e.Hour) { // removed
+			known = false
+			if a.counts.hour == e.Hour {
+				a.counts.valid = false
+			}
+		}
+		if !known {
+			last = seen{length: unknown}
+			if ctx.Err() == nil && a.accounted(ctx, e) {
+				last = seen{generation: e.Generation, length: e.Length, summary: true}
 			}
 		}
 		last.pass = a.passes
-		a.seen[h.hour] = last
-		if last.length != h.length {
-			grown = append(grown, h)
+		a.seen[e.Hour] = last
+		if last.length != e.Length || last.generation != e.Generation {
+			grown = append(grown, e)
 		}
 	}
 	if len(a.seen) > all {
 		maps.DeleteFunc(a.seen, func(_ codec.Hour, s seen) bool { return s.pass != a.passes })
 	}
-	slices.SortFunc(grown, func(x, y hourLength) int { return cmp.Compare(y.hour, x.hour) })
-	if i := slices.IndexFunc(grown, func(h hourLength) bool { return h.hour == a.current.hour }); i > 0 {
+	slices.SortFunc(grown, func(x, y hourly.Extent) int { return cmp.Compare(y.Hour, x.Hour) })
+	if i := slices.IndexFunc(grown, func(e hourly.Extent) bool { return e.Hour == a.counts.hour }); i > 0 {
 		grown[0], grown[i] = grown[i], grown[0]
 	}
 	return grown

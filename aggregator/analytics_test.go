@@ -22,6 +22,7 @@ type answer struct {
 	Records, Malformed   uint64
 	RequestsPerPath      map[string]uint64
 	RequestsPerUserAgent map[string]uint64
+	Missing              []time.Time
 	Hours                []recount
 }
 
@@ -41,7 +42,7 @@ func TestAnHourIsAnsweredAsItsSummarySaysIt(t *testing.T) {
 	s.append(h, string(text)+"not a record\n")
 	a := s.aggregator(100_000)
 	s.pass(a)
-	got, err := a.AppendHour([]byte("before"), h, 0)
+	got, err := a.AppendHour(t.Context(), []byte("before"), h, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +65,7 @@ func TestTopKeepsTheLargestCountsAndAmongEqualOnesTheFirstKeys(t *testing.T) {
 	s.pass(a)
 	f := func(top int, want string) {
 		t.Helper()
-		got, err := a.AppendHour(nil, h, top)
+		got, err := a.AppendHour(t.Context(), nil, h, top)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func TestTopKeepsTheLargestCountsAndAmongEqualOnesTheFirstKeys(t *testing.T) {
 
 func TestAnHourWithoutASummaryDoesNotExist(t *testing.T) {
 	a := newStore(t).aggregator(10)
-	if got, err := a.AppendHour([]byte("x"), testHour, 0); !errors.Is(err, fs.ErrNotExist) || string(got) != "x" {
+	if got, err := a.AppendHour(t.Context(), []byte("x"), testHour, 0); !errors.Is(err, fs.ErrNotExist) || string(got) != "x" {
 		t.Errorf("%q, %v", got, err)
 	}
 }
@@ -90,7 +91,7 @@ func TestAnHourWithoutASummaryDoesNotExist(t *testing.T) {
 func TestARangeIsMergedAndHourByHour(t *testing.T) {
 	s := newStore(t)
 	want := answer{
-		From: testHour.Time(), To: (testHour + 30).Time(),
+		From: testHour.Time(), To: (testHour + 30).Time(), Missing: []time.Time{},
 		RequestsPerPath: map[string]uint64{}, RequestsPerUserAgent: map[string]uint64{},
 	}
 	for _, h := range []codec.Hour{testHour - 1, testHour, testHour + 1, testHour + 24, testHour + 30, testHour + 31} {
@@ -112,7 +113,7 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 	}
 	a := s.aggregator(100)
 	s.pass(a)
-	got, err := a.AppendRange(nil, testHour, testHour+30, 0)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+30, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 		t.Error(diff)
 	}
 
-	got, err = a.AppendRange([]byte("\n"), testHour, testHour+30, 1)
+	got, err = a.AppendRange(t.Context(), []byte("\n"), testHour, testHour+30, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,11 +141,11 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 
 func TestARangeWithoutAnySummaryIsEmpty(t *testing.T) {
 	a := newStore(t).aggregator(10)
-	got, err := a.AppendRange(nil, testHour, testHour+1, 5)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"from":"2026-02-09T15:00:00Z","to":"2026-02-09T16:00:00Z","records":0,"malformed":0,"requestsPerPath":{},"requestsPerUserAgent":{},"hours":[]}` + "\n"
+	const want = `{"from":"2026-02-09T15:00:00Z","to":"2026-02-09T16:00:00Z","records":0,"malformed":0,"requestsPerPath":{},"requestsPerUserAgent":{},"missing":[],"hours":[]}` + "\n"
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Error(diff)
 	}
@@ -157,7 +158,7 @@ func TestAMergedRangeNamesNoMoreKeysThanASummary(t *testing.T) {
 	}
 	a := s.aggregator(4)
 	s.pass(a)
-	got, err := a.AppendRange(nil, testHour, testHour+9, 0)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+9, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,39 +184,57 @@ func TestARangeTooLargeToAnswerIsRefused(t *testing.T) {
 	}
 	a := s.aggregator(100_000)
 	s.pass(a)
-	_, err := a.AppendRange(nil, testHour, testHour+hours-1, 0)
+	_, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 0)
 	if !errors.Is(err, ErrTooLarge) || !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := a.AppendRange(nil, testHour, testHour+hours-1, 100); err != nil {
+	if _, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 100); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.AppendHour(nil, testHour, 0); err != nil {
+	if _, err := a.AppendHour(t.Context(), nil, testHour, 0); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestASummaryThatIsNotReadableIsAnErrorThatNamesIt(t *testing.T) {
+func TestAnswers_OfADamagedSummaryAreRefusedAndARangeSaysThatItIsMissing(t *testing.T) {
 	s := newStore(t)
 	s.append(testHour, line(testHour, 1, "/a", "x"))
+	s.append(testHour+1, line(testHour+1, 1, "/b", "x"))
 	a := s.aggregator(10)
 	s.pass(a)
 	text, err := os.ReadFile(s.summary(testHour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for cut := range len(text) - 2 { // all but the last brace and newline
-		if err := os.WriteFile(s.summary(testHour), text[:cut], 0o644); err != nil {
+	f := func(damaged string) {
+		t.Helper()
+		if err := os.WriteFile(s.summary(testHour), []byte(damaged), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got, err := a.AppendHour([]byte("x"), testHour, 0)
-		if err == nil || !strings.Contains(err.Error(), s.summary(testHour)) || string(got) != "x" {
-			t.Fatalf("cut at %d: %q, %v", cut, got, err)
+		if got, err := a.AppendHour(t.Context(), []byte("x"), testHour, 0); !errors.Is(err, fs.ErrClosed) || string(got) != "x" {
+			t.Fatalf("%s\nis answered with %q, %v", damaged, got, err)
 		}
-		if _, err := a.AppendRange(nil, testHour, testHour, 0); err == nil {
-			t.Fatalf("cut at %d: no error for a range", cut)
+		body, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
+		got := parse[answer](t, body)
+		if got.Records != 1 || len(got.Hours) != 1 || got.RequestsPerPath["/b"] != 1 || len(got.RequestsPerPath) != 1 {
+			t.Fatalf("%s\nis in the range: %s", damaged, body)
+		}
+		if diff := cmp.Diff([]time.Time{testHour.Time()}, got.Missing); diff != "" {
+			t.Fatalf("%s\nmissing:%s", damaged, diff)
+		}
+		s.pass(a) // it was reported
+		s.check(t, testHour)
 	}
+	for at := range text {
+		f(string(text[:at]))
+		f(string(text[:at]) + string(text[at]^1) + string(text[at+1:]))
+		os.Remove(aside(s.summary(testHour)))
+	}
+	f(string(text) + "\n")
+	f(strings.Replace(string(text), `"records": 1`, `"records": 2`, 1))
 }
 
 // Answers are given while passes replace what they are made of.
@@ -235,8 +254,8 @@ func TestAnswersBesidePassesAreWholeSummaries(t *testing.T) {
 			default:
 			}
 			for _, f := range []func() ([]byte, error){
-				func() ([]byte, error) { return a.AppendHour(nil, h, 0) },
-				func() ([]byte, error) { return a.AppendRange(nil, h, h+1, 0) },
+				func() ([]byte, error) { return a.AppendHour(t.Context(), nil, h, 0) },
+				func() ([]byte, error) { return a.AppendRange(t.Context(), nil, h, h+1, 0) },
 			} {
 				text, err := f()
 				var r recount

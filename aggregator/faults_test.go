@@ -17,16 +17,17 @@ import (
 	"logforge/codec"
 )
 
-// Whatever happens to the files between passes, afterwards every summary is a
-// recount of the committed part of its file, or, where there is no file, what
-// it was.
+// Whatever happens to the files between passes, afterwards every summary is the
+// sum of what was counted of earlier files of its hour and of a recount of the
+// committed part of its file.
 func TestSummariesAreRightWhateverHappensBetweenPasses(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := newStore(t)
+		defer s.close()
 		a := s.aggregator(100_000)
-		last := map[codec.Hour]recount{} // of hours without a file
+		earlier := map[codec.Hour]recount{} // what was counted of files that are gone
+		edited := map[codec.Hour]bool{}     // since the last pass
 		hour := func() codec.Hour { return testHour + codec.Hour(rapid.IntRange(0, 3).Draw(rt, "hour")) }
-		changed := map[codec.Hour]bool{} // hours that have more than grown since the last pass
 		written := 0
 		lines := func(h codec.Hour) string {
 			var text strings.Builder
@@ -42,6 +43,37 @@ func TestSummariesAreRightWhateverHappensBetweenPasses(t *testing.T) {
 			}
 			return text.String()
 		}
+		has := func(h codec.Hour) bool { _, ok := s.committed[h]; return ok }
+		pass := func() {
+			for _, h := range slices.Sorted(maps.Keys(edited)) {
+				// Into a file of the same length is noticed after a restart only.
+				if last, ok := a.seen[h]; ok && has(h) && last.length == s.committed[h] {
+					s.append(h, lines(h))
+				}
+			}
+			clear(edited)
+			s.pass(a)
+			for h := testHour; h <= testHour+3; h++ {
+				want := newRecount(h)
+				if has(h) {
+					text, err := os.ReadFile(s.path(h))
+					if err != nil {
+						rt.Fatal(err)
+					}
+					want = recountOf(h, string(text[:s.committed[h]]))
+				}
+				want.add(earlier[h])
+				if _, err := os.Stat(s.summary(h)); os.IsNotExist(err) {
+					if want.Records+want.Malformed > 0 {
+						rt.Fatalf("no summary of %s, which has %d records", h, want.Records)
+					}
+					continue
+				}
+				if diff := cmp.Diff(want, readRecount(rt, s.summary(h))); diff != "" {
+					rt.Fatalf("summary of %s (-want +got):\n%s", h, diff)
+				}
+			}
+		}
 		actions := map[string]func(*rapid.T){
 			"append": func(*rapid.T) {
 				h := hour()
@@ -54,59 +86,64 @@ func TestSummariesAreRightWhateverHappensBetweenPasses(t *testing.T) {
 				s.append(h, text)
 				s.committed[h] = before + int64(rapid.IntRange(0, len(text)).Draw(rt, "committed"))
 			},
-			"truncate": func(*rapid.T) {
+			"shorten, as one generation": func(*rapid.T) {
 				h := hour()
 				length := s.committed[h] * int64(rapid.IntRange(0, 99).Draw(rt, "percent")) / 100
 				if os.Truncate(s.path(h), length) == nil {
 					s.committed[h] = length
-					changed[h] = true
+					edited[h] = true
 				}
 			},
-			"replace": func(*rapid.T) {
-				h := hour()
-				os.Remove(s.path(h))
-				s.append(h, lines(h))
-				changed[h] = true
+			"replace, as one generation": func(*rapid.T) {
+				if h := hour(); has(h) {
+					os.Remove(s.path(h))
+					s.append(h, lines(h))
+					edited[h] = true
+				}
 			},
-			"delete": func(*rapid.T) {
+			"remove": func(*rapid.T) {
 				h := hour()
-				os.Remove(s.path(h))
-				delete(s.committed, h)
-				changed[h] = true
+				if !has(h) {
+					return
+				}
+				pass() // what was not counted yet is lost
+				if _, err := os.Stat(s.summary(h)); err == nil {
+					earlier[h] = readRecount(rt, s.summary(h))
+				}
+				s.remove(h)
+			},
+			"remove a summary": func(*rapid.T) {
+				h := hour()
+				if os.Remove(s.summary(h)) == nil {
+					delete(earlier, h)
+				}
+			},
+			"damage a summary": func(*rapid.T) {
+				h := hour()
+				text, err := os.ReadFile(s.summary(h))
+				if err != nil || len(earlier) > 0 {
+					return
+				}
+				at := rapid.IntRange(0, len(text)-1).Draw(rt, "at")
+				text[at] ^= byte(rapid.IntRange(1, 255).Draw(rt, "bits"))
+				if err := os.WriteFile(s.summary(h), text, 0o644); err != nil {
+					rt.Fatal(err)
+				}
+				if _, err := a.AppendHour(t.Context(), nil, h, 0); err == nil {
+					rt.Fatalf("a damaged summary was served: %s", text)
+				}
+			},
+			"remove the directory": func(*rapid.T) {
+				if err := os.RemoveAll(s.cfg.AnalyticsDir); err != nil {
+					rt.Fatal(err)
+				}
+				clear(earlier)
 			},
 			"restart": func(*rapid.T) { a = s.aggregator(100_000) },
-			"pass": func(*rapid.T) {
-				for _, h := range slices.Sorted(maps.Keys(changed)) {
-					// Into a file of the same length is noticed after a restart only.
-					if last, ok := a.seen[h]; ok && last.length == s.committed[h] {
-						s.append(h, lines(h))
-					}
-				}
-				clear(changed)
-				s.pass(a)
-				for h := testHour; h <= testHour+3; h++ {
-					if _, ok := s.committed[h]; !ok {
-						if want, ok := last[h]; ok {
-							if diff := cmp.Diff(want, readRecount(rt, s.summary(h))); diff != "" {
-								rt.Fatalf("the summary of %s, whose file is gone, has changed:\n%s", h, diff)
-							}
-						}
-						continue
-					}
-					if _, err := os.Stat(s.summary(h)); os.IsNotExist(err) {
-						text, _ := os.ReadFile(s.path(h))
-						if strings.Contains(string(text[:s.committed[h]]), "\n") {
-							rt.Fatalf("no summary of %s", h)
-						}
-						continue
-					}
-					s.check(rt, h)
-					last[h] = readRecount(rt, s.summary(h))
-				}
-			},
+			"pass":    func(*rapid.T) { pass() },
 		}
 		rt.Repeat(actions)
-		actions["pass"](rt)
+		pass()
 	})
 }
 
@@ -124,19 +161,20 @@ func passUntil(a *Aggregator, step string, nth int) (crashed bool) {
 			crashed = true
 		}
 	}()
-	a.out.step = func(name string) {
+	onSteps(a, func(name string) error {
 		if name == step {
 			if nth--; nth == 0 {
 				panic(crash{})
 			}
 		}
-	}
+		return nil
+	})
 	_ = a.Pass(context.Background())
 	return false
 }
 
 func TestACrashAtAnyStepOfAReplacementCountsNothingTwiceAndLosesNothing(t *testing.T) {
-	steps := []string{"create", "write", "flush", "sync", "close", "rename", "renamed", "syncdir"}
+	steps := []string{"create", "mkdir", "write", "sync", "rename", "renamed", "syncdir"}
 	for _, step := range steps {
 		for nth := 1; nth <= 2; nth++ {
 			t.Run(fmt.Sprintf("%s,%d", step, nth), func(t *testing.T) {
@@ -149,6 +187,10 @@ func TestACrashAtAnyStepOfAReplacementCountsNothingTwiceAndLosesNothing(t *testi
 				}
 				for n := 1; n <= 3; n++ {
 					grow(n)
+					if step == "mkdir" { // comes for a new day only
+						hours = append(hours, testHour+codec.Hour(48*n), testHour+codec.Hour(48*n+24))
+						grow(n)
+					}
 					if !passUntil(s.aggregator(10), step, nth) {
 						t.Fatal("the step did not come")
 					}
@@ -158,7 +200,7 @@ func TestACrashAtAnyStepOfAReplacementCountsNothingTwiceAndLosesNothing(t *testi
 					s.pass(s.aggregator(10))
 					for _, h := range hours {
 						s.check(t, h)
-						if left, _ := filepath.Glob(filepath.Dir(s.summary(h)) + "/.*"); len(left) > 0 {
+						if left := leftOver(s.summary(h)); len(left) > 0 {
 							t.Errorf("left over: %v", left)
 						}
 					}
@@ -174,13 +216,14 @@ func TestTheStepsOfAReplacementAreKnown(t *testing.T) {
 	s.append(testHour, line(testHour, 1, "/a", "x"))
 	a := s.aggregator(10)
 	var steps []string
-	a.out.step = func(name string) {
+	onSteps(a, func(name string) error {
 		if !slices.Contains(steps, name) {
 			steps = append(steps, name)
 		}
-	}
+		return nil
+	})
 	s.pass(a)
-	if diff := cmp.Diff([]string{"create", "write", "flush", "sync", "close", "rename", "renamed", "syncdir"}, steps); diff != "" {
+	if diff := cmp.Diff([]string{"create", "mkdir", "write", "sync", "rename", "renamed", "syncdir"}, steps); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -189,7 +232,8 @@ func TestATemporaryFileOfACrashIsOverwritten(t *testing.T) {
 	s := newStore(t)
 	h := testHour
 	s.append(h, line(h, 1, "/a", "x"))
-	temp := temporary(s.summary(h))
+	dir, name := filepath.Split(s.summary(h))
+	temp := dir + "." + name + ".tmp"
 	if err := os.MkdirAll(filepath.Dir(temp), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -209,18 +253,22 @@ func TestASyncThatFailsLeavesTheOldSummaryAndIsTriedAgain(t *testing.T) {
 	old := readRecount(t, s.summary(h))
 
 	s.append(h, line(h, 2, "/b", "x"))
-	works := a.out.sync
-	a.out.sync = func(*os.File) error { return errors.New("no such luck") }
+	onSteps(a, func(step string) error {
+		if step == "sync" {
+			return errors.New("no such luck")
+		}
+		return nil
+	})
 	if err := a.Pass(t.Context()); err == nil || !strings.Contains(err.Error(), "no such luck") {
 		t.Error(err)
 	}
 	if diff := cmp.Diff(old, readRecount(t, s.summary(h))); diff != "" {
 		t.Error(diff)
 	}
-	if left, _ := filepath.Glob(filepath.Dir(s.summary(h)) + "/.*"); len(left) > 0 {
+	if left := leftOver(s.summary(h)); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
-	a.out.sync = works
+	onSteps(a, func(string) error { return nil })
 	s.pass(a)
 	s.check(t, h)
 	if n := a.records.Get(); n != 2 {

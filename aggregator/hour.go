@@ -1,7 +1,6 @@
 package aggregator
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,206 +8,241 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"runtime"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 	"logforge/sink/hourly"
 )
 
 // fingerprintBytes is how many bytes before a position its fingerprint is of.
 const fingerprintBytes = 4 << 10
 
-// summarise brings the summary of h up to length, the committed length of its
-// file.
-func (a *Aggregator) summarise(ctx context.Context, h codec.Hour, length int64) error {
-	file, err := os.Open(a.logFile(h))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed by retention: what was counted stays
-	}
-	if err != nil {
-		return err
-	}
-	defer file.Close() //nolint:errcheck // only read
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	end := min(length, info.Size())
+// counts is what is known of one hour: what its summary says, or will.
+type counts struct {
+	position
+	hour    codec.Hour
+	total   *tally
+	earlier *tally // what total holds of generations before this one
+	valid   bool
+}
 
-	resumed, err := a.resume(h, file, end)
+// restart makes c the counts of an hour of which nothing is known.
+func (c *counts) restart(e hourly.Extent) {
+	c.total.reset()
+	c.earlier.reset()
+	c.position = position{generation: e.Generation}
+	c.hour, c.valid = e.Hour, true
+}
+
+// recount leaves what was counted of earlier generations only.
+func (c *counts) recount() {
+	c.total.reset()
+	c.total.merge(c.earlier)
+	c.position = position{generation: c.generation}
+}
+
+// begin makes everything that was counted that of earlier generations.
+func (c *counts) begin(generation uint64) {
+	c.earlier.reset()
+	c.earlier.merge(c.total)
+	c.position = position{generation: generation}
+}
+
+// summarise brings the summary of e's hour up to e.
+func (a *Aggregator) summarise(ctx context.Context, e hourly.Extent) error {
+	replace, err := a.resume(ctx, e)
+	if errors.Is(err, hourly.ErrGone) {
+		return nil // what was counted stays
+	}
 	if err != nil {
 		return err
 	}
-	from, records, malformed := a.current.offset, a.tally.records, a.tally.malformed
-	if err := a.read(ctx, file, h, end); err != nil {
+	from, records, malformed := a.counts.offset, a.counts.total.records, a.counts.total.malformed
+	if err := a.read(ctx, e); err != nil {
+		a.counts.valid = false
+		if errors.Is(err, hourly.ErrGone) {
+			return nil
+		}
 		return err
 	}
-	if a.current.offset > from || !resumed {
-		if err := a.save(file); err != nil {
+	if a.counts.offset > from || replace {
+		if err := a.save(e); err != nil {
 			return err
 		}
-		a.records.AddInt64(int64(a.tally.records - records))
-		a.malformed.AddInt64(int64(a.tally.malformed - malformed))
+		a.records.AddInt64(int64(a.counts.total.records - records))
+		a.malformed.AddInt64(int64(a.counts.total.malformed - malformed))
 	}
-	if end < length {
-		return fmt.Errorf("%s has %d bytes, %d are committed: was it truncated by another program?", file.Name(), end, length)
+	a.seen[e.Hour] = seen{
+		generation: e.Generation,
+		length:     e.Length,
+		summary:    a.counts.offset > 0 || !a.counts.total.empty(),
+		pass:       a.passes,
 	}
 	return nil
 }
 
-// resume makes a.tally hold what is known of h, and a.current how far that is:
-// what the summary says, if it fits the first end bytes of the file, or nothing.
-// It reports false if there is a summary that has to be replaced even if no line
-// is read.
-func (a *Aggregator) resume(h codec.Hour, file *os.File, end int64) (bool, error) {
-	if !a.current.valid || a.current.hour != h {
-		err := a.load(h)
-		if errors.Is(err, fs.ErrNotExist) {
-			a.restart(h)
-			return true, nil
-		}
-		if err != nil {
-			a.log.Warn("summary cannot be read: counting the hour again", "hour", h, "err", err)
+// resume makes a.counts what is known of e: what the summary says, as far as it
+// fits e's stream. It reports true if the summary has to be replaced even if no
+// line is read.
+func (a *Aggregator) resume(ctx context.Context, e hourly.Extent) (replace bool, err error) {
+	if !a.counts.valid || a.counts.hour != e.Hour {
+		err := a.load(ctx, e)
+		if errors.Is(err, errDamaged) {
+			err = a.dismiss(e.Hour, err, a.recountable(e))
+			replace = true
+			a.counts.restart(e)
 			a.recounts.Inc()
-			a.restart(h)
-			return false, nil
 		}
-	}
-	if a.current.offset <= end {
-		sum, err := a.fingerprint(file, a.current.offset)
 		if err != nil {
 			return false, err
 		}
-		if sum == a.current.fingerprint {
-			return true, nil
-		}
 	}
-	a.log.Warn("file is not the one that was summarised: counting the hour again", "hour", h, "offset", a.current.offset, "length", end)
-	a.recounts.Inc()
-	a.restart(h)
-	return false, nil
+	fits := a.counts.offset == 0 && a.counts.generation == e.Generation
+	if !fits && a.comparable(a.counts.position, e) && a.counts.offset <= e.Length {
+		sum, err := a.fingerprint(e, a.counts.offset)
+		if err != nil {
+			return false, err
+		}
+		fits = sum == a.counts.fingerprint
+	}
+	switch {
+	case fits:
+		a.counts.generation, a.counts.legacy = e.Generation, false
+	case a.counts.generation == e.Generation && !a.counts.legacy:
+		a.log.Warn("an hour's file is not what was summarised: counting it again", "hour", e.Hour, "offset", a.counts.offset, "length", e.Length)
+		a.recounts.Inc()
+		a.counts.recount()
+		replace = true
+	default:
+		a.log.Info("an hour has a new file: its counts are added to what there was", "hour", e.Hour, "records", a.counts.total.records)
+		a.counts.begin(e.Generation)
+	}
+	return replace, nil
 }
 
-// restart makes a.tally and a.current those of an hour of which nothing is
-// known.
-func (a *Aggregator) restart(h codec.Hour) {
-	a.tally.reset()
-	a.current = standing{hour: h, valid: true}
+// comparable reports whether the bytes before p can be those of e's stream: p is
+// one of this generation, or of a summary that says none, or e's generation was
+// there when the process started. Then all of them can be new, because the
+// journal of the logs directory was lost, and the same bytes at the same place
+// are the same lines. Of a generation that began later they are lines that were
+// sent again.
+func (a *Aggregator) comparable(p position, e hourly.Extent) bool {
+	return p.legacy || p.generation == e.Generation || a.found[e.Hour] == e.Generation
 }
 
-// load makes a.tally and a.current what h's summary says.
-func (a *Aggregator) load(h codec.Hour) error {
-	file, err := os.Open(a.summaryFile(h))
+// load makes a.counts what the summary of e's hour says, or nothing where there
+// is none. The error is errDamaged for a summary that cannot be believed.
+func (a *Aggregator) load(ctx context.Context, e hourly.Extent) error {
+	a.counts.valid = false
+	file, err := a.dir.open(e.Hour)
+	if errors.Is(err, fs.ErrNotExist) {
+		a.counts.restart(e)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	a.reader.reset(file)
-	head, err := a.reader.head(h)
+	if err := a.reader.verify(ctx, file, e.Hour); err != nil {
+		return err
+	}
+	a.reader.reset(ctx, durable.Reader(file, 0))
+	head, err := a.reader.head(e.Hour)
 	if err != nil {
 		return err
 	}
-	a.restart(h)
-	a.tally.records, a.tally.malformed = head.records, head.malformed
-	if err := a.reader.counts(namePaths, a.tally.paths.add); err != nil {
+	c := &a.counts
+	c.restart(e)
+	c.valid = false
+	c.total.records, c.total.malformed = head.records, head.malformed
+	if err := a.reader.counts(namePaths, c.total.paths.add); err != nil {
 		return err
 	}
-	if err := a.reader.counts(nameAgents, a.tally.agents.add); err != nil {
+	if err := a.reader.counts(nameAgents, c.total.agents.add); err != nil {
 		return err
 	}
-	if err := a.reader.end(); err != nil {
+	if err := a.reader.rest(head, c.earlier); err != nil {
 		return err
 	}
-	if n := a.tally.paths.total(); n != head.records {
-		return fmt.Errorf("%w: %d records, but the counts of %s add up to %d", errNotSummary, head.records, namePaths, n)
-	}
-	if n := a.tally.agents.total(); n != head.records {
-		return fmt.Errorf("%w: %d records, but the counts of %s add up to %d", errNotSummary, head.records, nameAgents, n)
-	}
-	a.current.position = head.position
+	c.position, c.valid = head.position, true
 	return nil
 }
 
-// accounted reports whether h's summary accounts for its file's first length
-// bytes. It reads the head of the summary, and the end of what that is of.
-func (a *Aggregator) accounted(h codec.Hour, length int64) bool {
-	summary, err := os.Open(a.summaryFile(h))
-	if err != nil {
-		return false
-	}
-	defer summary.Close() //nolint:errcheck // only read
-	var first [headBytes]byte
-	n, _ := io.ReadFull(summary, first[:])
-	a.reader.reset(bytes.NewReader(first[:n]))
-	head, err := a.reader.head(h)
-	if err != nil || head.offset != length {
-		return false
-	}
-	file, err := os.Open(a.logFile(h))
+// accounted reports whether the summary of e's hour accounts for e.
+func (a *Aggregator) accounted(ctx context.Context, e hourly.Extent) bool {
+	file, err := a.dir.open(e.Hour)
 	if err != nil {
 		return false
 	}
 	defer file.Close() //nolint:errcheck // only read
-	sum, err := a.fingerprint(file, length)
+	if err := a.reader.verify(ctx, file, e.Hour); err != nil {
+		return false
+	}
+	a.reader.reset(ctx, headOf(file))
+	head, err := a.reader.head(e.Hour)
+	if err != nil || head.offset != e.Length || !a.comparable(head.position, e) {
+		return false
+	}
+	sum, err := a.fingerprint(e, head.offset)
 	return err == nil && sum == head.fingerprint
 }
 
-func (a *Aggregator) logFile(h codec.Hour) string {
-	return filepath.Join(a.storage.LogsDir, hourly.Path(h))
-}
-
-func (a *Aggregator) summaryFile(h codec.Hour) string {
-	return filepath.Join(a.storage.AnalyticsDir, summaryPath(h))
-}
-
-// save replaces the summary of the current hour by what a.tally holds.
-func (a *Aggregator) save(file *os.File) error {
-	var err error
-	if a.current.fingerprint, err = a.fingerprint(file, a.current.offset); err != nil {
+// read counts the whole lines of e from the current position on, and moves the
+// position past them.
+func (a *Aggregator) read(ctx context.Context, e hourly.Extent) error {
+	in, err := a.files.Reader(e, a.counts.offset)
+	if err != nil {
 		return err
 	}
-	return a.out.replace(a.summaryFile(a.current.hour), func(w io.Writer) error {
-		return a.encoder.summary(w, a.current.hour, a.current.position, a.tally)
+	defer in.Close() //nolint:errcheck // only read
+	a.lines.reset(in)
+	defer a.lines.reset(nil)
+	for {
+		lines, skipped, err := a.lines.next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case skipped > 0:
+			a.counts.total.malformed++
+		}
+		a.counts.total.count(lines, e.Hour)
+		a.counts.offset += int64(len(lines)) + skipped
+		runtime.Gosched() // requests first, where there is one processor
+	}
+}
+
+// save replaces the summary of the hour in a.counts.
+func (a *Aggregator) save(e hourly.Extent) error {
+	var err error
+	if a.counts.fingerprint, err = a.fingerprint(e, a.counts.offset); err != nil {
+		return err
+	}
+	return a.dir.replace(e.Hour, func(w io.Writer) error {
+		return a.encoder.summary(w, e.Hour, a.counts.position, a.counts.total, a.counts.earlier)
 	})
 }
 
-// read counts the whole lines of file from the current position to end, and
-// moves the position past them.
-func (a *Aggregator) read(ctx context.Context, file *os.File, h codec.Hour, end int64) error {
-	form := newLineForm(h)
-	defer a.lines.release()
-	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		lines, skipped, err := a.lines.next(file, a.current.offset, end)
-		if err != nil {
-			return err
-		}
-		if skipped > 0 {
-			a.tally.malformed++
-		}
-		if len(lines) == 0 && skipped == 0 {
-			return nil
-		}
-		a.tally.count(lines, &form)
-		a.current.offset += int64(len(lines)) + skipped
-	}
-}
-
-// fingerprint is a hash of the bytes just before offset, by which a file that
-// was replaced by another one is told. A file that ends before offset has the
-// fingerprint of what is there of them; none at all have the empty one.
-func (a *Aggregator) fingerprint(file *os.File, offset int64) (string, error) {
+// fingerprint returns that of the bytes of e just before offset, by which a file
+// that was replaced by another one is told. At offset 0 it is empty.
+func (a *Aggregator) fingerprint(e hourly.Extent, offset int64) (string, error) {
 	if offset == 0 {
 		return "", nil
 	}
-	buf := a.tail[:min(offset, fingerprintBytes)]
-	n, err := file.ReadAt(buf, offset-int64(len(buf)))
-	if err != nil && err != io.EOF {
+	var tail [fingerprintBytes]byte
+	size := min(offset, fingerprintBytes)
+	in, err := a.files.Reader(e, offset-size)
+	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(buf[:n])
+	defer in.Close() //nolint:errcheck // only read
+	if _, err := io.ReadFull(in, tail[:size]); err != nil {
+		return "", fmt.Errorf("the last %d bytes before %d: %w", size, offset, err)
+	}
+	sum := sha256.Sum256(tail[:size])
 	return hex.EncodeToString(sum[:8]), nil
 }

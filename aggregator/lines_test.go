@@ -1,8 +1,10 @@
 package aggregator
 
 import (
+	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"pgregory.net/rapid"
 )
@@ -12,16 +14,17 @@ import (
 func readAll(t failer, l *lineReader, text string, offset, end int64) (lines string, next int64) {
 	t.Helper()
 	var out strings.Builder
+	l.reset(iotest.HalfReader(io.NewSectionReader(strings.NewReader(text), offset, end-offset)))
 	for {
-		piece, skipped, err := l.next(strings.NewReader(text), offset, end)
+		piece, skipped, err := l.next()
+		if err == io.EOF {
+			return out.String(), offset
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(piece) > 0 && skipped > 0 || len(piece) > 0 && piece[len(piece)-1] != '\n' {
 			t.Fatalf("lines %q and skipped %d", piece, skipped)
-		}
-		if len(piece) == 0 && skipped == 0 {
-			return out.String(), offset
 		}
 		out.Write(piece)
 		out.WriteString(strings.Repeat("~", int(skipped)))
@@ -50,7 +53,7 @@ func TestLinesAreReadWholeAndInOrder(t *testing.T) {
 		if got != want.String() || next != whole {
 			t.Fatalf("read %d bytes up to %d, want %d", len(got), next, whole)
 		}
-		l.release()
+		l.reset(nil)
 		if len(l.buf) > readSize {
 			t.Fatal("the memory of a long line was kept")
 		}

@@ -58,6 +58,18 @@ func (r *recount) line(line string) {
 	r.RequestsPerUserAgent[agent]++
 }
 
+// add adds what other has counted.
+func (r *recount) add(other recount) {
+	r.Records += other.Records
+	r.Malformed += other.Malformed
+	for k, n := range other.RequestsPerPath {
+		r.RequestsPerPath[k] += n
+	}
+	for k, n := range other.RequestsPerUserAgent {
+		r.RequestsPerUserAgent[k] += n
+	}
+}
+
 // rfc3339 is the part of the grammar that time.Time does not hold to: at most
 // nine digits of a fraction, after a point.
 var rfc3339 = regexp.MustCompile(`^[^.,]*(\.[0-9]{1,9})?([Zz]|[+-]..:..)$`)

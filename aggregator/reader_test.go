@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -11,8 +12,9 @@ import (
 // readSummary reads a whole summary of testHour.
 func readSummary(text string) error {
 	var in summaryReader
-	in.reset(strings.NewReader(text))
-	if _, err := in.head(testHour); err != nil {
+	in.reset(context.Background(), strings.NewReader(text))
+	head, err := in.head(testHour)
+	if err != nil {
 		return err
 	}
 	ignore := func([]byte, uint64) {}
@@ -22,15 +24,15 @@ func readSummary(text string) error {
 	if err := in.counts(nameAgents, ignore); err != nil {
 		return err
 	}
-	return in.end()
+	return in.rest(head, newTally(10))
 }
 
 func TestASummaryIsReadOnlyAsItIsWritten(t *testing.T) {
-	tally, form := newTally(10), newLineForm(testHour)
-	tally.count([]byte(line(testHour, 1, "/a", "x")+line(testHour, 1, "/a", "x")+line(testHour, 1, "/b", "x")), &form)
+	tally := newTally(10)
+	tally.count([]byte(line(testHour, 1, "/a", "x")+line(testHour, 1, "/a", "x")+line(testHour, 1, "/b", "x")), testHour)
 	var written bytes.Buffer
 	var e summaryEncoder
-	if err := e.summary(&written, testHour, position{offset: 9, fingerprint: "00"}, tally); err != nil {
+	if err := e.summary(&written, testHour, position{generation: 7, offset: 9, fingerprint: "00"}, tally, newTally(10)); err != nil {
 		t.Fatal(err)
 	}
 	if err := readSummary(written.String()); err != nil {
@@ -42,7 +44,7 @@ func TestASummaryIsReadOnlyAsItIsWritten(t *testing.T) {
 		if text == written.String() {
 			t.Fatalf("there is no %s in %s", old, text)
 		}
-		if err := readSummary(text); !errors.Is(err, errNotSummary) {
+		if err := readSummary(text); !errors.Is(err, errDamaged) {
 			t.Errorf("%s for %s: %v", changed, old, err)
 		}
 	}
@@ -67,20 +69,20 @@ func TestASummaryIsReadOnlyAsItIsWritten(t *testing.T) {
 // what any JSON parser reads there. It was a wrong type of a number that
 // panicked before.
 func FuzzSummary(f *testing.F) {
-	t, form := newTally(10), newLineForm(testHour)
+	t := newTally(10)
 	var summary bytes.Buffer
 	var e summaryEncoder
 	for _, lines := range []string{"", line(testHour, 1, "/a", "x"), line(testHour, 1, "/\"\\\t\x01é", "y") + "bad\n"} {
-		t.count([]byte(lines), &form)
+		t.count([]byte(lines), testHour)
 		summary.Reset()
-		if err := e.summary(&summary, testHour, position{offset: 9, fingerprint: "00"}, t); err != nil {
+		if err := e.summary(&summary, testHour, position{generation: 7, offset: 9, fingerprint: "00"}, t, newTally(10)); err != nil {
 			f.Fatal(err)
 		}
 		f.Add(bytes.Clone(summary.Bytes()))
 	}
 	var in summaryReader
 	f.Fuzz(func(t *testing.T, text []byte) {
-		in.reset(bytes.NewReader(text))
+		in.reset(context.Background(), bytes.NewReader(text))
 		head, err := in.head(testHour)
 		if err != nil {
 			return
@@ -88,13 +90,13 @@ func FuzzSummary(f *testing.F) {
 		sums := map[string]map[string]uint64{namePaths: {}, nameAgents: {}}
 		for _, name := range []string{namePaths, nameAgents} {
 			err := in.counts(name, func(key []byte, n uint64) {
-				sums[name][string(unquoted(key))] = n
+				sums[name][unescaped(key)] = n
 			})
 			if err != nil {
 				return
 			}
 		}
-		if in.end() != nil {
+		if in.rest(head, newTally(10)) != nil {
 			return
 		}
 		var want struct {

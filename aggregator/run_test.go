@@ -22,7 +22,7 @@ func TestRunPassesAtOnceThenEveryIntervalAndOnceMoreAtTheEnd(t *testing.T) {
 	s := newStore(t)
 	h := testHour
 	synctest.Test(t, func(t *testing.T) {
-		a := New(config.Aggregation{Interval: 30 * time.Second, MaxKeys: 10}, s.cfg, s, slog.New(slog.DiscardHandler), metrics.NewSet())
+		a := s.open(config.Aggregation{Interval: 30 * time.Second, MaxKeys: 10}, slog.New(slog.DiscardHandler), metrics.NewSet())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- a.Run(ctx) }()
@@ -108,7 +108,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := metrics.NewSet()
 		var log bytes.Buffer
-		a := New(config.Aggregation{Interval: 30 * time.Second, MaxKeys: 10}, s.cfg, s, slog.New(slog.NewTextHandler(&log, nil)), set)
+		a := s.open(config.Aggregation{Interval: 30 * time.Second, MaxKeys: 10}, slog.New(slog.NewTextHandler(&log, nil)), set)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- a.Run(ctx) }()
@@ -123,9 +123,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 		delay(10)
 
 		s.append(testHour, line(testHour, 1, "/a", "x"))
-		if err := os.MkdirAll(s.summary(testHour), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		free := blockSummary(t, s, testHour)
 		time.Sleep(85 * time.Second) // passes at 30, 60, 90
 		delay(95)
 		if v := metric(t, set, "logforge_aggregation_errors_total"); v != 3 {
@@ -134,9 +132,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 		if n := strings.Count(log.String(), testHour.String()); n < 3 {
 			t.Errorf("logged %d times:\n%s", n, log.String())
 		}
-		if err := os.Remove(s.summary(testHour)); err != nil {
-			t.Fatal(err)
-		}
+		free()
 		time.Sleep(25 * time.Second) // and at 120
 		delay(0)
 		s.check(t, testHour)

@@ -29,8 +29,17 @@ func TestWhatTheSinkHasWrittenIsWhatSummariesSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var running *Aggregator
 	start := func() *Aggregator {
-		return New(config.Aggregation{MaxKeys: 100_000}, s.cfg, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+		if running != nil {
+			if err := running.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if running, err = Open(config.Aggregation{MaxKeys: 100_000}, s.cfg.AnalyticsDir, files, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
+			t.Fatal(err)
+		}
+		return running
 	}
 
 	const clients = 4

@@ -15,11 +15,14 @@ const Other = "(other)"
 // none at all.
 const maxDepth = 64
 
-// tally is what is counted of one hour.
+// tally is what is counted of one hour, or of several.
 type tally struct {
 	paths, agents *counter
 	records       uint64
 	malformed     uint64
+	hour          codec.Hour // of the lines, and how they begin with it
+	hourText      string
+	line          codec.Line
 	general       codec.Batch // for one line at a time
 }
 
@@ -27,36 +30,60 @@ func newTally(maxKeys int) *tally {
 	return &tally{paths: newCounter(maxKeys), agents: newCounter(maxKeys)}
 }
 
-// reset empties the tally and keeps its memory.
+// reset empties the tally.
 func (t *tally) reset() {
 	t.paths.reset()
 	t.agents.reset()
 	t.records, t.malformed = 0, 0
 }
 
-// count counts whole lines, each with its newline, of the hour that form
-// describes. A line that is no record of that hour is malformed. It keeps nothing of lines. In the steady state, when every value
-// has been seen before, it allocates nothing.
-func (t *tally) count(lines []byte, form *lineForm) {
+// empty reports whether nothing was counted.
+func (t *tally) empty() bool { return t.records == 0 && t.malformed == 0 }
+
+// merge adds what from has counted.
+func (t *tally) merge(from *tally) {
+	t.records += from.records
+	t.malformed += from.malformed
+	t.paths.merge(from.paths)
+	t.agents.merge(from.agents)
+}
+
+// count counts whole lines, each with its newline, of an hour. A line that is no
+// record of that hour is malformed. It keeps nothing of lines. Where every value
+// has been seen before it allocates nothing.
+func (t *tally) count(lines []byte, h codec.Hour) {
+	if t.hour != h || t.hourText == "" {
+		t.hour, t.hourText = h, h.String()
+	}
 	for len(lines) > 0 {
-		path, agent, n := form.cut(lines)
-		if n == 0 || !t.add(path, agent) {
+		n := t.countLine(lines)
+		if n == 0 {
 			n = bytes.IndexByte(lines, '\n') + 1
-			t.countGeneral(lines[:n-1], form)
+			t.countGeneral(lines[:n-1])
 		}
 		lines = lines[n:]
 	}
 }
 
+// countLine counts the first of lines, and returns its length with its newline.
+// It returns 0, and has counted nothing, if that is no canonical line of the hour.
+// It does not look into extra members.
+func (t *tally) countLine(lines []byte) int {
+	n := t.line.Split(lines)
+	if n == 0 || string(t.line.Timestamp[:len(t.hourText)]) != t.hourText || !t.add(t.line.Path, t.line.UserAgent) {
+		return 0
+	}
+	return n
+}
+
 // countGeneral counts a line that is not canonical, or is no record at all: the
 // codec knows. A blank line is neither a record nor malformed.
-func (t *tally) countGeneral(line []byte, form *lineForm) {
+func (t *tally) countGeneral(line []byte) {
 	b := &t.general
 	b.Reset()
 	b.AppendLines(line, codec.Limits{Depth: maxDepth}, func([]byte, codec.RecordError) { t.malformed++ })
 	for _, run := range b.Runs() {
-		_, path, agent, _, ok := codec.Fields(b.Lines(run))
-		if !ok || run.Hour != form.hour || !t.add(path, agent) {
+		if t.countLine(b.Lines(run)) == 0 { // of another hour
 			t.malformed++
 		}
 	}
@@ -68,22 +95,21 @@ func (t *tally) countGeneral(line []byte, form *lineForm) {
 // add counts one record, given its values in canonical spelling. It reports
 // false, and has counted nothing, if either is not canonical.
 func (t *tally) add(path, agent []byte) bool {
-	pathHash, agentHash := t.paths.hash(path), t.agents.hash(agent)
-	p, a := t.paths.find(path, pathHash), t.agents.find(agent, agentHash)
+	p, a := t.paths.find(path), t.agents.find(agent)
 	// A key that is already there was checked when it came.
-	if p == nil && !canonical(path) || a == nil && !canonical(agent) {
+	if p == nil && !codec.IsText(path) || a == nil && !codec.IsText(agent) {
 		return false
 	}
 	t.records++
 	if p != nil {
-		addTo(p, 1)
+		*p++
 	} else {
-		t.paths.insert(path, pathHash, 1)
+		t.paths.insert(path, 1)
 	}
 	if a != nil {
-		addTo(a, 1)
+		*a++
 	} else {
-		t.agents.insert(agent, agentHash, 1)
+		t.agents.insert(agent, 1)
 	}
 	return true
 }

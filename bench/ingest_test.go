@@ -65,7 +65,15 @@ func openFiles(b *testing.B, cfg config.Storage) *hourly.Files {
 func ingestV1(b *testing.B, form string, batch int, ack sink.Ack) {
 	cfg := settings(b)
 	files := openFiles(b, cfg.Storage)
-	summaries := aggregator.New(cfg.Aggregation, cfg.Storage, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+	summaries, err := aggregator.Open(cfg.Aggregation, cfg.Storage.AnalyticsDir, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := summaries.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	addr := serve(b, &cfg, files, files.Ready, summaries)
 	post(b, addr, form, batch, "/logs?ack="+ack.String(), func(lines int64) { await(b, files, lines) })
 }

@@ -106,7 +106,15 @@ func ingestV2(b *testing.B, form string, batch int, ack sink.Ack) {
 	stop := consume(b, cfg, files)
 	b.Cleanup(stop)
 	producer := openProducer(b, &cfg)
-	summaries := aggregator.New(cfg.Aggregation, cfg.Storage, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+	summaries, err := aggregator.Open(cfg.Aggregation, cfg.Storage.AnalyticsDir, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := summaries.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	addr := serve(b, &cfg, producer, producer.Ready, summaries)
 	post(b, addr, form, batch, "/logs?ack="+ack.String(), func(lines int64) { await(b, files, lines) })
 }

@@ -156,11 +156,19 @@ func BenchmarkAggregate(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		cfg.Storage.AnalyticsDir = b.TempDir()
-		a := aggregator.New(cfg.Aggregation, cfg.Storage, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+		a, err := aggregator.Open(cfg.Aggregation, cfg.Storage.AnalyticsDir, files, slog.New(slog.DiscardHandler), metrics.NewSet())
+		if err != nil {
+			b.Fatal(err)
+		}
 		b.StartTimer()
 		if err := a.Pass(context.Background()); err != nil {
 			b.Fatal(err)
 		}
+		b.StopTimer()
+		if err := a.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 	reportRecords(b, records)
 }

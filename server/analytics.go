@@ -1,7 +1,10 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"time"
 
@@ -13,11 +16,25 @@ import (
 // Summaries is where GET /analytics gets its answers: *aggregator.Aggregator.
 type Summaries interface {
 	// AppendHour appends the JSON summary of h with the top largest of each map
-	// (0 means all). The error is fs.ErrNotExist where there is none.
-	AppendHour(dst []byte, h codec.Hour, top int) ([]byte, error)
-	// AppendRange appends the JSON of the hours from..to, both included.
-	AppendRange(dst []byte, from, to codec.Hour, top int) ([]byte, error)
+	// (0 means all). The error is fs.ErrNotExist where there is none, fs.ErrClosed
+	// where it is being made again, fs.ErrInvalid for an answer that would be too
+	// large, or the cause for which ctx ended.
+	AppendHour(ctx context.Context, dst []byte, h codec.Hour, top int) ([]byte, error)
+	// AppendRange appends the JSON of the hours from..to, both included. Its errors
+	// are those of AppendHour, but that a range without a summary is empty.
+	AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top int) ([]byte, error)
+	// Span returns the first and the last day with a summary, and the last one that
+	// does not lie in the future, each as its first hour. ok is false where there is
+	// none.
+	Span() (first, recent, last codec.Hour, ok bool, err error)
 }
+
+const (
+	// analyticsTime is how long an answer may take to put together.
+	analyticsTime = 30 * time.Second
+	// rangeTop is how many of each map a range has unless top says otherwise.
+	rangeTop = 1000
+)
 
 // query is what GET /analytics asks for: from and to are the same for one hour.
 type query struct {
@@ -31,18 +48,36 @@ func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
+	defer cancel()
 	var body []byte
 	if q.single {
-		body, err = s.summaries.AppendHour(nil, q.from, q.top)
+		body, err = s.summaries.AppendHour(within, nil, q.from, q.top)
 	} else {
-		body, err = s.summaries.AppendRange(nil, q.from, q.to, q.top)
+		body, err = s.summaries.AppendRange(within, nil, q.from, q.to, q.top)
 	}
 	if err != nil {
-		return err
+		return analyticsError(err)
 	}
 	ctx.SetContentType("application/json")
 	ctx.Response.SetBodyRaw(body)
 	return nil
+}
+
+// analyticsError says what an error of Summaries means to a client. What it does
+// not know is answered as that of any other route.
+func analyticsError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errNoSummary
+	case errors.Is(err, fs.ErrClosed):
+		return errRecount
+	case errors.Is(err, fs.ErrInvalid):
+		return fmt.Errorf("%w: %w", errQuery, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return errNoTime
+	}
+	return err
 }
 
 // parseQuery reads hour= or from= and to=, and top=. The error is errQuery,
@@ -72,6 +107,9 @@ func parseQuery(args *fasthttp.Args, maxHours int) (q query, err error) {
 	}
 	if n := int64(q.to-q.from) + 1; n > int64(maxHours) {
 		return q, fmt.Errorf("%w: a range of %d hours is over server.maxAnalyticsHours (%d)", errQuery, n, maxHours)
+	}
+	if !q.single {
+		q.top = rangeTop
 	}
 	if top := args.Peek("top"); len(top) > 0 {
 		if q.top, err = strconv.Atoi(string(top)); err != nil || q.top < 1 {

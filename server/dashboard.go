@@ -9,12 +9,10 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"html"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 
+	"logforge/codec"
 	"logforge/config"
 )
 
@@ -39,8 +38,8 @@ type dashboard struct {
 	page    dashboardFile
 	files   map[string]dashboardFile // by path below /dashboard/
 	facts   dashboardFacts
-	metrics func(io.Writer) // writes this process's metrics as Prometheus text
-	dir     string          // analytics directory: its names tell which days have summaries
+	metrics func(io.Writer)                                             // writes this process's metrics as Prometheus text
+	span    func() (first, recent, last codec.Hour, ok bool, err error) // of the days with summaries
 }
 
 // dashboardKinds is written out, because package mime asks the machine it runs on.
@@ -73,6 +72,7 @@ type dashboardFacts struct {
 	MaxBatchRecords            int             `json:"maxBatchRecords"`
 	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // version 2 only
 	FirstDay                   string          `json:"firstDay"`        // 2026-02-09; empty while there is no summary
+	RecentDay                  string          `json:"recentDay"`       // the last one that does not lie in the future
 	LastDay                    string          `json:"lastDay"`
 }
 
@@ -82,8 +82,8 @@ type dashboardKafka struct {
 }
 
 // newDashboard reads the embedded files. metrics writes Prometheus text.
-func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer)) (*dashboard, error) {
-	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, dir: cfg.Storage.AnalyticsDir}
+func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer), summaries Summaries) (*dashboard, error) {
+	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, span: summaries.Span}
 	err := fs.WalkDir(dashboardFiles, "dashboard", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -173,9 +173,12 @@ func (f dashboardFile) serve(ctx *fasthttp.RequestCtx) {
 // serveConfig answers GET /dashboard/config.
 func (d *dashboard) serveConfig(ctx *fasthttp.RequestCtx) error {
 	facts := d.facts
-	var err error
-	if facts.FirstDay, facts.LastDay, err = summarisedDays(d.dir); err != nil {
-		return err
+	first, recent, last, ok, err := d.span()
+	if err != nil {
+		return fmt.Errorf("list the days with summaries: %w", err)
+	}
+	if ok {
+		facts.FirstDay, facts.RecentDay, facts.LastDay = dayText(first), dayText(recent), dayText(last)
 	}
 	body, err := json.Marshal(facts)
 	if err != nil {
@@ -194,21 +197,4 @@ func (d *dashboard) serveMetrics(ctx *fasthttp.RequestCtx) {
 	d.metrics(ctx)
 }
 
-// summarisedDays returns the first and the last day with a directory of
-// summaries, as 2026-02-09; empty strings where there is none.
-func summarisedDays(dir string) (first, last string, err error) {
-	entries, err := os.ReadDir(dir) // sorted by name, and so by day
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", "", fmt.Errorf("list the days with summaries: %w", err)
-	}
-	for _, e := range entries {
-		if _, err := time.Parse(time.DateOnly, e.Name()); err != nil || !e.IsDir() {
-			continue
-		}
-		if first == "" {
-			first = e.Name()
-		}
-		last = e.Name()
-	}
-	return first, last, nil
-}
+func dayText(h codec.Hour) string { return h.Time().Format(time.DateOnly) }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io/fs"
 
 	"logforge/codec"
 	"logforge/sink"
@@ -16,6 +15,9 @@ var (
 	errNoRoute   = errors.New("there is nothing at this path")
 	errMethod    = errors.New("this path does not take this method")
 	errQuery     = errors.New("bad query") // wrapped with the form that is right
+	errNoSummary = errors.New("there is no summary for this time")
+	errRecount   = errors.New("the summary of this hour was damaged, and is being made again")
+	errNoTime    = errors.New("the answer took too long to put together: ask for fewer hours, or for top=N of each")
 	errAck       = errors.New("this acknowledgement level is not offered here")
 	errType      = errors.New("this Content-Type is not supported")
 	errCoding    = errors.New("this Content-Encoding is not supported")
@@ -48,7 +50,6 @@ var told = map[error]string{
 	context.Canceled:         "shutting down; the batch may have been stored or not",
 	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
 	sink.ErrAck:              errAck.Error(),
-	fs.ErrNotExist:           "there is no summary for this time",
 }
 
 // table is the one place where an error becomes a status. The first row that
@@ -64,8 +65,9 @@ var table = []row{
 	{sink.ErrAck, 400, "ack"},
 	{context.DeadlineExceeded, 503, "timeout"},
 	{context.Canceled, 503, "closed"},
-	{fs.ErrNotExist, 404, "no_summary"},
-	{fs.ErrInvalid, 400, "query"}, // a range of hours that is too large to answer
+	{errNoSummary, 404, "no_summary"},
+	{errRecount, 503, "recount"},
+	{errNoTime, 503, "timeout"},
 	{errKey, 401, "key"},
 	{errNoRoute, 404, "route"},
 	{errMethod, 405, "method"},

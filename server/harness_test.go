@@ -59,14 +59,18 @@ type summaries struct{}
 
 var known, _ = codec.ParseHour("2026-02-09T15")
 
-func (summaries) AppendHour(dst []byte, h codec.Hour, top int) ([]byte, error) {
+func (summaries) AppendHour(_ context.Context, dst []byte, h codec.Hour, top int) ([]byte, error) {
 	if h != known {
 		return nil, fmt.Errorf("summary of %s: %w", h, fs.ErrNotExist)
 	}
 	return fmt.Appendf(dst, `{"hour":%q,"top":%d}`, h, top), nil
 }
 
-func (summaries) AppendRange(dst []byte, from, to codec.Hour, top int) ([]byte, error) {
+func (summaries) Span() (first, recent, last codec.Hour, ok bool, err error) {
+	return known, known, known, true, nil
+}
+
+func (summaries) AppendRange(_ context.Context, dst []byte, from, to codec.Hour, top int) ([]byte, error) {
 	if from == 0 {
 		return nil, fmt.Errorf("ask for fewer hours: %w", fs.ErrInvalid)
 	}

@@ -80,7 +80,7 @@ func TestServeReturnsWhatItCannotWaitOut(t *testing.T) {
 // large answers with more than any socket buffers.
 type large struct{ summaries }
 
-func (large) AppendHour(dst []byte, _ codec.Hour, _ int) ([]byte, error) {
+func (large) AppendHour(_ context.Context, dst []byte, _ codec.Hour, _ int) ([]byte, error) {
 	return append(dst, make([]byte, 64<<20)...), nil
 }
 

@@ -130,7 +130,7 @@ func TestAnalyticsTakesAnHourOrARange(t *testing.T) {
 	says("hour=2026-02-09T15:00:00.000Z", hour)
 	says("hour=2026-02-09T16:00:00%2B01:00", hour)
 	says("hour=2026-02-09T15&top=7", `{"hour":"2026-02-09T15","top":7}`)
-	says("from=2026-02-09T15&to=2026-02-09T15", `{"from":"2026-02-09T15","to":"2026-02-09T15","top":0}`)
+	says("from=2026-02-09T15&to=2026-02-09T15", `{"from":"2026-02-09T15","to":"2026-02-09T15","top":1000}`)
 	says("from=2026-02-09T00&to=2026-02-10T23&top=3", `{"from":"2026-02-09T00","to":"2026-02-10T23","top":3}`)
 
 	const form = "use hour=2026-02-09T15, or from=2026-02-09T00&to=2026-02-09T23"

@@ -98,7 +98,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	s.count = newCounters(set)
 	s.conns = s.newConnections()
 	if cfg.Server.Dashboard {
-		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics); err != nil {
+		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics, summaries); err != nil {
 			return nil, err
 		}
 	}

@@ -15,29 +15,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/VictoriaMetrics/metrics"
-
 	"logforge/config"
 )
 
-// program is what a command works with.
-type program struct {
-	settings *config.Loader // reads the configuration again
-	cfg      *config.Config
-	log      *logger
-	set      *metrics.Set
-	args     []string // the words after the command
-}
-
-// A command is one word after bin/server.
+// A command is one word after bin/server. args are the words after it.
 type command struct {
 	args string // what it takes, for the usage
 	help string
-	run  func(*program) error
+	run  func(cfg *config.Config, log *slog.Logger, args []string) error
 }
 
 var commands = map[string]command{
@@ -55,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // what there is to say is said below
 	settings := config.Bind(fs)
-	checkOnly := fs.Bool("check-config", false, "check the configuration, print what is in effect and where it comes from, and exit")
+	check := fs.Bool("check-config", false, "print the effective configuration as YAML, secrets masked, and exit")
 
 	words, err := parse(fs, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -84,20 +74,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	cfg, warnings, err := settings.Load()
 	if err != nil {
-		complain(stderr, err)
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintf(stderr, "server: %s\n", strings.TrimSpace(line))
+		}
 		return 2
 	}
-	p := &program{settings: settings, cfg: cfg, set: metrics.NewSet(), args: words}
-	if *checkOnly {
-		return p.printConfig(warnings, stdout, stderr)
+	if *check {
+		return printConfig(cfg, settings.Origin, warnings, stdout, stderr)
 	}
-	p.log = newLogger(stderr, cfg.Log, p.set)
-	defer p.log.close()
+
+	log, flush := newLog(stderr, cfg.Log)
+	defer flush()
 	for _, w := range warnings {
-		p.log.Warn("configuration: " + w)
+		log.Warn("configuration: " + w)
 	}
-	if err := cmd.run(p); err != nil {
-		p.log.Error(name+" failed", "err", err)
+	if err := cmd.run(cfg, log, words); err != nil {
+		log.Error(name+" failed", "err", err)
 		return 1
 	}
 	return 0
@@ -116,13 +108,11 @@ func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-// printConfig prints the configuration in effect, and what would keep the
-// service from starting with it.
-func (p *program) printConfig(warnings []string, stdout, stderr io.Writer) int {
+func printConfig(cfg *config.Config, origin func(string) config.Origin, warnings []string, stdout, stderr io.Writer) int {
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, "server: warning:", w)
 	}
-	text, err := p.cfg.YAML(p.settings.Origin)
+	text, err := cfg.YAML(origin)
 	if err == nil {
 		_, err = stdout.Write(text)
 	}
@@ -130,16 +120,5 @@ func (p *program) printConfig(warnings []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "server:", err)
 		return 1
 	}
-	if err := check(p); err != nil {
-		complain(stderr, err)
-		return 2
-	}
 	return 0
-}
-
-// complain prints an error, a line for each of those that it joins.
-func complain(stderr io.Writer, err error) {
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(stderr, "server: %s\n", strings.TrimSpace(line))
-	}
 }

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-func TestRuntime_OneProcessorIsUsedByTwoThreadsUnlessToldOtherwise(t *testing.T) {
+func TestOneProcessorIsUsedByTwoThreadsUnlessToldOtherwise(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	f := func(env string, before, after int) {
 		t.Helper()
 		t.Setenv("GOMAXPROCS", env)
 		runtime.GOMAXPROCS(before)
-		useTwoThreads()
+		twoAtATime()
 		if got := runtime.GOMAXPROCS(0); got != after {
 			t.Errorf("GOMAXPROCS=%s, %d processors: %d", env, before, got)
 		}
