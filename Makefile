@@ -96,7 +96,7 @@ else
 	$(BENCHSTAT) -col /mode,/ack -row /format,/batch .bench/modes.txt
 endif
 
-bench-servers: ## this server beside the walls and the first design, by records per CPU-second
+bench-servers: ## this server beside its baselines, by records per CPU-second
 	go run ./bench/compare
 
 loadtest: $(K6) build ## k6 against both, with a table; SCENARIO, FORMAT, BATCH, ACK, RATE as in bench/k6/run.sh

@@ -2,8 +2,8 @@
 // programs below it:
 //
 //	corpus    the records and request bodies that everything is measured with
-//	compare   this server beside the walls and the first design, by records per CPU-second
-//	wall      those other servers
+//	compare   this server beside the baselines, by records per CPU-second
+//	baseline  those other servers
 //	plot      pictures of what compare measured; measure.sh does all of it
 //	load      a load generator: saturation, or a fixed rate without hidden waiting
 //	proof     tests that what was acknowledged is stored, whatever happens

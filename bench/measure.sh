@@ -13,8 +13,8 @@ if [ -n "${QUICK:-}" ]; then rounds=1 kafka_rounds=1 each=1s paced=2s soak=20s; 
 [ $# -gt 0 ] || set -- v1 v2 latency soak report
 for part in "$@"; do
 	case $part in
-	v1) go run ./bench/compare -servers discard,append,first,v1,v1-64,v1-synced -rounds $rounds -for $each -json docs/benchmarks/v1.json ;;
-	v2) go run ./bench/compare -servers kafka-none,kafka-snappy,kafka-lz4,kafka-zstd,kafka-first,v2-none,v2,v2-lz4,v2-zstd,v2-lines,v2-enqueued -rounds $kafka_rounds -for $each -json docs/benchmarks/v2.json ;;
+	v1) go run ./bench/compare -servers discard,append,simple,v1,v1-64,v1-synced -rounds $rounds -for $each -json docs/benchmarks/v1.json ;;
+	v2) go run ./bench/compare -servers kafka-none,kafka-snappy,kafka-lz4,kafka-zstd,kafka-simple,v2-none,v2,v2-lz4,v2-zstd,v2-lines,v2-enqueued -rounds $kafka_rounds -for $each -json docs/benchmarks/v2.json ;;
 	latency) go run ./bench/compare latency -servers v1,v2 -batches 100,1000 -for $paced -json docs/benchmarks/latency.json ;;
 	soak) go run ./bench/compare soak -servers v1,v2 -for $soak -json docs/benchmarks/soak.json ;;
 	report)

@@ -111,6 +111,10 @@ type Kafka struct {
 	OnGap            string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is" oneof:"stop continue"`
 	TLS              KafkaTLS      `yaml:"tls"`
 	SASL             SASL          `yaml:"sasl"`
+
+	// ReplayCommand is no setting: it is how the program was started, as the
+	// command that sends dead letters to the same cluster, for messages.
+	ReplayCommand string `yaml:"-"`
 }
 
 // KafkaTLS encrypts the connections to the brokers.

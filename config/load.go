@@ -6,7 +6,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // Layer is where a value comes from. A later layer replaces an earlier one.
@@ -139,4 +142,36 @@ func (l *Loader) Load() (*Config, []string, error) {
 	}
 	errs = append(errs, cfg.Validate())
 	return &cfg, warnings, errors.Join(errs...)
+}
+
+// Flags returns the flags with which another command works with the same
+// configuration file and the same values of the settings with these keys, as
+// words for a shell. Paths are absolute. A setting that comes from the file, or
+// has its default, needs no flag.
+func (l *Loader) Flags(c *Config, keys ...string) string {
+	var words []string
+	if l.file != "" {
+		file, err := filepath.Abs(l.file)
+		if err != nil {
+			file = l.file
+		}
+		words = append(words, "-config", ShellWord(file))
+	}
+	for _, f := range settingFlags {
+		if slices.Contains(keys, f.key) && l.origins[f.key].Layer > LayerFile {
+			words = append(words, "-"+f.name, ShellWord(c.setting(f.key).Text()))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// ShellWord quotes s for a POSIX shell, where it has to be.
+func ShellWord(s string) string {
+	plain := func(r rune) bool {
+		return r < 0x80 && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./:,@%+=", r))
+	}
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

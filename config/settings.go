@@ -33,6 +33,9 @@ func (c *Config) Settings() iter.Seq[Setting] {
 func walk(v reflect.Value, path, pipeline string, yield func(Setting) bool) bool {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
+		if yamlName(field) == "-" {
+			continue
+		}
 		key := join(path, yamlName(field))
 		only := pipeline
 		if p := field.Tag.Get("pipeline"); p != "" {
@@ -138,4 +141,20 @@ func duration(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// Changes returns the keys of the settings that differ between two
+// configurations.
+func Changes(a, b *Config) []string {
+	var keys []string
+	other := map[string]any{}
+	for s := range b.Settings() {
+		other[s.Key] = s.Value
+	}
+	for s := range a.Settings() {
+		if !s.isOlderName() && !reflect.DeepEqual(s.Value, other[s.Key]) {
+			keys = append(keys, s.Key)
+		}
+	}
+	return keys
 }

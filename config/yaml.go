@@ -71,6 +71,9 @@ func shapeOf(t reflect.Type, path string, sections map[string]string) reflect.Ty
 	var fields []reflect.StructField
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if yamlName(f) == "-" {
+			continue
+		}
 		field := reflect.StructField{Name: f.Name, Type: reflect.TypeFor[yaml.Node]()}
 		if f.Type.Kind() == reflect.Struct {
 			field.Type = shapeOf(f.Type, join(path, yamlName(f)), sections)

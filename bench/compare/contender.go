@@ -22,7 +22,8 @@ type contender struct {
 	batches []int  // nil means any
 	kafka   bool   // goes through a broker: see kafka.go
 	slow    bool   // takes minutes for what comes in in seconds: gets a second of load, cold, in the first round only
-	wall    string // what it is compared with, through a broker
+	// baseline is what it is compared with, through a broker.
+	baseline string
 	// env is added to the environment.
 	env []string
 	// command returns the program within bin and its arguments, for a server
@@ -37,15 +38,15 @@ func (c contender) takes(batch int) bool {
 }
 
 var contenders = []contender{
-	{name: "discard", about: "wall: receives and throws away", conns: 16, path: "/logs", command: wall("discard"), stored: nil},
-	{name: "append", about: "wall: appends the body as it came", conns: 16, path: "/logs", command: wall("append"), stored: countBodies},
-	{name: "first", about: "the first design", conns: 16, path: "/logs", command: wall("first"), stored: countLines},
+	{name: "discard", about: "baseline: receives and throws away", conns: 16, path: "/logs", command: baseline("discard"), stored: nil},
+	{name: "append", about: "baseline: appends the body as it came", conns: 16, path: "/logs", command: baseline("append"), stored: countBodies},
+	{name: "simple", about: "the usual way", conns: 16, path: "/logs", command: baseline("simple"), stored: countLines},
 	{name: "v1", about: "version 1, written", conns: 16, path: "/logs", ready: "/ready", command: version1, stored: countLines},
 	{name: "v1-64", about: "version 1, written, 64 connections", conns: 64, path: "/logs", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
-	kafkaWall("none"), kafkaWall("lz4"), kafkaWall("snappy"), kafkaWall("zstd"),
-	{name: "kafka-first", about: "the first design", conns: kafkaConns, path: "/logs", kafka: true, slow: true, wall: "kafka-none", stored: countLines,
+	kafkaBaseline("none"), kafkaBaseline("lz4"), kafkaBaseline("snappy"), kafkaBaseline("zstd"),
+	{name: "kafka-simple", about: "the usual way", conns: kafkaConns, path: "/logs", kafka: true, slow: true, baseline: "kafka-none", stored: countLines,
 		command: func(addr, dir string) []string {
-			return viaKafka(dir, "wall", "-mode", "kafka-first", "-addr", addr, "-dir", dir)
+			return viaKafka(dir, "baseline", "-mode", "kafka-simple", "-addr", addr, "-dir", dir)
 		}},
 	version2("v2-none", "no compression", "none", ""),
 	version2("v2", "snappy", "snappy", ""),
@@ -56,8 +57,10 @@ var contenders = []contender{
 	{name: "v1-synced", about: "version 1, synced, 64 connections", conns: 64, path: "/logs?ack=synced", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
 }
 
-func wall(mode string) func(addr, dir string) []string {
-	return func(addr, dir string) []string { return []string{"wall", "-mode", mode, "-addr", addr, "-dir", dir} }
+func baseline(mode string) func(addr, dir string) []string {
+	return func(addr, dir string) []string {
+		return []string{"baseline", "-mode", mode, "-addr", addr, "-dir", dir}
+	}
 }
 
 func version1(addr, dir string) []string {

@@ -13,7 +13,7 @@
 //
 // Usage:
 //
-//	go run ./bench/compare                       # the two walls, the first design, version 1
+//	go run ./bench/compare                       # the baselines and version 1
 //	go run ./bench/compare -rounds 5 -json out.json
 //	go run ./bench/compare -servers append,v1 -batches 100 -for 5s
 //	go run ./bench/compare -servers kafka-snappy,v2 # through the broker of make kafka-up

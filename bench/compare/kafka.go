@@ -1,6 +1,6 @@
 package main
 
-// Version 2 and its walls. Server, broker and load generator share all cores:
+// Version 2 and its baselines. Server, broker and load generator share all cores:
 // the broker is a part of what is compared. A run ends when everything that was
 // acknowledged is in the files, and its time is taken until then.
 
@@ -35,12 +35,12 @@ var broker struct {
 	pidFile string // of the process whose CPU time is taken; broker.sh keeps it
 }
 
-func kafkaWall(compression string) contender {
+func kafkaBaseline(compression string) contender {
 	return contender{
-		name: "kafka-" + compression, about: "wall: the raw body, " + compression, conns: kafkaConns, path: "/logs",
-		kafka: true, wall: "kafka-" + compression, stored: countBodies,
+		name: "kafka-" + compression, about: "baseline: the raw body, " + compression, conns: kafkaConns, path: "/logs",
+		kafka: true, baseline: "kafka-" + compression, stored: countBodies,
 		command: func(addr, dir string) []string {
-			return viaKafka(dir, "wall", "-mode", "kafka-raw", "-compression", compression, "-addr", addr, "-dir", dir)
+			return viaKafka(dir, "baseline", "-mode", "kafka-raw", "-compression", compression, "-addr", addr, "-dir", dir)
 		},
 	}
 }
@@ -48,7 +48,7 @@ func kafkaWall(compression string) contender {
 func version2(name, about, compression, query string, env ...string) contender {
 	return contender{
 		name: name, about: "version 2, " + about, conns: kafkaConns, path: "/logs" + query, ready: "/ready",
-		kafka: true, wall: "kafka-" + compression, stored: countLines,
+		kafka: true, baseline: "kafka-" + compression, stored: countLines,
 		env: append(env, "LOGFORGE_KAFKA_COMPRESSION="+compression),
 		command: func(addr, dir string) []string {
 			return append(viaKafka(dir, "server", "-version", "2", "-addr", addr, "-group", filepath.Base(dir)),

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if !ok {
 		return fmt.Errorf("no command is called %q: use latency, soak, report, or none", name)
 	}
-	servers, batches, rounds, length := "discard,append,first,v1,v1-synced", "1,100,1000", 3, 3*time.Second
+	servers, batches, rounds, length := "discard,append,simple,v1,v1-synced", "1,100,1000", 3, 3*time.Second
 	switch name {
 	case "latency":
 		servers, batches, length = "v1,v1-synced", "100", 5*time.Second
@@ -82,8 +82,8 @@ func run(ctx context.Context, args []string) (err error) {
 	f.StringVar(&s.out, "json", "", "file to write all figures to, as JSON")
 	f.StringVar(&s.docs, "docs", "docs", "report: directory with benchmarks/*.json; benchmarks.md is written there")
 	parent := f.String("dir", "", "where the servers write; empty means the system's temporary directory")
-	touch := f.Int("touch", 4096, "megabytes written and deleted before the first round, so that no server is the first to touch a virtual machine's memory")
-	f.StringVar(&broker.addr, "brokers", "localhost:19092", "Kafka that version 2 and its walls go through")
+	touch := f.Int("touch", 4096, "megabytes written and deleted, again and again, until two passes take as long: a virtual machine's memory is then warm")
+	f.StringVar(&broker.addr, "brokers", "localhost:19092", "Kafka that version 2 and its baselines go through")
 	f.StringVar(&broker.pidFile, "broker-pid-file", ".kafka/broker.pid", "where that broker's process id is")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -112,7 +112,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if s.load, err = newGenerator(*generatorName, s.dir); err != nil {
 		return err
 	}
-	if err := touchMemory(s.dir, *touch); err != nil {
+	if err := warmMemory(s.dir, *touch); err != nil {
 		return err
 	}
 	return command(ctx, &s)

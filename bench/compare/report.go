@@ -33,21 +33,21 @@ type Machine struct {
 // Row is the medians of one server at one batch size. A ratio is 0 where the
 // server it is to was not measured.
 type Row struct {
-	Server       string  `json:"server"`
-	About        string  `json:"about"`
-	Batch        int     `json:"batch"`
-	Conns        int     `json:"connections"`
-	PerCPUSecond float64 `json:"recordsPerCPUSecond"`
-	PerSecond    float64 `json:"recordsPerSecond"`
-	P99          float64 `json:"p99ms"`
-	PeakBytes    int64   `json:"peakResidentBytes"`
-	OfDiscard    float64 `json:"ofDiscard"` // records per CPU-second, as a share of that server's in the same round
-	OfAppend     float64 `json:"ofAppend"`
-	OfFirst      float64 `json:"ofFirst"`
-	OfWall       float64 `json:"ofWall"`      // through Kafka: of the raw body's wall with the same compression
-	OfWallSpeed  float64 `json:"ofWallSpeed"` // the same for records a second, end to end
-	BrokerCost   float64 `json:"brokerCPUSecondsPerMillion"`
-	Spread       float64 `json:"spread"` // (largest - smallest) / median of the records per CPU-second
+	Server          string  `json:"server"`
+	About           string  `json:"about"`
+	Batch           int     `json:"batch"`
+	Conns           int     `json:"connections"`
+	PerCPUSecond    float64 `json:"recordsPerCPUSecond"`
+	PerSecond       float64 `json:"recordsPerSecond"`
+	P99             float64 `json:"p99ms"`
+	PeakBytes       int64   `json:"peakResidentBytes"`
+	OfDiscard       float64 `json:"ofDiscard"` // records per CPU-second, as a share of that server's in the same round
+	OfAppend        float64 `json:"ofAppend"`
+	OfSimple        float64 `json:"ofSimple"`
+	OfBaseline      float64 `json:"ofBaseline"`      // through Kafka: of the raw body with the same compression
+	OfBaselineSpeed float64 `json:"ofBaselineSpeed"` // the same for records a second, end to end
+	BrokerCost      float64 `json:"brokerCPUSecondsPerMillion"`
+	Spread          float64 `json:"spread"` // (largest - smallest) / median of the records per CPU-second
 }
 
 func (m Machine) String() string {
@@ -110,11 +110,11 @@ func (r *Report) summarise(order []contender) {
 				PerCPUSecond: median(own, figure),
 				PerSecond:    median(own, func(m Measurement) float64 { return m.PerSecond }),
 				P99:          median(own, func(m Measurement) float64 { return m.P99 }),
-				OfDiscard:    share("discard"), OfAppend: share("append"), OfFirst: share("first"),
+				OfDiscard:    share("discard"), OfAppend: share("append"), OfSimple: share("simple"),
 			}
 			if c.kafka {
-				row.OfFirst = share("kafka-first")
-				row.OfWall, row.OfWallSpeed = share(c.wall), ratioTo(c.wall, perSecond)
+				row.OfSimple = share("kafka-simple")
+				row.OfBaseline, row.OfBaselineSpeed = share(c.baseline), ratioTo(c.baseline, perSecond)
 				row.BrokerCost = median(own, func(m Measurement) float64 { return m.BrokerCPU / float64(m.Records) * 1e6 })
 			}
 			low, high := own[0], own[0]

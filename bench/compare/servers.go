@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"logforge/bench/child"
 )
@@ -49,25 +50,43 @@ func (s *settings) measureAll(ctx context.Context, report *Report) error {
 	return nil
 }
 
-// touchMemory fills the page cache once. On a virtual machine the first use of
-// a page of memory is several times as expensive as the next one.
-func touchMemory(dir string, megabytes int) error {
-	name := filepath.Join(dir, "touch")
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
+// warmMemory writes and deletes a file until two passes take as long. On a
+// virtual machine the first use of a page of memory is several times as expensive
+// as the next one, and large batches would measure that.
+func warmMemory(dir string, megabytes int) error {
+	const most, agree = 10, 1.1
+	name := filepath.Join(dir, "warm")
 	block := make([]byte, 1<<20)
-	for range megabytes {
-		if _, err := f.Write(block); err != nil {
-			return errors.Join(err, f.Close(), os.Remove(name))
+	pass := func() (time.Duration, error) {
+		began := time.Now()
+		f, err := os.Create(name)
+		if err != nil {
+			return 0, err
 		}
+		for range megabytes {
+			if _, err := f.Write(block); err != nil {
+				return 0, errors.Join(err, f.Close(), os.Remove(name))
+			}
+		}
+		return time.Since(began), errors.Join(f.Close(), os.Remove(name))
 	}
-	return errors.Join(f.Close(), os.Remove(name))
+	last := time.Duration(0)
+	for range most {
+		took, err := pass()
+		if err != nil {
+			return err
+		}
+		if last > 0 && float64(max(last, took)) <= agree*float64(min(last, took)) {
+			return nil
+		}
+		last = took
+	}
+	fmt.Fprintf(os.Stderr, "the machine's memory is not steady: %d passes over %d MB differed by more than a tenth\n", most, megabytes)
+	return nil
 }
 
 // packages are the programs that are started, by name.
-var packages = map[string]string{"server": "logforge/cmd/server", "wall": "logforge/bench/wall", "load": "logforge/bench/load"}
+var packages = map[string]string{"server": "logforge/cmd/server", "baseline": "logforge/bench/baseline", "load": "logforge/bench/load"}
 
 // build compiles the load generator and every server that is measured.
 func (s *settings) build() error {

@@ -167,11 +167,11 @@ func servers(docs string) (*plot.Plot, error) {
 		return nil, fs.ErrNotExist
 	}
 	labels := map[string]string{
-		"discard": "wall: throw away", "append": "wall: append the body", "v1": "version 1, written", "first": "first design",
-		"kafka-snappy": "wall: the body through Kafka (snappy)", "v2": "version 2, replicated (snappy)", "kafka-first": "first design through Kafka",
+		"discard": "baseline: throw away", "append": "baseline: append the body", "v1": "version 1, written", "simple": "the usual way",
+		"kafka-snappy": "baseline: the body through Kafka (snappy)", "v2": "version 2, replicated (snappy)", "kafka-simple": "the usual way through Kafka",
 	}
 	var lines []line
-	for _, server := range []string{"discard", "append", "v1", "first", "kafka-snappy", "v2", "kafka-first"} {
+	for _, server := range []string{"discard", "append", "v1", "simple", "kafka-snappy", "v2", "kafka-simple"} {
 		l := line{name: labels[server], colour: len(lines)}
 		if server != "v1" && server != "v2" {
 			l.dashes = dashed

@@ -6,10 +6,13 @@ package main
 import (
 	"bytes"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,6 +73,12 @@ func (b *buffer) take() string {
 // arguments. It is killed at the end of the test if it still runs.
 func launch(t *testing.T, dir string, env []string, args ...string) *child {
 	t.Helper()
+	return launchTo(t, dir, nil, env, args...)
+}
+
+// launchTo is launch with a log of the test's own; nil collects it in the child.
+func launchTo(t *testing.T, dir string, log *os.File, env []string, args ...string) *child {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +88,9 @@ func launch(t *testing.T, dir string, env []string, args ...string) *child {
 	// The race detector would sleep a second before each exit.
 	c.cmd.Env = append([]string{beServer + "=1", "GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
+	if log != nil {
+		c.cmd.Stderr = log
+	}
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,4 +178,43 @@ func get(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// status returns the status of a GET; 0 when there is no answer.
+func status(url string) int {
+	resp, err := http.Get(url)
+	if err != nil {
+		return 0
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+// metric returns the value of a metric without labels in the text of /metrics.
+func metric(t *testing.T, text, name string) int {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + name + ` (\d+)$`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("%s is not exported", name)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// freeAddr returns a free loopback address with a port below the range from
+// which the kernel gives ports to outgoing connections.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		addr := "127.0.0.1:" + strconv.Itoa(10000+rand.IntN(10000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			_ = ln.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port between 10000 and 20000")
+	return ""
 }

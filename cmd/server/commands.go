@@ -7,14 +7,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
 	"logforge/sink"
@@ -24,33 +23,53 @@ import (
 // patience is how long a command waits for another process to answer.
 const patience = 30 * time.Second
 
+// untilSignal returns a context that ends with the first signal to stop. The
+// second one ends the process at that moment.
+func untilSignal() (context.Context, func()) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 // topic creates the topics; doing it again changes nothing.
-func topic(cfg *config.Config, log *slog.Logger, _ []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+func topic(p *program) error {
+	ctx, stop := untilSignal()
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return kafka.EnsureTopics(ctx, cfg.Kafka, log)
+	return kafka.EnsureTopics(ctx, p.cfg.Kafka, p.log.Logger)
 }
 
 // replay sends the dead letters in a directory to the topic again. What the
 // topic has is removed from the directory; what failed can be replayed again.
-func replay(cfg *config.Config, log *slog.Logger, args []string) (err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+func replay(p *program) (err error) {
+	ctx, stop := untilSignal()
 	defer stop()
-	producer, err := kafka.NewProducer(cfg, sink.Replicated, log, metrics.NewSet())
+	producer, err := kafka.NewProducer(p.cfg, sink.Replicated, p.log.Logger, p.set)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, producer.Close(ctx)) }()
-	records, err := producer.Replay(ctx, args[0])
-	log.Info("replayed", "records", records, "dir", args[0], "topic", cfg.Kafka.Topic)
+	records, err := producer.Replay(ctx, p.args[0])
+	p.log.Info("replayed", "records", records, "dir", p.args[0], "topic", p.cfg.Kafka.Topic)
 	return err
+}
+
+// replayCommand returns the command that sends dead letters to the cluster and
+// topic of this process, from any directory; the name of theirs follows.
+func (p *program) replayCommand() string {
+	exe, err := os.Executable()
+	if err != nil {
+		exe = "server"
+	}
+	flags := p.settings.Flags(p.cfg, "pipeline", "version", "kafka.brokers", "kafka.topic")
+	return strings.TrimSpace(config.ShellWord(exe) + " replay " + flags)
 }
 
 // healthcheck asks the server of this configuration whether it lives. It tells
 // nothing but its exit status and, if there is one, the error.
-func healthcheck(cfg *config.Config, _ *slog.Logger, _ []string) error {
+func healthcheck(p *program) error {
+	cfg := p.cfg
 	host, port, err := net.SplitHostPort(cfg.Server.Addr)
 	if err != nil {
 		return err

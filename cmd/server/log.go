@@ -1,130 +1,61 @@
 package main
 
-// The program's own log: slog to standard error, and the one place that keeps a
-// repeated failure from filling it.
+// The program's own log: slog to standard error.
 
 import (
-	"context"
 	"io"
 	"log/slog"
-	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"logforge/config"
+	"logforge/logging"
 )
 
-// newLog returns the logger of cfg and the function that says what was held
-// back and not said yet; call it before the process ends.
-func newLog(w io.Writer, cfg config.Log) (*slog.Logger, func()) {
-	level := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-	}[cfg.Level]
-	opts := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(w, opts)
+// lastWords is how long the end of the process waits for the log's reader.
+const lastWords = time.Second
+
+// logger is the log and what changes it while the process runs.
+type logger struct {
+	*slog.Logger
+	level  *slog.LevelVar
+	writer *logging.Writer
+	flush  func() // logs what the throttle holds back
+}
+
+// newLogger returns the log of cfg. Lines that w does not take in time are
+// dropped, and counted in set.
+func newLogger(w io.Writer, cfg config.Log, set *metrics.Set) *logger {
+	dropped := set.NewCounter("logforge_log_dropped_lines_total")
+	l := &logger{level: new(slog.LevelVar), flush: func() {}}
+	l.setLevel(cfg)
+	l.writer = logging.NewWriter(w, dropped.Add)
+	opts := &slog.HandlerOptions{Level: l.level}
+	var h slog.Handler = slog.NewTextHandler(l.writer, opts)
 	if cfg.Format == "json" {
-		h = slog.NewJSONHandler(w, opts)
+		h = slog.NewJSONHandler(l.writer, opts)
 	}
-	if cfg.Throttle == 0 {
-		return slog.New(h), func() {}
+	unthrottled := slog.New(h)
+	l.writer.Notice(func(lines int) {
+		unthrottled.Warn("log lines were dropped, because what reads the log did not take them in time", "lines", lines)
+	})
+	if cfg.Throttle > 0 {
+		h, l.flush = logging.Throttle(h, cfg.Throttle)
 	}
-	t := &throttle{every: cfg.Throttle, repeats: map[repeatKey]*repeat{}}
-	return slog.New(&throttled{Handler: h, throttle: t}), t.flush
+	l.Logger = slog.New(h)
+	return l
 }
 
-// throttled passes the first warning or error of a kind on at once. Those that
-// follow within the throttle's time are counted, and the last of them is logged
-// at its end with the count. A kind is a level and a message: what differs
-// between two failures of one kind belongs into attributes.
-type throttled struct {
-	slog.Handler
-	throttle *throttle // shared by all that With derives
+func (l *logger) setLevel(cfg config.Log) {
+	l.level.Set(map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}[cfg.Level])
 }
 
-// throttle knows the kinds of the last interval; a kind that stays away for one
-// is forgotten.
-type throttle struct {
-	every   time.Duration
-	mu      sync.Mutex
-	repeats map[repeatKey]*repeat
-}
-
-type repeatKey struct {
-	level   slog.Level
-	message string
-}
-
-type repeat struct {
-	timer *time.Timer
-	count int // held back since the kind was last logged
-	last  slog.Record
-	next  slog.Handler // that of last, with its attributes
-}
-
-func (h *throttled) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &throttled{h.Handler.WithAttrs(attrs), h.throttle}
-}
-
-func (h *throttled) WithGroup(name string) slog.Handler {
-	return &throttled{h.Handler.WithGroup(name), h.throttle}
-}
-
-func (h *throttled) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn && h.throttle.holdBack(h.Handler, r) {
-		return nil
-	}
-	return h.Handler.Handle(ctx, r)
-}
-
-// holdBack reports whether r repeats one that was logged less than an interval
-// ago, and then keeps it.
-func (t *throttle) holdBack(next slog.Handler, r slog.Record) bool {
-	key := repeatKey{r.Level, r.Message}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if k := t.repeats[key]; k != nil {
-		k.count++
-		k.last, k.next = r.Clone(), next
-		return true
-	}
-	t.repeats[key] = &repeat{timer: time.AfterFunc(t.every, func() { t.due(key) })}
-	return false
-}
-
-// due is called at the end of a kind's interval.
-func (t *throttle) due(key repeatKey) {
-	t.mu.Lock()
-	k := t.repeats[key]
-	if k == nil { // flushed
-		t.mu.Unlock()
-		return
-	}
-	held := *k
-	if held.count == 0 {
-		delete(t.repeats, key)
-	} else {
-		k.count = 0
-		k.timer.Reset(t.every)
-	}
-	t.mu.Unlock()
-	held.log()
-}
-
-// flush logs what is still held back and forgets every kind.
-func (t *throttle) flush() {
-	t.mu.Lock()
-	rest := t.repeats
-	t.repeats = map[repeatKey]*repeat{}
-	t.mu.Unlock()
-	for _, k := range rest {
-		k.timer.Stop()
-		k.log()
-	}
-}
-
-func (k *repeat) log() {
-	if k.count == 0 {
-		return
-	}
-	k.last.AddAttrs(slog.Int("repeated", k.count))
-	_ = k.next.Handle(context.Background(), k.last) // a log that cannot be written has nowhere to say so
+// close writes what has not been written yet, and waits for that a second at
+// most. The log can be used no more.
+func (l *logger) close() {
+	l.flush()
+	l.writer.Close(lastWords)
 }

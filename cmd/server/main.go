@@ -15,19 +15,29 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"logforge/config"
 )
 
-// A command is one word after bin/server. args are the words after it.
+// program is what a command works with.
+type program struct {
+	settings *config.Loader // reads the configuration again
+	cfg      *config.Config
+	log      *logger
+	set      *metrics.Set
+	args     []string // the words after the command
+}
+
+// A command is one word after bin/server.
 type command struct {
 	args string // what it takes, for the usage
 	help string
-	run  func(cfg *config.Config, log *slog.Logger, args []string) error
+	run  func(*program) error
 }
 
 var commands = map[string]command{
@@ -45,7 +55,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // what there is to say is said below
 	settings := config.Bind(fs)
-	check := fs.Bool("check-config", false, "print the effective configuration as YAML, secrets masked, and exit")
+	checkOnly := fs.Bool("check-config", false, "check the configuration, print what is in effect and where it comes from, and exit")
 
 	words, err := parse(fs, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -74,22 +84,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	cfg, warnings, err := settings.Load()
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintf(stderr, "server: %s\n", strings.TrimSpace(line))
-		}
+		complain(stderr, err)
 		return 2
 	}
-	if *check {
-		return printConfig(cfg, settings.Origin, warnings, stdout, stderr)
+	p := &program{settings: settings, cfg: cfg, set: metrics.NewSet(), args: words}
+	if *checkOnly {
+		return p.printConfig(warnings, stdout, stderr)
 	}
-
-	log, flush := newLog(stderr, cfg.Log)
-	defer flush()
+	p.log = newLogger(stderr, cfg.Log, p.set)
+	defer p.log.close()
 	for _, w := range warnings {
-		log.Warn("configuration: " + w)
+		p.log.Warn("configuration: " + w)
 	}
-	if err := cmd.run(cfg, log, words); err != nil {
-		log.Error(name+" failed", "err", err)
+	if err := cmd.run(p); err != nil {
+		p.log.Error(name+" failed", "err", err)
 		return 1
 	}
 	return 0
@@ -108,11 +116,13 @@ func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-func printConfig(cfg *config.Config, origin func(string) config.Origin, warnings []string, stdout, stderr io.Writer) int {
+// printConfig prints the configuration in effect, and what would keep the
+// service from starting with it.
+func (p *program) printConfig(warnings []string, stdout, stderr io.Writer) int {
 	for _, w := range warnings {
 		fmt.Fprintln(stderr, "server: warning:", w)
 	}
-	text, err := cfg.YAML(origin)
+	text, err := p.cfg.YAML(p.settings.Origin)
 	if err == nil {
 		_, err = stdout.Write(text)
 	}
@@ -120,5 +130,16 @@ func printConfig(cfg *config.Config, origin func(string) config.Origin, warnings
 		fmt.Fprintln(stderr, "server:", err)
 		return 1
 	}
+	if err := check(p); err != nil {
+		complain(stderr, err)
+		return 2
+	}
 	return 0
+}
+
+// complain prints an error, a line for each of those that it joins.
+func complain(stderr io.Writer, err error) {
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(stderr, "server: %s\n", strings.TrimSpace(line))
+	}
 }

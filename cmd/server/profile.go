@@ -89,7 +89,7 @@ func (p *profiles) serve(log *slog.Logger) error {
 }
 
 // snapshot writes the profiles of a moment. It is called while everything still
-// runs, so that they show the service at work and not an empty house.
+// runs, so that they show the service at work.
 func (p *profiles) snapshot() error {
 	if p.cpu == nil {
 		return nil

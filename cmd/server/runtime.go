@@ -10,8 +10,9 @@ import (
 	"logforge/config"
 )
 
-// limitMemory lets the garbage collector work harder before what the limits allow
-// in flight is doubled by what is no longer used. GOMEMLIMIT overrides it.
+// limitMemory sets a soft memory limit from the limits on what is in flight, so
+// that the garbage collector works harder before garbage doubles that amount.
+// GOMEMLIMIT overrides it.
 func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -23,11 +24,11 @@ func limitMemory(cfg *config.Config) {
 	debug.SetMemoryLimit(int64(limit))
 }
 
-// twoAtATime makes the runtime use two threads where there is one processor.
+// useTwoThreads makes the runtime use two threads where there is one processor.
 // With one, a goroutine that computes for long (the aggregation of a large
 // hour) keeps it for 10 ms at a time, requests included; the system is fairer
 // between threads. GOMAXPROCS overrides it. See docs/decisions/0007.
-func twoAtATime() {
+func useTwoThreads() {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) == 1 {
 		runtime.GOMAXPROCS(2)
 	}

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-func TestOneProcessorIsUsedByTwoThreadsUnlessToldOtherwise(t *testing.T) {
+func TestRuntime_OneProcessorIsUsedByTwoThreadsUnlessToldOtherwise(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	f := func(env string, before, after int) {
 		t.Helper()
 		t.Setenv("GOMAXPROCS", env)
 		runtime.GOMAXPROCS(before)
-		twoAtATime()
+		useTwoThreads()
 		if got := runtime.GOMAXPROCS(0); got != after {
 			t.Errorf("GOMAXPROCS=%s, %d processors: %d", env, before, got)
 		}

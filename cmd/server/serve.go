@@ -3,226 +3,91 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 	"os"
-	"os/signal"
 	"runtime/pprof"
 	"syscall"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
-
-	"logforge/aggregator"
-	"logforge/codec"
 	"logforge/config"
-	"logforge/server"
-	"logforge/sink"
-	"logforge/sink/hourly"
-	"logforge/sink/kafka"
 )
 
-// serve runs the service until a signal or a failure, then stops it.
-//
-//	version 1                             version 2
-//
-//	        POST /logs                            POST /logs
-//	            │                                     │
-//	       ┌────▼─────┐                          ┌────▼─────┐
-//	       │  server  │ 4                        │  server  │ 5
-//	       └────┬─────┘                          └────┬─────┘
-//	            │ codec.Batch                    ┌────▼─────┐        ┌───────┐
-//	            │                                │ producer │ 4 ────▶│ Kafka │
-//	            │                                └──────────┘        └───┬───┘
-//	            │                                ┌──────────┐            │
-//	            │                                │ consumer │ 3 ◀────────┘
-//	            │                                └────┬─────┘
-//	       ┌────▼─────┐   ┌────────────┐         ┌────▼─────┐   ┌────────────┐
-//	       │  files   │1─▶│ aggregator │2        │  files   │1─▶│ aggregator │2
-//	       └──────────┘   └────────────┘         └──────────┘   └────────────┘
-//
-// The numbers are the order in which they start. They stop in the opposite one:
-// the server takes nothing more and finishes what it has; the producer delivers
-// what is buffered; the consumer commits and leaves; the aggregator runs once
-// more; the files are synced and closed. kafka.role leaves the left or the
-// right way of version 2 out.
-func serve(cfg *config.Config, log *slog.Logger, _ []string) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-
-	checkOpenFiles(cfg, log)
-	limitMemory(cfg)
-	twoAtATime()
-	prof, err := startProfiles(cfg.Version, log)
+// serve runs the service until a signal or a failure, then stops it. start.go
+// has the parts and their order, signals.go what each signal does.
+func serve(p *program) error {
+	ended := make(chan struct{})
+	defer close(ended)
+	sig := handleSignals(p.log, ended)
+	limitMemory(p.cfg)
+	useTwoThreads()
+	checkOpenFiles(p.cfg, p.log.Logger)
+	prof, err := startProfiles(p.cfg.Version, p.log.Logger)
 	if err != nil {
 		return err
 	}
-	st := newStages()
-	srv, err := start(cfg, log, st)
-	if err == nil {
-		select {
-		case s := <-signals:
-			log.Info("stopping", "signal", s.String())
-		case err = <-st.failed:
-			log.Error("stopping: a part has failed", "err", err)
-		}
+
+	s := &service{program: p, stages: newStages()}
+	if err = s.start(); err == nil {
+		err = s.wait(sig)
 		err = errors.Join(err, prof.snapshot())
 	}
-	finished := endAtOnce(signals, cfg.Server.ShutdownTimeout, st, log)
-	if srv != nil {
-		srv.Drain()
+	finished := s.limitStop()
+	if s.server != nil {
+		s.server.Drain()
 		if err == nil {
-			time.Sleep(cfg.Server.DrainDelay) // load balancers look elsewhere meanwhile
+			select { // load balancers look elsewhere meanwhile
+			case <-time.After(p.cfg.Server.DrainDelay):
+			case <-sig.hurry.Done():
+			}
 		}
 	}
-	// Whoever can hurry is told to a little before there is no time left.
-	hurry, cancel := context.WithTimeout(context.Background(), cfg.Server.ShutdownTimeout*8/10)
+	// Parts that can hurry are told to a little before there is no time left.
+	ctx, cancel := context.WithTimeout(sig.hurry, p.cfg.Server.ShutdownTimeout*8/10)
 	defer cancel()
-	err = errors.Join(err, st.stop(hurry), prof.end())
+	err = errors.Join(err, s.stages.stop(ctx), prof.end())
 	close(finished)
+	if sig.hurry.Err() != nil {
+		err = errors.Join(err, errHurried)
+	}
 	if err == nil {
-		log.Info("stopped")
+		p.log.Info("stopped")
 	}
 	return err
 }
 
-// start starts every part of the pipeline in st, the server last. Whatever it
-// returns, st holds what has to be stopped.
-func start(cfg *config.Config, log *slog.Logger, st *stages) (*server.Server, error) {
-	set := metrics.NewSet()
-	ingests := cfg.Version == 1 || cfg.Kafka.Role != "consume"
-	stores := cfg.Version == 1 || cfg.Kafka.Role != "ingest"
-	ack, err := sink.ParseAck(cfg.Ingestion.Ack)
-	if err != nil {
-		return nil, err
-	}
+var errHurried = errors.New("ended by a second signal")
 
-	var into sink.Sink = closedSink{}
-	var summaries server.Summaries = noSummaries{}
-	var checks []func() error // each nil, or why /ready says no
-	if stores {
-		filesAck := ack
-		if cfg.Version == 2 {
-			filesAck = sink.Synced // nobody waits for it: the consumer appends and commits
-		}
-		files, err := hourly.Open(cfg.Storage, filesAck, log, set)
-		if err != nil {
-			return nil, err
-		}
-		st.then("files", func(context.Context) error { return files.Close() })
-		st.run("files", func(ctx context.Context) error { return watch(ctx, files) })
-		checks = append(checks, files.Ready)
-		into = files
-
-		agg, err := aggregator.Open(cfg.Aggregation, cfg.Storage.AnalyticsDir, files, log, set)
-		if err != nil {
-			return nil, err
-		}
-		st.then("analytics directory", func(context.Context) error { return agg.Close() })
-		st.run("aggregator", agg.Run)
-		summaries = agg
-
-		if cfg.Version == 2 {
-			into = closedSink{}
-			consumer, err := kafka.NewConsumer(cfg.Kafka, cfg.Consumer, cfg.Ingestion, files, log, set)
-			if err != nil {
-				return nil, err
-			}
-			st.run("consumer", consumer.Run)
-			if !ingests {
-				// Where batches come in as well they are safe in Kafka, and a
-				// rebalance must not turn every process away at once.
-				checks = append(checks, consumer.Ready)
-			}
-		}
-	}
-	if ingests && cfg.Version == 2 {
-		producer, err := kafka.NewProducer(cfg, ack, log, set)
-		if err != nil {
-			return nil, err
-		}
-		st.then("producer", producer.Close)
-		checks = append([]func() error{producer.Ready}, checks...) // the first reason is the one given
-		into = producer
-	}
-
-	ready := func() error {
-		for _, check := range checks {
-			if err := check(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	srv, err := server.New(cfg, into, ready, summaries, buildOf(cfg), log, set)
-	if err != nil {
-		return nil, err
-	}
-	ln, err := listen(cfg.Server.Addr)
-	if err != nil {
-		return nil, err
-	}
-	log.Info("listening", "addr", ln.Addr().String(), "version", cfg.Version, "role", role(cfg), "ack", cfg.Ingestion.Ack,
-		"logs", cfg.Storage.LogsDir, "analytics", cfg.Storage.AnalyticsDir, "build", buildOf(cfg).Version)
-	st.run("server", func(context.Context) error {
-		if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
+// wait returns when the service is to stop: nil because of a signal, or the
+// error of the part that has failed. Until then it reloads when told to.
+func (s *service) wait(sig *signals) error {
+	for {
+		select {
+		case <-sig.stop:
+			return nil
+		case err := <-s.stages.failed:
+			s.log.Error("stopping: a part has failed", "err", err)
 			return err
+		case <-sig.reload:
+			s.reload()
 		}
-		return nil
-	})
-	st.then("server", func(ctx context.Context) error {
-		err := srv.Shutdown(ctx) // makes Serve return
-		_ = ln.Close()           // and so does this, if Serve had not begun yet: a signal can be that early
-		return err
-	})
-	return srv, nil
-}
-
-func role(cfg *config.Config) string {
-	if cfg.Version == 1 {
-		return "both"
-	}
-	return cfg.Kafka.Role
-}
-
-// watch ends when the files have failed: after a failed sync nothing they hold
-// can be trusted until they are read again from disk, so the process ends.
-func watch(ctx context.Context, files *hourly.Files) error {
-	select {
-	case <-files.Failed():
-		return files.Err()
-	case <-ctx.Done():
-		return nil
 	}
 }
 
-func listen(addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%w: another process listens there; choose another address with -addr or server.addr", err)
-	}
-	return ln, err
-}
-
-// endAtOnce ends the process without ceremony on a second signal or when the
-// stop takes too long. Nothing acknowledged is lost by that: it is what a crash
-// does. Closing the channel it returns calls it off.
-func endAtOnce(signals <-chan os.Signal, timeout time.Duration, st *stages, log *slog.Logger) chan<- struct{} {
+// limitStop ends the process when the stop takes longer than
+// server.shutdownTimeout. That is what a crash does: what was written, synced or
+// replicated stays, what was only enqueued is lost. Closing the channel it
+// returns calls it off.
+func (s *service) limitStop() chan<- struct{} {
 	finished := make(chan struct{})
+	timeout := s.cfg.Server.ShutdownTimeout
 	go func() {
 		select {
-		case s := <-signals:
-			log.Error("second signal: ending at once", "signal", s.String(), "stopping", st.stopping.Load())
 		case <-time.After(timeout):
-			log.Error("the stop took longer than server.shutdownTimeout: ending at once", "timeout", timeout, "stopping", st.stopping.Load())
-			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1) // what it waits for; there should be nothing
+			s.log.Error("the stop took longer than server.shutdownTimeout: ending at once", "timeout", timeout, "stopping", s.stages.stopping.Load())
+			_ = pprof.Lookup("goroutine").WriteTo(s.log.writer, 1) // what it waits for; there should be nothing
+			s.log.exit(1)
 		case <-finished:
-			return
 		}
-		os.Exit(1)
 	}()
 	return finished
 }
@@ -241,24 +106,8 @@ func checkOpenFiles(cfg *config.Config, log *slog.Logger) {
 		"limit", limit.Cur, "want", want)
 }
 
-// closedSink is the sink of a process that only consumes.
-type closedSink struct{}
-
-func (closedSink) Write(context.Context, *codec.Batch, sink.Ack) error {
-	return fmt.Errorf("kafka.role is consume, this process takes no batches: %w", sink.ErrClosed)
-}
-
-// noSummaries is what a process that only ingests knows of summaries.
-type noSummaries struct{}
-
-func (noSummaries) AppendHour(_ context.Context, dst []byte, _ codec.Hour, _ int) ([]byte, error) {
-	return dst, fs.ErrNotExist
-}
-
-func (noSummaries) AppendRange(_ context.Context, dst []byte, _, _ codec.Hour, _ int) ([]byte, error) {
-	return dst, fs.ErrNotExist
-}
-
-func (noSummaries) Span() (first, recent, last codec.Hour, ok bool, err error) {
-	return 0, 0, 0, false, nil
+// exit ends the process once the log is written, or its reader has had its time.
+func (l *logger) exit(status int) {
+	l.close()
+	os.Exit(status)
 }

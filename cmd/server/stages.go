@@ -15,8 +15,9 @@ type stages struct {
 	stopping atomic.Value // name of the part that stop waits for
 }
 
-// mostStages is more than there are, so that none waits to say that it failed.
-const mostStages = 16
+// mostStages is the buffer size of failed: at least the number of stages, so that
+// none has to wait to report its failure.
+const mostStages = 32
 
 func newStages() *stages { return &stages{failed: make(chan error, mostStages)} }
 

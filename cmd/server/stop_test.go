@@ -97,14 +97,6 @@ func TestSIGTERMUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsAtOnce(t *testing.T) {
-	c, _ := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_DRAIN_DELAY=1h", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=2h"})
-	c.signal(syscall.SIGTERM)
-	c.find(`msg=(stopping)`)
-	c.signal(syscall.SIGTERM)
-	c.expect(1, "ending at once")
-}
-
 func TestStopThatTakesTooLongEndsAtOnce(t *testing.T) {
 	c, _ := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_DRAIN_DELAY=299ms", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=300ms", "LOGFORGE_SERVER_READ_TIMEOUT=1h"})
 	c.signal(syscall.SIGTERM)

@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kslog"
 
 	"logforge/config"
+	"logforge/logging"
 	"logforge/sink"
 )
 
@@ -215,7 +216,7 @@ func clientOptions(cfg config.Kafka, log *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID("logforge"),
-		kgo.WithLogger(kslog.New(slog.New(quiet{log.Handler()}))),
+		kgo.WithLogger(kslog.New(slog.New(logging.Quiet(log.Handler())))),
 		kgo.DisableClientMetrics(),
 		// The defaults (10 s, back-off up to 5 s, metadata at most every 5 s)
 		// would leave a producer idle for seconds after the broker is back.
@@ -277,27 +278,4 @@ func tlsConfig(cfg config.KafkaTLS) (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{cert}
 	}
 	return c, nil
-}
-
-// quiet makes debug of franz-go's info, which is written for people who debug
-// franz-go.
-type quiet struct{ slog.Handler }
-
-func (q quiet) Enabled(ctx context.Context, l slog.Level) bool {
-	return q.Handler.Enabled(ctx, quieter(l))
-}
-
-func (q quiet) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = quieter(r.Level)
-	return q.Handler.Handle(ctx, r)
-}
-
-func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
-func (q quiet) WithGroup(name string) slog.Handler       { return quiet{q.Handler.WithGroup(name)} }
-
-func quieter(l slog.Level) slog.Level {
-	if l == slog.LevelInfo {
-		return slog.LevelDebug
-	}
-	return l
 }

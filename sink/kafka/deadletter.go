@@ -11,6 +11,7 @@ package kafka
 // file that can be seen is whole.
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,6 +63,7 @@ type letter struct {
 type deadLetters struct {
 	dir   string
 	topic string
+	again string // the command that sends them again, without the directory
 	log   *slog.Logger
 
 	mu     sync.Mutex
@@ -82,7 +84,7 @@ func newDeadLetters(cfg config.Kafka, st config.Storage, log *slog.Logger, set *
 		return nil, fmt.Errorf("kafka.deadLetterDir: %w", err)
 	}
 	d := &deadLetters{
-		dir: dir, topic: cfg.Topic, log: log,
+		dir: dir, topic: cfg.Topic, again: cmp.Or(cfg.ReplayCommand, "server replay"), log: log,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		batches: set.NewCounter("logforge_kafka_dead_letter_batches_total"),
 		records: set.NewCounter("logforge_kafka_dead_letter_records_total"),
@@ -178,12 +180,20 @@ func (d *deadLetters) keep(chunks []*chunk) {
 	default:
 		d.batches.Add(batches)
 		d.records.Add(r.Records)
-		d.log.Error("records kept as dead letters; send them again with: server replay "+d.dir,
+		d.log.Error("records kept as dead letters; replay with: "+d.again+" "+config.ShellWord(absolute(d.dir)),
 			"records", r.Records, "file", filepath.Join(d.dir, name+linesSuffix), "delivery", r.Reason)
 	}
 	for _, c := range chunks {
 		c.free()
 	}
+}
+
+// absolute returns the directory as it is called from every other one.
+func absolute(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
 }
 
 func (d *deadLetters) write(name string, lines []byte, r reason) error {

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// first is the first design, without its faults of structure but with its
+// simple is the usual way to write such a server, with its
 // costs: what a careful programmer writes with the standard library alone.
-type first struct{ dir string }
+type simple struct{ dir string }
 
 type record struct {
 	Timestamp time.Time `json:"timestamp"`
@@ -46,7 +46,7 @@ func decode(req *http.Request) (batch []record, err error) {
 	return batch, nil
 }
 
-func (h first) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (h simple) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	batch, err := decode(req)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -59,11 +59,11 @@ func (h first) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// locks is one lock a file; like the first design's it only grows.
+// locks is one lock a file; it only grows.
 var locks sync.Map
 
 // store opens each hour's file and writes its records one by one.
-func (h first) store(batch []record) error {
+func (h simple) store(batch []record) error {
 	hours := make(map[string][]record)
 	for _, r := range batch {
 		name := r.Timestamp.UTC().Format("2006-01-02/15.log.json")
@@ -77,7 +77,7 @@ func (h first) store(batch []record) error {
 	return nil
 }
 
-func (h first) appendAll(name string, recs []record) (err error) {
+func (h simple) appendAll(name string, recs []record) (err error) {
 	lock, _ := locks.LoadOrStore(name, new(sync.Mutex))
 	lock.(*sync.Mutex).Lock()
 	defer lock.(*sync.Mutex).Unlock()

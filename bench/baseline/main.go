@@ -13,16 +13,16 @@ import (
 )
 
 func main() {
-	mode := flag.String("mode", "discard", "discard, append or first; through Kafka: kafka-raw or kafka-first")
+	mode := flag.String("mode", "discard", "discard, append or simple; through Kafka: kafka-raw or kafka-simple")
 	addr := flag.String("addr", "127.0.0.1:8090", "listen address")
-	dir := flag.String("dir", ".", "directory of the files that append and first write")
+	dir := flag.String("dir", ".", "directory of the files that append and simple write")
 	var t topic
 	flag.StringVar(&t.brokers, "brokers", "localhost:19092", "Kafka, host:port")
-	flag.StringVar(&t.name, "topic", "wall", "topic, which has to be there, and consumer group")
+	flag.StringVar(&t.name, "topic", "baseline", "topic, which has to be there, and consumer group")
 	flag.StringVar(&t.compression, "compression", "none", "none, lz4, snappy or zstd")
 	flag.Parse()
 	if err := run(*mode, *addr, *dir, t); err != nil {
-		fmt.Fprintln(os.Stderr, "wall:", err)
+		fmt.Fprintln(os.Stderr, "baseline:", err)
 		os.Exit(1)
 	}
 }
@@ -37,14 +37,14 @@ func run(mode, addr, dir string, t topic) error {
 			return err
 		}
 		return serve(addr, appendTo(f))
-	case "first":
-		return http.ListenAndServe(addr, first{dir})
+	case "simple":
+		return http.ListenAndServe(addr, simple{dir})
 	case "kafka-raw":
 		return t.raw(addr, dir)
-	case "kafka-first":
-		return t.first(addr, dir)
+	case "kafka-simple":
+		return t.simple(addr, dir)
 	}
-	return fmt.Errorf("no mode is called %q: use discard, append, first, kafka-raw or kafka-first", mode)
+	return fmt.Errorf("no mode is called %q: use discard, append, simple, kafka-raw or kafka-simple", mode)
 }
 
 // serve runs a handler with the settings that logforge itself has.
@@ -52,7 +52,7 @@ func serve(addr string, h fasthttp.RequestHandler) error {
 	cfg := config.Default().Server
 	s := &fasthttp.Server{
 		Handler:               h,
-		Name:                  "wall",
+		Name:                  "baseline",
 		ReadTimeout:           cfg.ReadTimeout,
 		WriteTimeout:          cfg.WriteTimeout,
 		IdleTimeout:           cfg.IdleTimeout,

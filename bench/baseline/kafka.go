@@ -15,17 +15,17 @@ import (
 	"logforge/config"
 )
 
-// topic is the way through Kafka of both designs.
+// topic is the way through Kafka of both baselines.
 type topic struct{ brokers, name, compression string }
 
-// raw is the wall: a body is a record, as it came.
+// raw is the baseline: a body is a record, as it came.
 func (t topic) raw(addr, dir string) error {
 	return t.run(dir, func(client *kgo.Client) error { return serve(addr, produceBody(client)) }, appendBodies)
 }
 
-// first is the first design: a line is a record.
-func (t topic) first(addr, dir string) error {
-	return t.run(dir, func(client *kgo.Client) error { return http.ListenAndServe(addr, firstProducer{client}) }, consumeFirst)
+// simple is the usual way: a line is a record.
+func (t topic) simple(addr, dir string) error {
+	return t.run(dir, func(client *kgo.Client) error { return http.ListenAndServe(addr, simpleProducer{client}) }, consumeSimple)
 }
 
 var compressions = map[string]kgo.CompressionCodec{

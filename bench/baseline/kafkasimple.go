@@ -8,10 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// firstProducer is the first design's way into Kafka: a message for each line.
-type firstProducer struct{ client *kgo.Client }
+// simpleProducer is the usual way into Kafka: a message for each line.
+type simpleProducer struct{ client *kgo.Client }
 
-func (p firstProducer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (p simpleProducer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	batch, err := decode(req)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -33,10 +33,10 @@ func (p firstProducer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// consumeFirst is the first design's way out of it: message by message into
+// consumeSimple is the usual way out of it: message by message into
 // the file, each committed before the next.
-func consumeFirst(client *kgo.Client, dir string) error {
-	h := first{dir}
+func consumeSimple(client *kgo.Client, dir string) error {
+	h := simple{dir}
 	for {
 		fetches := client.PollFetches(context.Background())
 		if err := fetches.Err(); err != nil {

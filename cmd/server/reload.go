@@ -1,0 +1,59 @@
+package main
+
+// SIGHUP: what can change while connections and batches go on.
+
+import (
+	"slices"
+	"strings"
+
+	"logforge/config"
+)
+
+// reloader is a part that takes over what may change while it runs: of cfg, API
+// keys, certificates and other secrets. After an error it goes on as before.
+type reloader interface {
+	Reload(cfg *config.Config) error
+}
+
+// reloadable reports whether a setting takes effect without a restart.
+func reloadable(key string) bool {
+	return key == "log.level" || strings.HasPrefix(key, "auth.") || strings.HasPrefix(key, "server.tls.")
+}
+
+// reload reads the configuration again and puts into effect what can be. A
+// configuration that is refused changes nothing.
+func (s *service) reload() {
+	next, warnings, err := s.settings.Load()
+	for _, w := range warnings {
+		s.log.Warn("configuration: " + w)
+	}
+	if err != nil {
+		s.log.Error("reload refused: the configuration in effect stays", "err", err)
+		return
+	}
+	// What needs a restart stays as it is in every part.
+	effective := *s.cfg
+	effective.Auth, effective.Server.TLS, effective.Log.Level = next.Auth, next.Server.TLS, next.Log.Level
+	if r, ok := any(s.server).(reloader); ok {
+		if err := r.Reload(&effective); err != nil {
+			s.log.Error("reload refused: the configuration in effect stays", "err", err)
+			return
+		}
+	}
+	changed, restart := []string{}, []string{}
+	for _, key := range config.Changes(s.cfg, next) {
+		if reloadable(key) {
+			changed = append(changed, key)
+		} else {
+			restart = append(restart, key)
+		}
+	}
+	s.cfg = &effective
+	s.log.setLevel(effective.Log)
+	// The certificates' files are read again in any case.
+	s.log.Info("reloaded", "changed", strings.Join(changed, ","), "keys", len(effective.Auth.Keys), "authentication", effective.Auth.Enabled)
+	if len(restart) > 0 {
+		slices.Sort(restart)
+		s.log.Warn("changes that take effect only after a restart", "settings", strings.Join(restart, ","))
+	}
+}

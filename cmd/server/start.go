@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+
+	"logforge/aggregator"
+	"logforge/codec"
+	"logforge/config"
+	"logforge/server"
+	"logforge/sink"
+	"logforge/sink/hourly"
+	"logforge/sink/kafka"
+)
+
+// service is the running service.
+//
+//	pipeline 1                            pipeline 2
+//
+//	        POST /logs                            POST /logs
+//	            │                                     │
+//	       ┌────▼─────┐                          ┌────▼─────┐
+//	       │  server  │ 4                        │  server  │ 5
+//	       └────┬─────┘                          └────┬─────┘
+//	            │ codec.Batch                    ┌────▼─────┐        ┌───────┐
+//	            │                                │ producer │ 4 ────▶│ Kafka │
+//	            │                                └──────────┘        └───┬───┘
+//	            │                                ┌──────────┐            │
+//	            │                                │ consumer │ 3 ◀────────┘
+//	            │                                └────┬─────┘
+//	       ┌────▼─────┐   ┌────────────┐         ┌────▼─────┐   ┌────────────┐
+//	       │  files   │1─▶│ aggregator │2        │  files   │1─▶│ aggregator │2
+//	       └──────────┘   └────────────┘         └──────────┘   └────────────┘
+//
+// The numbers are the order in which the parts start. They stop in the opposite
+// one: the server takes nothing more and finishes what it has; the producer
+// delivers what is buffered; the consumer commits and leaves; the aggregator
+// runs once more; the files are synced and closed. kafka.role leaves the left
+// or the right way of pipeline 2 out.
+type service struct {
+	*program
+	stages *stages
+
+	files     *hourly.Files    // nil where the role is ingest
+	sink      sink.Sink        // of batches that clients send
+	summaries server.Summaries // for GET /analytics
+	checks    []func() error   // each nil, or why /ready says no
+	server    *server.Server   // nil until it is made
+}
+
+// ingests reports whether the process takes batches from clients.
+func ingests(cfg *config.Config) bool { return cfg.Version == 1 || cfg.Kafka.Role != "consume" }
+
+// stores reports whether the process writes hourly files.
+func stores(cfg *config.Config) bool { return cfg.Version == 1 || cfg.Kafka.Role != "ingest" }
+
+// start starts every part of the pipeline, the server last. Whatever it returns,
+// the stages hold what has to be stopped.
+func (s *service) start() error {
+	if _, err := makeDirectories(s.cfg); err != nil {
+		return err
+	}
+	ack, err := sink.ParseAck(s.cfg.Ingestion.Ack)
+	if err != nil {
+		return err
+	}
+	s.sink, s.summaries = refusingSink{}, noSummaries{}
+	if stores(s.cfg) {
+		if err := s.startFiles(ack); err != nil {
+			return err
+		}
+		if s.cfg.Version == 2 {
+			if err := s.startConsumer(); err != nil {
+				return err
+			}
+		}
+	}
+	if ingests(s.cfg) {
+		s.sink = s.files
+		if s.cfg.Version == 2 {
+			if err := s.startProducer(ack); err != nil {
+				return err
+			}
+		}
+	}
+	return s.startServer()
+}
+
+// startFiles opens the hourly files and starts the aggregator over them.
+func (s *service) startFiles(ack sink.Ack) error {
+	if s.cfg.Version == 2 {
+		ack = sink.Synced // nobody waits for it: the consumer appends and commits
+	}
+	files, err := hourly.Open(s.cfg.Storage, ack, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	s.files = files
+	s.stages.then("files", func(context.Context) error { return files.Close() })
+	s.stages.run("files", func(ctx context.Context) error { return watch(ctx, files) })
+	s.checks = append(s.checks, files.Ready)
+
+	agg, err := aggregator.Open(s.cfg.Aggregation, s.cfg.Storage.AnalyticsDir, files, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	s.stages.then("analytics directory", func(context.Context) error { return agg.Close() })
+	s.stages.run("aggregator", agg.Run)
+	s.summaries = agg
+	return nil
+}
+
+// startConsumer starts what brings records from Kafka into the files.
+func (s *service) startConsumer() error {
+	consumer, err := kafka.NewConsumer(s.cfg.Kafka, s.cfg.Consumer, s.cfg.Ingestion, s.files, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	s.stages.run("consumer", consumer.Run)
+	if !ingests(s.cfg) {
+		// Where batches come in as well they are safe in Kafka, and a rebalance
+		// must not turn every process away at once.
+		s.checks = append(s.checks, consumer.Ready)
+	}
+	return nil
+}
+
+// startProducer makes Kafka the sink of batches.
+func (s *service) startProducer(ack sink.Ack) error {
+	s.cfg.Kafka.ReplayCommand = s.replayCommand()
+	producer, err := kafka.NewProducer(s.cfg, ack, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	s.stages.then("producer", producer.Close)
+	s.checks = append([]func() error{producer.Ready}, s.checks...) // the first reason is the one given
+	s.sink = producer
+	return nil
+}
+
+// startServer listens and serves. From here on clients see the service.
+func (s *service) startServer() error {
+	srv, err := newServer(s.program, s.sink, s.ready, s.summaries)
+	if err != nil {
+		return err
+	}
+	ln, err := listen(s.cfg.Server.Addr)
+	if err != nil {
+		return err
+	}
+	s.server = srv
+	attrs := []any{"addr", ln.Addr().String(), "pipeline", s.cfg.Version, "ack", s.cfg.Ingestion.Ack,
+		"logs", s.cfg.Storage.LogsDir, "analytics", s.cfg.Storage.AnalyticsDir, "build", buildOf(s.cfg).Version}
+	if s.cfg.Version == 2 {
+		attrs = append(attrs, "role", s.cfg.Kafka.Role)
+	}
+	s.log.Info("listening", attrs...)
+	s.stages.run("server", func(context.Context) error {
+		if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	s.stages.then("server", func(ctx context.Context) error {
+		err := srv.Shutdown(ctx) // makes Serve return
+		_ = ln.Close()           // and so does this, if Serve had not begun yet: a signal can be that early
+		return err
+	})
+	return nil
+}
+
+// newServer makes the server; it serves nothing yet. -check-config makes one,
+// too, to hear what it refuses.
+func newServer(p *program, to sink.Sink, ready func() error, summaries server.Summaries) (*server.Server, error) {
+	return server.New(p.cfg, to, ready, summaries, buildOf(p.cfg), p.log.Logger, p.set)
+}
+
+// ready returns nil, or why a batch sent now would not be stored.
+func (s *service) ready() error {
+	for _, check := range s.checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watch ends when the files have failed: after a failed sync nothing they hold
+// can be trusted until they are read again from disk, so the process ends.
+func watch(ctx context.Context, files *hourly.Files) error {
+	select {
+	case <-files.Failed():
+		return files.Err()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// refusingSink is the sink of a process that only consumes.
+type refusingSink struct{}
+
+func (refusingSink) Write(context.Context, *codec.Batch, sink.Ack) error {
+	return fmt.Errorf("kafka.role is consume, this process takes no batches: %w", sink.ErrClosed)
+}
+
+// noSummaries is what a process that only ingests knows of summaries.
+type noSummaries struct{}
+
+func (noSummaries) AppendHour(_ context.Context, dst []byte, _ codec.Hour, _ int) ([]byte, error) {
+	return dst, fs.ErrNotExist
+}
+
+func (noSummaries) AppendRange(_ context.Context, dst []byte, _, _ codec.Hour, _ int) ([]byte, error) {
+	return dst, fs.ErrNotExist
+}
+
+func (noSummaries) Span() (first, recent, last codec.Hour, ok bool, err error) {
+	return 0, 0, 0, false, nil
+}

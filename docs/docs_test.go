@@ -1,0 +1,365 @@
+// Package docs holds the documents to their word: links lead somewhere, and every
+// command in them is run by a test.
+package docs
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const root = ".."
+
+// documents returns the names of all documents, from the root on.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md", "bench/*/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	if len(names) < 10 {
+		t.Fatalf("only %d documents found", len(names))
+	}
+	return names
+}
+
+// block is a fenced block of a document.
+type block struct {
+	file string
+	line int    // of its first line
+	info string // behind the fence: the language, and who runs it
+	text string
+}
+
+// read splits a document into its fenced blocks and the prose between them.
+func read(t *testing.T, file string) (blocks []block, prose []string) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	var inside *block
+	scanner := bufio.NewScanner(f)
+	scanner.Buffer(nil, 1<<20)
+	for n := 1; scanner.Scan(); n++ {
+		line := scanner.Text()
+		switch fence, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); {
+		case ok && inside == nil:
+			inside = &block{file: file, line: n + 1, info: fence}
+			prose = append(prose, "")
+		case ok:
+			blocks = append(blocks, *inside)
+			inside = nil
+			prose = append(prose, "")
+		case inside != nil:
+			inside.text += line + "\n"
+			prose = append(prose, "")
+		default:
+			prose = append(prose, line)
+		}
+	}
+	if err := scanner.Err(); err != nil || inside != nil {
+		t.Fatalf("%s: %v, or a block without an end", file, err)
+	}
+	return blocks, prose
+}
+
+var (
+	link      = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	codeSpan  = regexp.MustCompile("`[^`]*`")
+	notInSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors returns what a link into the document can name: its headings, as
+// GitHub spells them.
+func anchors(t *testing.T, file string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	_, prose := read(t, file)
+	for _, line := range prose {
+		title := strings.TrimLeft(line, "#")
+		if title == line || !strings.HasPrefix(title, " ") {
+			continue
+		}
+		slug := notInSlug.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
+		slug = strings.ReplaceAll(slug, " ", "-")
+		for n := 1; found[slug]; n++ {
+			slug = fmt.Sprintf("%s-%d", slug, n)
+		}
+		found[slug] = true
+	}
+	return found
+}
+
+func TestDocuments_EveryLinkLeadsSomewhere(t *testing.T) {
+	checked := 0
+	for _, file := range documents(t) {
+		_, prose := read(t, file)
+		for n, line := range prose {
+			for _, m := range link.FindAllStringSubmatch(codeSpan.ReplaceAllString(line, ""), -1) {
+				u, err := url.Parse(m[1])
+				if err != nil {
+					t.Errorf("%s:%d: %v", file, n+1, err)
+					continue
+				}
+				if u.Scheme != "" {
+					continue // elsewhere
+				}
+				checked++
+				target := file
+				if u.Path != "" {
+					target = filepath.Join(filepath.Dir(file), u.Path)
+				}
+				if _, err := os.Stat(target); err != nil {
+					t.Errorf("%s:%d: %s leads nowhere", file, n+1, m[1])
+					continue
+				}
+				if u.Fragment != "" && !anchors(t, target)[u.Fragment] {
+					t.Errorf("%s:%d: %s has no heading %s", file, n+1, target, u.Fragment)
+				}
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("only %d links found", checked)
+	}
+}
+
+// A block of commands says behind its language who runs it:
+//
+//	console                 this test, which compares what it prints
+//	sh by=TestName          that test
+//	sh by=.ci/run           the script, with these words
+//	sh not-run="reason"     nobody, for a reason
+var (
+	runBy  = regexp.MustCompile(`^(?:sh|bash)\s+by=(\S+)$`)
+	notRun = regexp.MustCompile(`^(?:sh|bash)\s+not-run="([^"]{10,})"$`)
+)
+
+func TestDocuments_EveryCommandIsRunBySomebody(t *testing.T) {
+	tests := testNames(t)
+	ci, err := os.ReadFile(filepath.Join(root, ".ci/run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range documents(t) {
+		blocks, _ := read(t, file)
+		for _, b := range blocks {
+			where := fmt.Sprintf("%s:%d", b.file, b.line)
+			language, _, _ := strings.Cut(b.info, " ")
+			switch m := runBy.FindStringSubmatch(b.info); {
+			case language == "console":
+				if filepath.Base(b.file) != "README.md" || filepath.Dir(b.file) != root {
+					t.Errorf("%s: only the front page's sessions are run by this test: say by=", where)
+				}
+			case language != "sh" && language != "bash":
+			case m != nil && m[1] == ".ci/run":
+				for line := range strings.Lines(b.text) {
+					command, _, _ := strings.Cut(line, "#")
+					for _, word := range strings.Fields(command) {
+						if !strings.Contains(string(ci), word) {
+							t.Errorf("%s: .ci/run does not run %q", where, command)
+							break
+						}
+					}
+				}
+			case m != nil:
+				if !tests[m[1]] {
+					t.Errorf("%s: there is no test %s", where, m[1])
+				}
+			case notRun.MatchString(b.info):
+			default:
+				t.Errorf("%s: who runs these commands? (%q)", where, b.info)
+			}
+		}
+	}
+}
+
+// testNames returns the names of all tests of the tree.
+func testNames(t *testing.T) map[string]bool {
+	t.Helper()
+	test := regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
+	names := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range test.FindAllStringSubmatch(string(text), -1) {
+			names[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// within bounds how long a command of the front page may take to print what the
+// page shows.
+const within = 30 * time.Second
+
+// Ensure that each session on the front page prints what the page shows, in
+// order, against a server that was started as the page says. Three dots stand
+// for the rest of a line.
+func TestREADME_SessionsPrintWhatThePageShows(t *testing.T) {
+	dir := t.TempDir()
+	server := filepath.Join(dir, "bin/server")
+	if out, err := exec.Command("go", "build", "-pgo=off", "-o", server, "../cmd/server").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(absolute, "bench"), filepath.Join(dir, "bench")); err != nil {
+		t.Fatal(err)
+	}
+	addr := start(t, server, dir)
+
+	blocks, _ := read(t, filepath.Join(root, "README.md"))
+	sessions := 0
+	for _, b := range blocks {
+		if b.info != "console" {
+			continue
+		}
+		sessions++
+		for _, c := range commands(t, b) {
+			text := strings.ReplaceAll(c.command, "localhost:8082", addr)
+			var got string
+			for end := time.Now().Add(within); ; time.Sleep(100 * time.Millisecond) {
+				if got = shell(t, dir, text); shows(got, c.want) {
+					break
+				}
+				if time.Now().After(end) || strings.Contains(text, " -d") || strings.Contains(text, "--data") {
+					t.Fatalf("README.md:%d: %s\nprints\n%s\nbut the page shows\n%s", c.line, c.command, got, c.want)
+				}
+			}
+		}
+	}
+	if sessions == 0 {
+		t.Error("the front page has no session")
+	}
+}
+
+type command struct {
+	line          int
+	command, want string
+}
+
+// commands splits a session at its prompts.
+func commands(t *testing.T, b block) (found []command) {
+	t.Helper()
+	for i, line := range strings.Split(strings.TrimSuffix(b.text, "\n"), "\n") {
+		if text, ok := strings.CutPrefix(line, "$ "); ok {
+			found = append(found, command{line: b.line + i, command: text})
+			continue
+		}
+		if len(found) == 0 {
+			t.Fatalf("%s:%d: a session begins with a prompt", b.file, b.line)
+		}
+		found[len(found)-1].want += line + "\n"
+	}
+	return found
+}
+
+// shows reports whether got is want, where a line of want that ends in three dots
+// stands for all lines that begin like it.
+func shows(got, want string) bool {
+	gotLines, wantLines := strings.Split(strings.TrimRight(got, "\n"), "\n"), strings.Split(strings.TrimRight(want, "\n"), "\n")
+	if len(gotLines) != len(wantLines) {
+		return false
+	}
+	for i, line := range wantLines {
+		head, open := strings.CutSuffix(line, "...")
+		if open && !strings.HasPrefix(gotLines[i], head) || !open && gotLines[i] != line {
+			return false
+		}
+	}
+	return true
+}
+
+func shell(t *testing.T, dir, text string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", text)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", text, err, out)
+	}
+	return string(out)
+}
+
+// start starts the server in dir, as make run does, but on a free port and with
+// summaries made at once. It returns the address.
+func start(t *testing.T, server, dir string) string {
+	t.Helper()
+	addr := freeAddr(t)
+	cmd := exec.Command(server, "-addr", addr, "-aggregation-interval", "100ms")
+	cmd.Dir = dir
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil || t.Failed() {
+			t.Logf("the server: %v\n%s", err, log.String())
+		}
+	})
+	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
+		if resp, err := http.Get("http://" + addr + "/ready"); err == nil {
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return addr
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server is not ready")
+		}
+	}
+}
+
+// freeAddr returns an address whose port is free and below the range of outgoing
+// connections.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			_ = ln.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
