@@ -63,6 +63,24 @@ type Ingestion struct {
 	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
 	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes of a record in the form in which it is stored; more is 413" min:"1"`
 	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`
+
+	Invalid          string   `yaml:"invalid" env:"LOGFORGE_INGESTION_INVALID" env-description:"what an invalid record does to its batch on POST /logs: refuse refuses the batch, set-aside stores the others and keeps that one with its reason; a request may ask with ?invalid=" oneof:"refuse set-aside"`
+	Extra            string   `yaml:"extra" env:"LOGFORGE_INGESTION_EXTRA" env-description:"members besides the three, of records that come by POST /ingest or a route of another system: keep or drop" oneof:"keep drop"`
+	LogsExtra        string   `yaml:"logsExtra" env:"LOGFORGE_INGESTION_LOGS_EXTRA" env-description:"the same, of records that come by POST /logs" oneof:"keep drop"`
+	TimeZone         string   `yaml:"timeZone" env:"LOGFORGE_INGESTION_TIME_ZONE" env-description:"zone of times without an offset, on POST /ingest: UTC, or a name such as Europe/Berlin"`
+	MissingTime      string   `yaml:"missingTime" env:"LOGFORGE_INGESTION_MISSING_TIME" env-description:"a record without any time, on POST /ingest: arrival gives it the time at which its request came, reject sets it aside" oneof:"arrival reject"`
+	MaxRejectedBytes Bytes    `yaml:"maxRejectedBytes" env:"LOGFORGE_INGESTION_MAX_REJECTED_BYTES" env-description:"bytes of the records set aside in storage.logsDir/.rejected; past it the oldest hours are removed" min:"64KiB" pipeline:"1"`
+	LineMembers      []string `yaml:"lineMembers" env:"LOGFORGE_INGESTION_LINE_MEMBERS" env-description:"members that may hold an access log line or a JSON object; empty means message, log, msg, body, line, event.original, _raw and MESSAGE"`
+	Fields           Fields   `yaml:"fields"`
+}
+
+// Fields are the names under which log shippers send the three values, on POST
+// /ingest and the routes of other systems. The first that a record has wins. An
+// empty list stands for the one in docs/shippers.md.
+type Fields struct {
+	Timestamp []string `yaml:"timestamp" env:"LOGFORGE_INGESTION_FIELDS_TIMESTAMP" env-description:"names of the time in what shippers send, the first that is there wins; a dot goes into an object; empty means the list in docs/shippers.md"`
+	Path      []string `yaml:"path" env:"LOGFORGE_INGESTION_FIELDS_PATH" env-description:"the same for the path"`
+	UserAgent []string `yaml:"userAgent" env:"LOGFORGE_INGESTION_FIELDS_USER_AGENT" env-description:"the same for the user agent"`
 }
 
 // Storage is the directory of hourly files.
@@ -167,6 +185,13 @@ func Default() Config {
 			MaxBatchRecords: 100_000,
 			MaxRecordBytes:  256 * KiB,
 			MaxDepth:        64,
+
+			Invalid:          "refuse",
+			Extra:            "keep",
+			LogsExtra:        "drop",
+			TimeZone:         "UTC",
+			MissingTime:      "arrival",
+			MaxRejectedBytes: GiB,
 		},
 		Storage: Storage{
 			Backend:      "file",

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Validate reports every setting that cannot be, one a line; nil means that the
@@ -149,7 +150,23 @@ func (c *Config) validateIngestion(v *validation) {
 	case 2:
 		v.that(in.Ack == "replicated" || in.Ack == "enqueued", "ingestion.ack", in.Ack, "replicated or enqueued in version 2")
 	}
+	_, err := time.LoadLocation(in.TimeZone)
+	v.that(err == nil && in.TimeZone != "", "ingestion.timeZone", in.TimeZone, "UTC or the name of a time zone, such as Europe/Berlin")
+	for key, names := range map[string][]string{
+		"ingestion.lineMembers":      in.LineMembers,
+		"ingestion.fields.timestamp": in.Fields.Timestamp,
+		"ingestion.fields.path":      in.Fields.Path,
+		"ingestion.fields.userAgent": in.Fields.UserAgent,
+	} {
+		v.that(len(names) <= maxNames, key, len(names), fmt.Sprintf("at most %d names", maxNames))
+		for _, name := range names {
+			v.that(strings.TrimSpace(name) != "", key, name, "a list of names")
+		}
+	}
 }
+
+// maxNames bounds the names that are looked for in every record.
+const maxNames = 64
 
 func (c *Config) validateStorage(v *validation) {
 	st := &c.Storage

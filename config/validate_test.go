@@ -130,3 +130,14 @@ func TestGoodCombinationsAreAccepted(t *testing.T) {
 		mustLoad(t, text, nil)
 	}
 }
+
+func TestConfig_RefusesNamesAndZonesThatAreNone(t *testing.T) {
+	for _, bad := range []string{
+		"ingestion: {timeZone: Europe/Nowhere}", "ingestion: {timeZone: \"\"}", "ingestion: {fields: {path: [\" \"]}}",
+		"ingestion: {invalid: perhaps}", "ingestion: {extra: some}", "ingestion: {missingTime: later}", "ingestion: {maxRejectedBytes: 1KiB}",
+	} {
+		if _, _, err := load(t, bad, nil); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}
