@@ -133,7 +133,7 @@ func TestGoodCombinationsAreAccepted(t *testing.T) {
 
 func TestConfig_RefusesNamesAndZonesThatAreNone(t *testing.T) {
 	for _, bad := range []string{
-		"ingestion: {timeZone: Europe/Nowhere}", "ingestion: {timeZone: \"\"}", "ingestion: {fields: {path: [\" \"]}}",
+		"ingestion: {timeZone: Europe/Nowhere}", "ingestion: {timeZone: \"\"}",
 		"ingestion: {invalid: perhaps}", "ingestion: {extra: some}", "ingestion: {missingTime: later}", "ingestion: {maxRejectedBytes: 1KiB}",
 	} {
 		if _, _, err := load(t, bad, nil); err == nil {

@@ -1,0 +1,373 @@
+package dialect
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"logforge/codec"
+)
+
+// seeds adds the bodies of the samples whose names contain one of the words.
+func seeds(f *testing.F, words ...string) {
+	files, err := filepath.Glob("testdata/shippers/*.body")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no samples", err)
+	}
+	for _, file := range files {
+		for _, word := range words {
+			if strings.Contains(file, word) {
+				body, err := os.ReadFile(file)
+				if err != nil {
+					f.Fatal(err)
+				}
+				f.Add(body)
+			}
+		}
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	for _, s := range []string{"{}", "[]", `{"a":[1,-2.5e+3,{"b":null}],"c":"\\\"x"}`, "[[[[]]]]", `{"a":1,}`, "01", "-", "1.", "tru", `"`, `"\"`, "[1 2]", "{1:2}", "  true "} {
+		f.Add([]byte(s))
+	}
+	seeds(f, "")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		end := valueEnd(b, space(b, 0))
+		ok := end >= 0 && space(b, end) == len(b)
+		want := json.Valid(b)
+		if ok == want {
+			return
+		}
+		// What it leaves to whoever reads a string: escapes and control characters.
+		if ok && !want && strings.ContainsAny(string(b), "\\\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f") {
+			return
+		}
+		if want && strings.Count(string(b), "[")+strings.Count(string(b), "{") > maxNesting {
+			return
+		}
+		t.Errorf("%q: %v, encoding/json says %v", b, ok, want)
+	})
+}
+
+func FuzzUnescape(f *testing.F) {
+	f.Add(`plain`)
+	f.Add(`a\n\t\"\\\/\b\f\r\u00e9\ud83d\ude00\ud83dx\udc00`)
+	f.Add(`\u12`)
+	f.Add(`\x`)
+	f.Fuzz(func(t *testing.T, raw string) {
+		if strings.ContainsAny(strings.ReplaceAll(raw, `\\`, ""), `"`) || strings.IndexFunc(raw, func(r rune) bool { return r < ' ' }) >= 0 || !utf8.ValidString(raw) {
+			return
+		}
+		var want string
+		err := json.Unmarshal([]byte(`"`+raw+`"`), &want)
+		got, ok := new(Writer).unescape([]byte(raw))
+		if ok != (err == nil) || ok && string(got) != want {
+			t.Errorf("%q: %q, %v; encoding/json says %q, %v", raw, got, ok, want, err)
+		}
+	})
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add([]byte("a\"b\\c\n\r\t\x00\x1f\x7f é \xff long enough for more than one word"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var got string
+		if err := json.Unmarshal(appendString(nil, text), &got); err != nil || got != strings.ToValidUTF8(string(text), "\ufffd") && utf8.Valid(text) {
+			t.Errorf("%q became %q, %v", text, got, err)
+		}
+	})
+}
+
+func FuzzOTLPJSON(f *testing.F) {
+	seeds(f, "otlp-json")
+	f.Add([]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"kvlistValue":{"values":[{"key":"a","value":{"intValue":"1"}}]}},"attributes":null}],"scope":{"attributes":[{"key":"s","value":{"arrayValue":{"values":[{"boolValue":true},{"doubleValue":1.5}]}}}]}}],"resource":{"attributes":[{"key":"r","value":{"stringValue":"x"}}]}}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		v, ok := parse(string(body))
+		records, err := taken(t, func(w *Writer) error { return w.takeOTLPJSON(body) })
+		if !ok || !utf8.Valid(body) {
+			return // it must not panic, and that is all
+		}
+		want, wantErr := otlpJSONSafely(v)
+		if wantErr != nil || err != nil {
+			return // what is of another shape may be refused or passed over
+		}
+		for _, record := range records {
+			if twice(record) { // of a name in two places the last counts
+				return
+			}
+		}
+		same(t, records, want)
+	})
+}
+
+// otlpJSONSafely takes a panic of the oracle, which looks at types only as far as
+// it has to, for an error.
+func otlpJSONSafely(v any) (records []any, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errShape
+		}
+	}()
+	return otlpJSONOracle(v)
+}
+
+func FuzzOTLPProto(f *testing.F) {
+	seeds(f, "fluentbit-otlp")
+	f.Add(otlpMessage(3))
+	f.Add(deepOTLP(40))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		want, wantErr := otlpProtoOracle(body)
+		records, err := taken(t, func(w *Writer) error {
+			return decodeOTLP(w, &Request{ContentType: []byte("application/x-protobuf")}, body)
+		})
+		if (err == nil) != (wantErr == nil || errors.Is(wantErr, errDeep)) {
+			t.Fatalf("the error is %v, the oracle's %v", err, wantErr)
+		}
+		if wantErr == nil {
+			same(t, records, want)
+		}
+	})
+}
+
+func FuzzLokiJSON(f *testing.F) {
+	seeds(f, "loki")
+	f.Add([]byte(`{"streams":[{"values":[["1","a",{"m":"n"}],["x","y"],[1],["2","{\"a\":1}"]],"stream":{"job":"j"}}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		v, ok := parse(string(body))
+		records, err := taken(t, func(w *Writer) error { return w.takeLokiJSON(body) })
+		if !ok || err != nil || !utf8.Valid(body) {
+			return
+		}
+		want, wantErr := lokiJSONOracle(v)
+		if wantErr != nil {
+			return
+		}
+		if len(records) != len(want) {
+			t.Fatalf("%d records instead of %d: %q", len(records), len(want), records)
+		}
+		for i := range want {
+			if want[i] == nil || twice(records[i]) {
+				continue
+			}
+			same(t, records[i:i+1], want[i:i+1])
+		}
+	})
+}
+
+func FuzzLokiProto(f *testing.F) {
+	f.Add(lokiMessage(2))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		n, wantErr := 0, error(nil)
+		wantErr = each(body, 1, func(stream []byte) error {
+			if err := each(stream, 1, func([]byte) error { return nil }); err != nil {
+				return err
+			}
+			return each(stream, 2, func(entry []byte) error {
+				n++
+				if err := each(entry, 1, func(at []byte) error { _, err := protoFields(at); return err }); err != nil {
+					return err
+				}
+				return each(entry, 3, func(label []byte) error { _, err := protoFields(label); return err })
+			})
+		})
+		records, err := taken(t, func(w *Writer) error {
+			return decodeLoki(w, &Request{ContentType: []byte("application/x-protobuf")}, body)
+		})
+		if (err == nil) != (wantErr == nil) {
+			t.Fatalf("the error is %v, the oracle's %v", err, wantErr)
+		}
+		if err == nil && len(records) != n {
+			t.Fatalf("%d records, the oracle has %d", len(records), n)
+		}
+	})
+}
+
+func FuzzHEC(f *testing.F) {
+	seeds(f, "splunk")
+	f.Add([]byte(`{"event":"a line","time":"1.5","host":"h","fields":{"a":"b"}} {"event":{"x":[1]}}` + "\n{broken\n" + `{"time":1}[`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		records, err := taken(t, func(w *Writer) error { return decodeHEC(w, nil, body) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Of events that are all right there are as many records as events.
+		d := json.NewDecoder(strings.NewReader(string(body)))
+		n := 0
+		for {
+			var o map[string]any
+			err := d.Decode(&o)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil || o == nil {
+				return
+			}
+			n++
+		}
+		if len(records) != n && utf8.Valid(body) {
+			t.Errorf("%d records, encoding/json finds %d: %q", len(records), n, records)
+		}
+	})
+}
+
+// bulkOracle reads a _bulk body with encoding/json.
+func bulkOracle(body string) (items []string, documents []string) {
+	all := lines(body)
+	action := func(line string) string {
+		if twice(line) {
+			return "?"
+		}
+		var o map[string]json.RawMessage
+		if json.Unmarshal([]byte(line), &o) != nil || len(o) != 1 {
+			return ""
+		}
+		for name, value := range o {
+			var about map[string]any
+			if name != "index" && name != "create" && name != "update" && name != "delete" ||
+				json.Unmarshal(value, &about) != nil || about == nil {
+				return ""
+			}
+			for key := range about {
+				if !metadata([]byte(key)) {
+					return ""
+				}
+			}
+			return name
+		}
+		return ""
+	}
+	for i := 0; i < len(all); i++ {
+		a := action(all[i])
+		switch {
+		case a == "":
+			items, documents = append(items, "index"), append(documents, all[i])
+		case a == "delete":
+			items, documents = append(items, a), append(documents, all[i])
+		case i+1 == len(all) || action(all[i+1]) != "":
+			items, documents = append(items, a), append(documents, all[i])
+		default:
+			i++
+			items, documents = append(items, a), append(documents, all[i])
+		}
+	}
+	return items, documents
+}
+
+func FuzzBulk(f *testing.F) {
+	seeds(f, "elasticsearch", "fluentbit-es")
+	f.Add([]byte("{\"index\":{}}\n{\"a\":1}\n{\"delete\":{\"_id\":\"1\"}}\n{\"update\":{\"_id\":\"1\"}}\n{\"doc\":{}}\n{\"create\":{}}\n{\"create\":{}}\r\n\r\nx\n{\"index\":{\"a\":1}}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if !utf8.Valid(body) || strings.Contains(string(body), `\`) {
+			return
+		}
+		wantItems, want := bulkOracle(string(body))
+		var items []string
+		records, err := taken(t, func(w *Writer) error {
+			err := decodeBulk(w, nil, body)
+			for _, item := range w.result.Items {
+				items = append(items, actionNames[item.Action])
+				if item.Error == "" {
+					t.Error("an item without an error, and nothing was stored")
+				}
+			}
+			return err
+		})
+		if err != nil || !reflect.DeepEqual(items, wantItems) || !reflect.DeepEqual(records, want) {
+			for _, line := range lines(string(body)) {
+				if twice(line) {
+					return
+				}
+			}
+			t.Errorf("%q, items %q, %v; want %q, %q", records, items, err, want, wantItems)
+		}
+	})
+}
+
+func FuzzIngest(f *testing.F) {
+	seeds(f, "")
+	f.Add([]byte("--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nline\r\n--x--\r\n"))
+	rules, err := codec.NewRules(codec.Options{Limits: codec.Limits{SentBytes: 1 << 16, RecordBytes: 1 << 16, Depth: 64, Records: 1000},
+		Shipper: true, Names: Names(codec.DefaultNames()), NoTime: codec.ArrivalTime, Blank: codec.DashForBlank, Extra: codec.KeepExtra})
+	if err != nil {
+		f.Fatal(err)
+	}
+	types := []string{"", "application/json", "multipart/form-data; boundary=x", "application/x-protobuf", "text/plain"}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, d := range Table {
+			for _, kind := range types {
+				w := GetWriter()
+				aside := 0
+				w.Batch, w.Rules, w.MaxRecords = codec.GetBatch(), rules, 1000
+				w.SetAside = func([]byte, codec.RecordError) { aside++ }
+				req := &Request{ContentType: []byte(kind), Query: func(string) []byte { return nil }, Arrived: arrived}
+				r, err := d.Decode(w, req, body)
+				if err == nil {
+					if r.Accepted != w.Batch.Records() || r.Rejected != aside {
+						t.Errorf("%s: accepted %d, in the batch %d; rejected %d, set aside %d", d.Route, r.Accepted, w.Batch.Records(), r.Rejected, aside)
+					}
+					a := d.Answer(nil, req, r)
+					if len(a.Body) > maxAnswer+400 && d.Route != "/_bulk" {
+						t.Errorf("%s: an answer of %d bytes", d.Route, len(a.Body))
+					}
+					if strings.HasSuffix(a.ContentType, "json") && !json.Valid(a.Body) {
+						t.Errorf("%s: the answer is not JSON: %s", d.Route, a.Body)
+					}
+				}
+				codec.PutBatch(w.Batch)
+				PutWriter(w)
+			}
+		}
+	})
+}
+
+// otlpMessage returns an ExportLogsServiceRequest with n records.
+func otlpMessage(n int) []byte {
+	text := func(s string) []byte { return appendProtoBytes(nil, 1, []byte(s)) }
+	pair := func(key string, value []byte) []byte {
+		return appendProtoBytes(appendProtoBytes(nil, 1, []byte(key)), 2, value)
+	}
+	var scope []byte
+	for i := range n {
+		var r []byte
+		r = protowire.AppendFixed64(protowire.AppendTag(r, 1, protowire.Fixed64Type), uint64(arrived.Add(time.Duration(i)).UnixNano()))
+		r = protowire.AppendFixed64(protowire.AppendTag(r, 11, protowire.Fixed64Type), 1)
+		r = appendProtoBytes(r, 5, text(accessLine))
+		r = appendProtoBytes(r, 6, pair("log.file.name", text("access.log")))
+		r = appendProtoBytes(r, 6, pair("n", appendProtoUint(nil, 3, uint64(i))))
+		scope = appendProtoBytes(scope, 2, r)
+	}
+	resource := appendProtoBytes(nil, 1, pair("service.name", text("nginx")))
+	return appendProtoBytes(nil, 1, appendProtoBytes(appendProtoBytes(nil, 2, scope), 1, resource))
+}
+
+// deepOTLP returns one record whose body is nested in that many lists.
+func deepOTLP(depth int) []byte {
+	value := appendProtoBytes(nil, 1, []byte("x"))
+	for range depth {
+		value = appendProtoBytes(nil, 5, appendProtoBytes(nil, 1, value))
+	}
+	return appendProtoBytes(nil, 1, appendProtoBytes(nil, 2, appendProtoBytes(nil, 2, appendProtoBytes(nil, 5, value))))
+}
+
+// lokiMessage returns a PushRequest with n entries.
+func lokiMessage(n int) []byte {
+	stream := appendProtoBytes(nil, 1, []byte(`{job="nginx", host="a\"b"}`))
+	for i := range n {
+		at := appendProtoUint(appendProtoUint(nil, 1, uint64(arrived.Unix())), 2, uint64(i))
+		entry := appendProtoBytes(appendProtoBytes(nil, 1, at), 2, []byte(accessLine))
+		entry = appendProtoBytes(entry, 3, appendProtoBytes(appendProtoBytes(nil, 1, []byte("trace")), 2, []byte("t")))
+		stream = appendProtoBytes(stream, 2, entry)
+	}
+	return appendProtoBytes(nil, 1, stream)
+}
+
+const accessLine = `192.0.2.10 - - [17/May/2015:10:05:03 +0000] "GET /presentations/kibana-search.png HTTP/1.1" 200 203023 "http://example.test/presentations/" "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_9_1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/32.0.1700.77 Safari/537.36"`

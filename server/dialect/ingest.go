@@ -1,0 +1,125 @@
+package dialect
+
+// POST /ingest: every form that the codec reads, a file out of a form, and the
+// bodies of other systems where their first bytes leave no doubt.
+
+import (
+	"bytes"
+	"mime"
+	"unicode/utf8"
+
+	"logforge/codec"
+)
+
+// ingest takes the body of POST /ingest.
+func (w *Writer) ingest(req *Request, body []byte) error {
+	if w.Format == codec.Auto {
+		switch {
+		case hasWord(req.ContentType, "multipart/form-data"):
+			file, err := formFile(req.ContentType, body)
+			if err != nil {
+				return err
+			}
+			body = file
+		case req.isProtobuf():
+			return decodeOTLP(w, req, body)
+		}
+		if decode := sniff(body); decode != nil {
+			return decode(w, req, body)
+		}
+	}
+	if !isText(body) {
+		return malformed("the body is no text, and no protobuf or compression that is known here")
+	}
+	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, w.setAside)
+	w.result.Accepted = w.Batch.Records()
+	return err
+}
+
+// sniff returns how a body is read that begins as those of other systems do.
+func sniff(body []byte) func(*Writer, *Request, []byte) error {
+	i := space(body, 0)
+	if i == len(body) || body[i] != '{' {
+		return nil
+	}
+	begins := func(name string) bool {
+		j := space(body, i+1)
+		if !bytes.HasPrefix(body[j:], []byte(name)) {
+			return false
+		}
+		j = space(body, j+len(name))
+		return j < len(body) && body[j] == ':'
+	}
+	switch {
+	case begins(`"resourceLogs"`), begins(`"resource_logs"`):
+		return func(w *Writer, _ *Request, body []byte) error { return w.takeOTLPJSON(body) }
+	case begins(`"streams"`):
+		return func(w *Writer, _ *Request, body []byte) error { return w.takeLokiJSON(body) }
+	case begins(`"index"`), begins(`"create"`):
+		if line, _, ok := nextLine(body); ok && actionOf(line) != noAction {
+			return decodeBulk
+		}
+	}
+	return nil
+}
+
+// isText reports whether body looks like text. A log may hold a line with NULs
+// or with what a client sent instead of a request; a body that is mostly that is
+// something else.
+func isText(body []byte) bool {
+	const looked = 4 << 10
+	head := body[:min(len(body), looked)]
+	odd := 0
+	for len(head) > 0 {
+		r, n := utf8.DecodeRune(head)
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' && r != 0x1b || r == 0x7f {
+			odd++
+		}
+		head = head[n:]
+	}
+	return odd*4 < min(len(body), looked) || bytes.IndexByte(body, '\n') >= 0 && odd*2 < min(len(body), looked)
+}
+
+// formFile returns the files of a multipart/form-data body, one after another; or
+// its fields, where it has no file.
+func formFile(contentType, body []byte) ([]byte, error) {
+	_, parameters, err := mime.ParseMediaType(string(contentType))
+	if err != nil || parameters["boundary"] == "" {
+		return nil, malformed("multipart/form-data needs a boundary in its Content-Type")
+	}
+	mark := []byte("--" + parameters["boundary"])
+	if !bytes.HasPrefix(body, mark) {
+		_, after, found := bytes.Cut(body, append([]byte("\r\n"), mark...))
+		if !found {
+			return nil, malformed("the body has no part of multipart/form-data")
+		}
+		body = after
+	} else {
+		body = body[len(mark):]
+	}
+	mark = append([]byte("\r\n"), mark...)
+	var files, others [][]byte
+	for !bytes.HasPrefix(body, []byte("--")) {
+		part, rest, found := bytes.Cut(body, mark)
+		if !found {
+			return nil, malformed("the body ends within a part of multipart/form-data")
+		}
+		body = rest
+		head, content, found := bytes.Cut(part, []byte("\r\n\r\n"))
+		if !found {
+			return nil, malformed("a part of multipart/form-data has no blank line after its header")
+		}
+		if hasWord(head, "filename") {
+			files = append(files, content)
+		} else {
+			others = append(others, content)
+		}
+	}
+	if len(files) == 0 {
+		files = others
+	}
+	if len(files) == 1 {
+		return files[0], nil
+	}
+	return bytes.Join(files, []byte("\n")), nil
+}

@@ -1,0 +1,292 @@
+package dialect
+
+// OTLP as JSON: the JSON form of protobuf (names in lower camel case, those with
+// underscores taken as well, 64 bit integers as strings).
+
+import (
+	"bytes"
+	"time"
+)
+
+// otlpJSON takes an ExportLogsServiceRequest. It reports false where body is not
+// JSON of that shape.
+func (w *Writer) otlpJSON(body []byte) bool {
+	i := members(body, space(body, 0), func(name []byte, i int) int {
+		if !either(name, "resourceLogs", "resource_logs") {
+			return valueEnd(body, i)
+		}
+		return listOrNull(body, i, func(i int) int { return w.resourceLogsJSON(body, i) })
+	})
+	return i >= 0 && space(body, i) == len(body)
+}
+
+// either reports whether name is one of the two, as bytes.
+func either(name []byte, a, b string) bool { return string(name) == a || string(name) == b }
+
+// listOrNull walks an array, or passes over null, which is an empty list.
+func listOrNull(b []byte, i int, element func(i int) int) int {
+	if i < len(b) && b[i] == 'n' {
+		return literalEnd(b, i, "null")
+	}
+	return elements(b, i, element)
+}
+
+func (w *Writer) resourceLogsJSON(b []byte, i int) int {
+	return w.scopedJSON(b, i, "resource", "scopeLogs", "scope_logs", &w.resource, w.scopeLogsJSON)
+}
+
+func (w *Writer) scopeLogsJSON(b []byte, i int) int {
+	return w.scopedJSON(b, i, "scope", "logRecords", "log_records", &w.scope, w.logRecordJSON)
+}
+
+// scopedJSON reads an object of which one member has attributes that count for
+// the list in another one. The attributes go into attributes as members of a
+// JSON object, each with a comma before it. They usually stand before the list;
+// where they do not, the list is passed over and read afterwards.
+func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {
+	*attributes = (*attributes)[:0]
+	known := false
+	waiting := -1
+	read := func(i int) int { return listOrNull(b, i, func(i int) int { return element(b, i) }) }
+	end := members(b, i, func(name []byte, i int) int {
+		switch {
+		case string(name) == holder:
+			known = true
+			if i < len(b) && b[i] == 'n' {
+				return literalEnd(b, i, "null")
+			}
+			return members(b, i, func(name []byte, i int) int {
+				if string(name) != "attributes" {
+					return valueEnd(b, i)
+				}
+				dst, end := appendAttributesJSON((*attributes)[:0], b, i, 0)
+				*attributes = dst
+				return end
+			})
+		case !either(name, list, list2):
+			return valueEnd(b, i)
+		case known:
+			return read(i)
+		case waiting >= 0:
+			return -1 // the list twice
+		}
+		waiting = i
+		return valueEnd(b, i)
+	})
+	if end >= 0 && waiting >= 0 && read(waiting) < 0 {
+		return -1
+	}
+	return end
+}
+
+// logRecordJSON takes one LogRecord.
+func (w *Writer) logRecordJSON(b []byte, i int) int {
+	var at, observed, body, attributes span
+	end := members(b, i, func(name []byte, i int) int {
+		end := valueEnd(b, i)
+		switch {
+		case end < 0:
+		case either(name, "timeUnixNano", "time_unix_nano"):
+			at = span{i, end}
+		case either(name, "observedTimeUnixNano", "observed_time_unix_nano"):
+			observed = span{i, end}
+		case string(name) == "body":
+			body = span{i, end}
+		case string(name) == "attributes":
+			attributes = span{i, end}
+		}
+		return end
+	})
+	if end < 0 {
+		return -1
+	}
+	// The body comes first: of members with one name the last counts, and what
+	// is looked up in the attributes comes before what the body says.
+	dst, ok := w.begin(), 0
+	if body.end > 0 {
+		dst, ok = appendBodyJSON(dst, b, body.start)
+	}
+	dst = w.inherit(dst)
+	if attributes.end > 0 && ok >= 0 {
+		dst, ok = appendAttributesJSON(dst, b, attributes.start, 0)
+	}
+	if ok < 0 {
+		w.reject(b[i:end], "has a value that is no AnyValue of OTLP, or is nested too deeply")
+		return end
+	}
+	if raw := b[at.start:at.end]; !zeroNumber(raw) {
+		w.put(appendRaw(dst, eventTime, raw), time.Time{})
+		return end
+	}
+	w.put(dst, unixNano(bytes.Trim(b[observed.start:observed.end], `"`)))
+	return end
+}
+
+// zeroNumber reports whether text, a JSON number or a string of digits, is
+// missing or 0, which is how protobuf says that a time is not known.
+func zeroNumber(text []byte) bool {
+	text = bytes.Trim(text, `"`)
+	return len(text) == 0 || string(text) == "0" || string(text) == "null"
+}
+
+// maxValueDepth bounds the nesting of one OTLP value.
+const maxValueDepth = 32
+
+// appendAttributesJSON appends a list of KeyValue as members, each with a comma
+// before it. It returns the index after the list, or -1.
+func appendAttributesJSON(dst, b []byte, i, depth int) ([]byte, int) {
+	if depth > maxValueDepth {
+		return dst, -1
+	}
+	end := listOrNull(b, i, func(i int) int {
+		var key, value span
+		end := members(b, i, func(name []byte, i int) int {
+			end := valueEnd(b, i)
+			switch {
+			case end < 0:
+			case string(name) == "key":
+				key = span{i, end}
+			case string(name) == "value":
+				value = span{i, end}
+			}
+			return end
+		})
+		if end < 0 || key.end == 0 || b[key.start] != '"' {
+			return -1
+		}
+		dst = append(dst, ',')
+		dst = append(dst, b[key.start:key.end]...)
+		dst = append(dst, ':')
+		var ok int
+		if dst, ok = appendValueJSON(dst, b, value, depth+1); ok < 0 {
+			return -1
+		}
+		return end
+	})
+	return dst, end
+}
+
+// appendBodyJSON appends the body of a record: the members of a map, or else a
+// member of that name.
+func appendBodyJSON(dst, b []byte, i int) ([]byte, int) {
+	list := span{}
+	end := members(b, i, func(name []byte, i int) int {
+		end := valueEnd(b, i)
+		if either(name, "kvlistValue", "kvlist_value") && end >= 0 {
+			list = span{i, end}
+		}
+		return end
+	})
+	if end < 0 {
+		return dst, -1
+	}
+	if list.end > 0 {
+		ok := members(b, list.start, func(name []byte, i int) int {
+			if string(name) != "values" {
+				return valueEnd(b, i)
+			}
+			var end int
+			dst, end = appendAttributesJSON(dst, b, i, 1)
+			return end
+		})
+		return dst, ok
+	}
+	dst = append(dst, `,"`+bodyName+`":`...)
+	return appendValueJSON(dst, b, span{i, end}, 1)
+}
+
+// appendValueJSON appends an AnyValue as plain JSON; none is null.
+func appendValueJSON(dst, b []byte, value span, depth int) ([]byte, int) {
+	if value.end == 0 || b[value.start] == 'n' {
+		return append(dst, "null"...), 0
+	}
+	if depth > maxValueDepth {
+		return dst, -1
+	}
+	written := false
+	end := members(b, value.start, func(name []byte, i int) int {
+		end := valueEnd(b, i)
+		if end < 0 || written || b[i] == 'n' {
+			return end
+		}
+		written = true
+		raw := b[i:end]
+		var ok int
+		switch {
+		case either(name, "stringValue", "string_value"), either(name, "bytesValue", "bytes_value"):
+			if raw[0] != '"' {
+				return -1
+			}
+			dst = append(dst, raw...)
+		case either(name, "intValue", "int_value"):
+			if raw[0] == '"' {
+				raw = raw[1 : len(raw)-1]
+			}
+			if numberEnd(raw, 0) != len(raw) {
+				return -1
+			}
+			dst = append(dst, raw...)
+		case either(name, "boolValue", "bool_value"), either(name, "doubleValue", "double_value"):
+			dst = append(dst, raw...)
+		case either(name, "arrayValue", "array_value"):
+			if dst, ok = appendArrayJSON(dst, b, i, depth); ok < 0 {
+				return -1
+			}
+		case either(name, "kvlistValue", "kvlist_value"):
+			if dst, ok = appendMapJSON(dst, b, i, depth); ok < 0 {
+				return -1
+			}
+		default:
+			written = false
+		}
+		return end
+	})
+	if !written && end >= 0 {
+		dst = append(dst, "null"...)
+	}
+	return dst, end
+}
+
+func appendArrayJSON(dst, b []byte, i, depth int) ([]byte, int) {
+	dst = append(dst, '[')
+	first := true
+	end := members(b, i, func(name []byte, i int) int {
+		if string(name) != "values" {
+			return valueEnd(b, i)
+		}
+		return listOrNull(b, i, func(i int) int {
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			end := valueEnd(b, i)
+			if end < 0 {
+				return -1
+			}
+			var ok int
+			if dst, ok = appendValueJSON(dst, b, span{i, end}, depth+1); ok < 0 {
+				return -1
+			}
+			return end
+		})
+	})
+	return append(dst, ']'), end
+}
+
+func appendMapJSON(dst, b []byte, i, depth int) ([]byte, int) {
+	start := len(dst)
+	end := members(b, i, func(name []byte, i int) int {
+		if string(name) != "values" {
+			return valueEnd(b, i)
+		}
+		var end int
+		dst, end = appendAttributesJSON(dst, b, i, depth+1)
+		return end
+	})
+	if len(dst) > start {
+		dst[start] = '{' // instead of the first comma
+	} else {
+		dst = append(dst, '{')
+	}
+	return append(dst, '}'), end
+}

@@ -1,0 +1,391 @@
+package dialect
+
+import (
+	"bytes"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// A scanner for the JSON around records: the envelopes of OTLP, Loki, HEC. It
+// allocates nothing. Indexes are into the body; a negative one means that the
+// body is not JSON at that place, or is nested deeper than the limit.
+
+// maxNesting bounds the arrays and objects within an envelope.
+const maxNesting = 100
+
+// space returns the index of the first byte from b[i] on that is no white space.
+func space(b []byte, i int) int {
+	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
+		i++
+	}
+	return i
+}
+
+// stringEnd returns the index after the string that begins with the quote at
+// b[i], or -1. Its escapes are checked by whoever reads the text.
+func stringEnd(b []byte, i int) int {
+	if i >= len(b) || b[i] != '"' {
+		return -1
+	}
+	i++
+	for i < len(b) {
+		end := bytes.IndexByte(b[i:], '"')
+		if end < 0 {
+			return -1
+		}
+		end += i
+		// A quote counts when an even number of backslashes stands before it.
+		n := 0
+		for end-1-n >= i && b[end-1-n] == '\\' {
+			n++
+		}
+		i = end + 1
+		if n%2 == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// valueEnd returns the index after the value at b[i], or -1.
+func valueEnd(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch c := b[i]; c {
+	case '"':
+		return stringEnd(b, i)
+	case '{', '[':
+		return nestedEnd(b, i)
+	case 't':
+		return literalEnd(b, i, "true")
+	case 'f':
+		return literalEnd(b, i, "false")
+	case 'n':
+		return literalEnd(b, i, "null")
+	default:
+		return numberEnd(b, i)
+	}
+}
+
+func literalEnd(b []byte, i int, word string) int {
+	if end := i + len(word); end <= len(b) && string(b[i:end]) == word {
+		return end
+	}
+	return -1
+}
+
+// numberEnd returns the index after a number as JSON writes it.
+func numberEnd(b []byte, i int) int {
+	digits := func() bool {
+		from := i
+		for i < len(b) && b[i]-'0' < 10 {
+			i++
+		}
+		return i > from
+	}
+	if i < len(b) && b[i] == '-' {
+		i++
+	}
+	if i < len(b) && b[i] == '0' {
+		i++
+	} else if !digits() {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		i++
+		if !digits() {
+			return -1
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return -1
+		}
+	}
+	return i
+}
+
+// nestedEnd returns the index after the array or object at b[i].
+func nestedEnd(b []byte, i int) int {
+	var objects [(maxNesting + 63) / 64]uint64 // one bit a level: set for an object
+	depth := 0
+	for {
+		// A value is expected at b[i].
+		if i >= len(b) {
+			return -1
+		}
+		if c := b[i]; c == '{' || c == '[' {
+			if depth == maxNesting {
+				return -1
+			}
+			bit := uint64(1) << (depth % 64)
+			if c == '{' {
+				objects[depth/64] |= bit
+			} else {
+				objects[depth/64] &^= bit
+			}
+			depth++
+			i = space(b, i+1)
+			if i < len(b) && b[i] == c+2 { // empty: ']' is '['+2, '}' is '{'+2
+				depth--
+				i++
+			} else {
+				if c == '{' {
+					if i = nameEnd(b, i); i < 0 {
+						return -1
+					}
+				}
+				continue
+			}
+		} else if i = valueEnd(b, i); i < 0 {
+			return -1
+		}
+		// A value has ended at b[i].
+		for {
+			if depth == 0 {
+				return i
+			}
+			i = space(b, i)
+			if i >= len(b) {
+				return -1
+			}
+			level := depth - 1
+			object := objects[level/64]>>(level%64)&1 == 1
+			if b[i] == ',' {
+				i = space(b, i+1)
+				if object {
+					if i = nameEnd(b, i); i < 0 {
+						return -1
+					}
+				}
+				break
+			}
+			if object && b[i] != '}' || !object && b[i] != ']' {
+				return -1
+			}
+			depth--
+			i++
+		}
+	}
+}
+
+// nameEnd returns where the value begins whose member's name is at b[i].
+func nameEnd(b []byte, i int) int {
+	if i = stringEnd(b, i); i < 0 {
+		return -1
+	}
+	if i = space(b, i); i >= len(b) || b[i] != ':' {
+		return -1
+	}
+	return space(b, i+1)
+}
+
+// members walks the object at b[i]: it calls member with each name, without its
+// quotes and not unescaped, and the index of its value; member returns the index
+// after the value, or a negative one to end. members returns the index after the
+// object, or -1.
+func members(b []byte, i int, member func(name []byte, i int) int) int {
+	if i >= len(b) || b[i] != '{' {
+		return -1
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for {
+		start := i
+		end := stringEnd(b, i)
+		if end < 0 {
+			return -1
+		}
+		if i = space(b, end); i >= len(b) || b[i] != ':' {
+			return -1
+		}
+		if i = member(b[start+1:end-1], space(b, i+1)); i < 0 {
+			return -1
+		}
+		if i = space(b, i); i >= len(b) {
+			return -1
+		}
+		switch b[i] {
+		case '}':
+			return i + 1
+		case ',':
+			i = space(b, i+1)
+		default:
+			return -1
+		}
+	}
+}
+
+// elements walks the array at b[i] as members walks an object.
+func elements(b []byte, i int, element func(i int) int) int {
+	if i >= len(b) || b[i] != '[' {
+		return -1
+	}
+	i = space(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = element(i); i < 0 {
+			return -1
+		}
+		if i = space(b, i); i >= len(b) {
+			return -1
+		}
+		switch b[i] {
+		case ']':
+			return i + 1
+		case ',':
+			i = space(b, i+1)
+		default:
+			return -1
+		}
+	}
+}
+
+// appendString appends text as a JSON string. Bytes that are no UTF-8 stay as
+// they are: the codec replaces them.
+func appendString(dst, text []byte) []byte {
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, text)
+	return append(dst, '"')
+}
+
+func appendEscaped(dst, text []byte) []byte {
+	const hex = "0123456789abcdef"
+	for {
+		n := plain(text)
+		dst = append(dst, text[:n]...)
+		if n == len(text) {
+			return dst
+		}
+		switch c := text[n]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		text = text[n+1:]
+	}
+}
+
+// plain returns how many bytes text begins with that a JSON string has as they
+// are. Eight bytes are looked at at a time.
+func plain(text []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		w := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		quote, slash := w^(ones*'"'), w^(ones*'\\')
+		// The high bit of a byte below 0x20, or equal to one of the two; a byte
+		// above the first such one may be set wrongly, which does not matter.
+		found := ((w - ones*0x20) | (quote - ones) | (slash - ones)) & ^w & highs
+		if found == 0 {
+			// A byte with its high bit set is none of them, and ^w has ruled it out.
+			continue
+		}
+		return i + bits.TrailingZeros64(found)/8
+	}
+	for i < len(text) && text[i] >= ' ' && text[i] != '"' && text[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+// unescape returns the text of a JSON string, given without its quotes. It is
+// valid until the next call. ok is false where an escape is none.
+func (w *Writer) unescape(raw []byte) (text []byte, ok bool) {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw, true
+	}
+	dst := w.text[:0]
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			w.text = append(dst, raw...)
+			return w.text, true
+		}
+		dst = append(dst, raw[:i]...)
+		if i+1 == len(raw) {
+			return nil, false
+		}
+		switch c := raw[i+1]; c {
+		case '"', '\\', '/':
+			dst = append(dst, c)
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			r, n := unicodeEscape(raw[i:])
+			if n == 0 {
+				return nil, false
+			}
+			dst = utf8.AppendRune(dst, r)
+			raw = raw[i+n:]
+			continue
+		default:
+			return nil, false
+		}
+		raw = raw[i+2:]
+	}
+}
+
+// unicodeEscape reads \u0041, or two of them that are halves of one character. A
+// half alone is U+FFFD. It returns how many bytes it has read, 0 for none.
+func unicodeEscape(b []byte) (r rune, n int) {
+	first, ok := hex4(b)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(first) {
+		return first, 6
+	}
+	if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+		if second, ok := hex4(b[6:]); ok {
+			if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
+				return r, 12
+			}
+		}
+	}
+	return utf8.RuneError, 6
+}
+
+func hex4(b []byte) (r rune, ok bool) {
+	if len(b) < 6 {
+		return 0, false
+	}
+	for _, c := range b[2:6] {
+		switch {
+		case c-'0' < 10:
+			c -= '0'
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			c = c | 0x20 - 'a' + 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
