@@ -20,7 +20,8 @@ type Run struct {
 type Batch struct {
 	buf     []byte
 	records int
-	arrived int // of them, those that have the time of arrival
+	room    Room // is asked before the batch takes memory; nil: nobody counts
+	arrived int  // of them, those that have the time of arrival
 
 	// runs cut buf, in its order. While lines are being added an hour may
 	// have several; unsorted says that they are to be regrouped.
@@ -77,24 +78,55 @@ func (b *Batch) Reset() {
 // with large bodies must not leave the process holding memory for hundreds.
 const retained = 4 << 20
 
-var batches = sync.Pool{New: func() any { return new(Batch) }}
+// pools hold batches by the memory they keep: up to 64 KiB, 256 KiB, 1 MiB, and
+// 4 MiB. A small body so does not hold the memory of a large one.
+var pools [4]sync.Pool
+
+// poolOf returns the pool of batches that keep n bytes.
+func poolOf(n int) int {
+	i := 0
+	for limit := retained >> (2 * (len(pools) - 1)); n > limit && i < len(pools)-1; limit <<= 2 {
+		i++
+	}
+	return i
+}
 
 // GetBatch returns an empty batch from the pool.
-func GetBatch() *Batch { return batches.Get().(*Batch) }
+func GetBatch() *Batch { return GetBatchFor(retained, nil) }
+
+// GetBatchFor returns an empty batch from the pool, for a body of n bytes. It asks
+// room for its memory, until PutBatch; nil means that nobody counts.
+func GetBatchFor(n int, room Room) *Batch {
+	first := poolOf(n)
+	for i := first; i < min(first+2, len(pools)); i++ { // what it grew to may be of the next one
+		if b, ok := pools[i].Get().(*Batch); ok {
+			if held := b.held(); room != nil && held > 0 && !room.Reuse(held) {
+				break
+			}
+			b.room = room
+			return b
+		}
+	}
+	return &Batch{room: room}
+}
 
 // PutBatch gives the batch back. The caller must not use it, nor any slice it
 // gave out, afterwards: built with the tag poison, its memory is overwritten.
 func PutBatch(b *Batch) {
 	poison(b)
-	if b.held() > retained {
+	b.room = nil
+	n := b.held()
+	if n > retained {
 		return
 	}
 	b.Reset()
-	batches.Put(b)
+	pools[poolOf(n)].Put(b)
 }
+
+// runBytes is the size of a Run.
+const runBytes = 32
 
 // held returns the bytes of memory that b keeps.
 func (b *Batch) held() int {
-	const runBytes = 32
 	return cap(b.buf) + cap(b.scratch) + cap(b.extra) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.scan.nesting) + cap(b.order)
 }

@@ -49,7 +49,7 @@ const (
 // They are copied in pieces of many records, in which each keeps its distance
 // to the others: newlines take the place of commas.
 func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole bool) {
-	if d.missed > 3 && d.index%16 != 0 {
+	if d.over != nil || d.missed > 3 && d.index%16 != 0 {
 		return i, false // records of this body are not canonical: ask now and then only
 	}
 	room, longest := math.MaxInt, math.MaxInt
@@ -125,8 +125,12 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 // crlf reports whether b begins with a line end of two bytes.
 func crlf(b []byte) bool { return len(b) > 1 && b[0] == '\r' && b[1] == '\n' }
 
-// copy appends a piece, and writes newlines over its first n commas.
+// copy appends a piece, and writes newlines over its first n commas. A newline
+// fits behind it.
 func (d *decoder) copy(piece []byte, n int) {
+	if !d.grow(len(piece) + len("\n")) {
+		return
+	}
 	base := len(d.out)
 	d.out = append(d.out, piece...)
 	written := d.out[base:]

@@ -3,7 +3,6 @@ package codec
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -38,7 +37,8 @@ type Limits struct {
 }
 
 // Decode replaces the contents of b by the records of body. It keeps nothing
-// of body. The error is an *InvalidError or a *LimitError, and b is then empty.
+// of body. The error is an *InvalidError, a *LimitError, or what the batch's Room
+// returned, and b is then empty.
 //
 // A body without any record is an error, except where it says itself that it
 // is an empty list: the array [], or a CSV header line alone.
@@ -85,6 +85,7 @@ type decoder struct {
 
 	invalid *InvalidError
 	over    *LimitError // the scan has ended with this
+	noRoom  error       // and this is why: the batch's Room said no
 	bad     func(line []byte, e RecordError)
 	line    []byte      // what bad is told
 	one     bool        // records come one at a time: see Begin
@@ -146,9 +147,7 @@ func (b *Batch) decoder(r *Rules, now time.Time) decoder {
 }
 
 // reserve makes room for what a body of n bytes usually becomes.
-func (d *decoder) reserve(n int) {
-	d.out = slices.Grow(d.out, n+64)
-}
+func (d *decoder) reserve(n int) bool { return d.grow(n + 64) }
 
 func (d *decoder) body(body []byte, f Format) {
 	i := blanks(body, 0)
@@ -181,7 +180,10 @@ func (d *decoder) turn(h Hour, at, good int) {
 		last.end, last.Records = at, good-d.first
 		d.b.unsorted = d.b.unsorted || h <= last.Hour
 	}
-	d.b.runs = append(runs, Run{Hour: h, start: at})
+	if len(runs) == cap(runs) && !d.growRuns() {
+		return
+	}
+	d.b.runs = append(d.b.runs, Run{Hour: h, start: at})
 	d.hour, d.first = h, good
 }
 
@@ -248,8 +250,8 @@ func (d *decoder) put() {
 	}
 	const atMost, pathName, agentName = len("2026-02-09T15:23:00.123456789Z"), `","path":"`, `","userAgent":"`
 	n := len(d.out)
-	if size := hourAt + atMost + len(pathName) + len(p) + len(agentName) + len(agent) + len(d.b.extra) + 3; cap(d.out)-n < size {
-		d.out = slices.Grow(d.out, size)
+	if size := hourAt + atMost + len(pathName) + len(p) + len(agentName) + len(agent) + len(d.b.extra) + 3; cap(d.out)-n < size && !d.grow(size) {
+		return
 	}
 	line := d.out[n:cap(d.out)]
 	copy(line[:hourAt], `{"timestamp":"`)

@@ -101,19 +101,21 @@ func NewRules(o Options) (*Rules, error) {
 // DecodeWith replaces the contents of b by the records of body. It keeps
 // nothing of body. now is the time at which the body arrived.
 //
-// Without setAside the batch is all or nothing: the error is an *InvalidError
-// or a *LimitError, and b is then empty. With it, a record that is no web
+// Without setAside the batch is all or nothing: the error is an *InvalidError,
+// a *LimitError, or what the batch's Room returned, and b is then empty. With it, a record that is no web
 // request, cannot be read, or is over a limit on a single record, is handed to
 // setAside and left out, and the others are kept. The record is as it came,
 // valid during the call only; while setAside is called the batch is not to be
-// used. The error is a *LimitError, for the whole batch, or nil.
+// used. The error is a *LimitError, for the whole batch, or what the
+// batch's Room returned.
 func (b *Batch) DecodeWith(body []byte, f Format, r *Rules, now time.Time, setAside func(record []byte, e RecordError)) error {
 	b.Reset()
 	d := b.decoder(r, now)
 	d.bad = setAside
 	body = withoutMark(body)
-	d.reserve(len(body))
-	d.body(body, f)
+	if d.reserve(len(body)) {
+		d.body(body, f)
+	}
 	d.close()
 	return d.end()
 }
@@ -121,13 +123,16 @@ func (b *Batch) DecodeWith(body []byte, f Format, r *Rules, now time.Time, setAs
 // end returns the error of the batch, which is empty if there is one.
 func (d *decoder) end() error {
 	b := d.b
-	if d.over == nil && d.invalid == nil {
+	if d.over == nil && d.invalid == nil && d.takeTwins() {
 		b.regroup()
 		if h := d.limits.Hours; h > 0 && len(b.runs) > h {
 			d.over = &LimitError{Index: d.index - 1, What: hoursLimit, Max: h, Records: d.index - 1}
 		}
 	}
 	switch {
+	case d.noRoom != nil:
+		b.Reset()
+		return d.noRoom
 	case d.over != nil:
 		b.Reset()
 		return d.over

@@ -114,14 +114,15 @@ func BenchmarkLogs(b *testing.B) {
 // BenchmarkCount is what all metrics of one accepted batch cost.
 func BenchmarkCount(b *testing.B) {
 	c := quiet(b).count
+	logs := c.route("/logs")
 	b.ReportAllocs()
 	for b.Loop() {
 		c.working.Add(1)
 		c.batches.Inc()
 		c.bodyBytes.Add(180)
 		c.working.Add(-1)
-		c.countLogs(1, nil)
-		c.request(routeLogs, 202).Inc()
+		c.countBatch(1, nil)
+		logs.status(202).Inc()
 		c.duration.Update(0.0002)
 	}
 }
@@ -129,13 +130,14 @@ func BenchmarkCount(b *testing.B) {
 // BenchmarkHold is what the accounts of one batch of one cost.
 func BenchmarkHold(b *testing.B) {
 	s := quiet(b)
+	c := &conn{all: s.conns}
 	b.ReportAllocs()
 	for b.Loop() {
-		h := hold{s: s}
-		if h.reserve(minBuffer) != nil || h.slot() != nil || h.expect(180) != nil {
+		h := hold{s: s, conn: c}
+		if h.await(minBuffer+180) != nil || h.take(minBuffer) != nil || h.slot() != nil || h.take(180) != nil {
 			b.Fatal("no room")
 		}
-		h.unreserve(minBuffer)
+		h.give(minBuffer)
 		h.release()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"logforge/codec"
 )
 
 // buffer is a pooled slice with the capacity of its class. It belongs to one
@@ -63,18 +65,18 @@ func putBuffer(b *buffer) {
 }
 
 // How a body's buffer grows. While less than a quarter of all room is in use, a
-// body is given at once what its Content-Length asks for. Past that it begins
-// when its promise is believed, in a small buffer that grows by what has really
-// arrived; and so does a body without a Content-Length.
+// body is given at once what its Content-Length asks for. Past that it begins in
+// a small buffer that grows by what has really arrived; and so does a body
+// without a Content-Length.
 const (
 	firstBuffer = 4 << 10
 	growth      = 4
 )
 
-// readBody reads the whole request body into a buffer reserved in h. The buffer
-// is the caller's, to be given back by putBuffer, and its reservation is
-// cap(buf.b). Errors: errTooLarge, errBusy, errTruncated, errSlow, errChunk.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
+// readBody reads the whole request body, of which wants is the plan, into a
+// buffer taken from h. The buffer is the caller's, to be given back by drop.
+// Errors: errTooLarge, errBusy, errTruncated, errSlow, errChunk.
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buffer, error) {
 	length := ctx.Request.Header.ContentLength() // -1 is chunked, -2 is none
 	stream := ctx.RequestBodyStream()
 	if length > s.maxBody {
@@ -84,18 +86,13 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
 		length = 0 // there is no stream to read, and fill will not
 	}
 	first := firstBuffer
-	switch {
-	case length < 0:
-	case length <= first, s.bytes.used.Load()+int64(length) < s.bytes.limit/4:
+	if length >= 0 && (length <= first || s.bytes.used.Load()+int64(length) < s.bytes.limit/4) {
 		first = length
-	default:
-		p, err := h.promise(length)
-		if err != nil {
-			return nil, err
-		}
-		defer p.keep()
 	}
-	if err := h.reserve(roundUp(first)); err != nil {
+	if err := h.await(s.needOf(length, wants)); err != nil {
+		return nil, err
+	}
+	if err := h.take(roundUp(first)); err != nil {
 		return nil, err
 	}
 	buf := getBuffer(first)
@@ -112,11 +109,36 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold) (*buffer, error) {
 	return buf, nil
 }
 
+// usualRatio is how often a compressed body is as large when it is inflated:
+// access logs shrink ten- to twenty-fold.
+const usualRatio = 16
+
+// needOf estimates what a request holds at its height, in bytes: a body of the
+// given length, its inflated form, and the batch. It is what the request waits
+// for before its first byte. Whoever needs more takes it later, if it is there.
+func (s *Server) needOf(length int, wants wants) int {
+	need := 3 * firstBuffer // nothing is known of a chunked body
+	if length >= 0 {
+		plain := length
+		need = roundUp(length)
+		if wants.codings.n > 0 {
+			plain = min(plain*usualRatio, s.maxBody)
+			need += roundUp(plain)
+		}
+		need += plain
+		if wants.format == codec.CSV { // grows by the names of its members
+			need += plain
+		}
+	}
+	return min(need, int(s.bytes.limit))
+}
+
 // fill reads r to its end, which lies after length bytes if length is above 0,
 // and never past limit bytes. It replaces *buf as it grows; *buf stays the
-// caller's. Errors: errTooLarge, errBusy, or what r returned.
+// caller's. Errors: errTooLarge, errBusy, io.ErrNoProgress, or what r returned.
 func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
-	for {
+	const patience = 100 // reads in a row that return nothing, as in package bufio
+	for empty := 0; empty < patience; {
 		b := *buf
 		have := len(b.b)
 		switch {
@@ -133,6 +155,9 @@ func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
 			if err != nil && err != io.EOF {
 				return err
 			}
+			if empty++; n > 0 {
+				empty = 0
+			}
 		case have == limit: // full, and only the end may follow
 			var probe [1]byte
 			n, err := r.Read(probe[:])
@@ -145,6 +170,7 @@ func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
 			if err != nil {
 				return err
 			}
+			empty++
 		default:
 			want := min(have*growth, limit)
 			if length > 0 {
@@ -155,12 +181,16 @@ func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
 			}
 		}
 	}
+	return io.ErrNoProgress
 }
 
-// grow moves *buf into a buffer with room for n bytes. The new one is reserved
+// grow moves *buf into a buffer with room for n bytes. The new one is taken
 // before the old one is given back, as both exist for a moment.
 func grow(buf **buffer, n int, h *hold) error {
-	if err := h.reserve(roundUp(n)); err != nil {
+	if err := h.inflating(n); err != nil {
+		return err
+	}
+	if err := h.take(roundUp(n)); err != nil {
 		return err
 	}
 	next := getBuffer(n)
@@ -170,9 +200,9 @@ func grow(buf **buffer, n int, h *hold) error {
 	return nil
 }
 
-// drop gives a buffer and its reservation back.
+// drop gives a buffer and what was taken for it back.
 func drop(b *buffer, h *hold) {
-	h.unreserve(cap(b.b))
+	h.give(cap(b.b))
 	putBuffer(b)
 }
 
@@ -180,7 +210,7 @@ func drop(b *buffer, h *hold) {
 func readError(ctx *fasthttp.RequestCtx, err error) error {
 	var network *net.OpError
 	switch {
-	case err == errTooLarge, err == errBusy, err == errTruncated:
+	case err == errTooLarge, err == errBusy, err == errNeverFits, err == errTruncated:
 		return err
 	case timedOut(ctx): // asked of the connection: fasthttp.ErrBrokenChunk hides its cause
 		return errSlow

@@ -22,6 +22,7 @@ var (
 	errType      = errors.New("this Content-Type is not supported")
 	errCoding    = errors.New("this Content-Encoding is not supported")
 	errTooLarge  = errors.New("the body, as sent or inflated, is over server.maxBodyBytes")
+	errNeverFits = errors.New("the batch would take more memory than server.maxInFlightBytes, and could never be stored: send smaller ones")
 	errTruncated = errors.New("the body ended before its Content-Length or its last chunk")
 	errChunk     = errors.New("the body is not validly chunked")
 	errCorrupt   = errors.New("the body cannot be inflated: its compressed stream is cut short or damaged")
@@ -76,6 +77,7 @@ var table = []row{
 	{errType, 415, "type"},
 	{errCoding, 415, "coding"},
 	{errTooLarge, 413, "too_large"},
+	{errNeverFits, 413, "too_large"},
 	{errTruncated, 400, "truncated"},
 	{errChunk, 400, "chunked"},
 	{errCorrupt, 400, "corrupt"},

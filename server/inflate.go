@@ -2,10 +2,10 @@ package server
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -15,16 +15,25 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// coding is one Content-Encoding.
-type coding uint8
+// coding is one Content-Encoding: inflate takes the whole compressed body and
+// returns the plain one in a buffer taken from h, which holds at most
+// server.maxBodyBytes. It believes no size that the body states of itself: it
+// takes memory for what has come out. Errors: errTooLarge, errBusy, and any other
+// for a body that is cut short or damaged.
+type coding struct {
+	name    string
+	inflate func(s *Server, src []byte, h *hold) (*buffer, error)
+}
 
-const (
-	identity coding = iota
-	gzipped
-	deflated
-	zstandard
-	snappy
-)
+// codingsByName are all of them. The names of the first rows are what a 415 lists.
+var codingsByName = []coding{
+	{"gzip", (*Server).gunzip},
+	{"deflate", (*Server).undeflate},
+	{"zstd", (*Server).unzstd},
+	{"snappy", (*Server).unsnap},
+	{"identity", nil},
+	{"x-gzip", (*Server).gunzip},
+}
 
 // supportedCodings is what a 415 lists.
 var supportedCodings = []string{"gzip", "deflate", "zstd", "snappy", "identity"}
@@ -32,7 +41,7 @@ var supportedCodings = []string{"gzip", "deflate", "zstd", "snappy", "identity"}
 // codings are the layers of one body in the order in which they were applied;
 // the last one comes off first.
 type codings struct {
-	layers [maxCodings]coding
+	layers [maxCodings]*coding
 	n      int
 }
 
@@ -44,80 +53,66 @@ func (c *codings) add(header []byte) error {
 	for len(header) > 0 {
 		var name []byte
 		name, header, _ = bytes.Cut(header, []byte(","))
-		var one coding
-		switch name = bytes.TrimSpace(name); {
-		case len(name) == 0, bytes.EqualFold(name, []byte("identity")):
+		if name = bytes.TrimSpace(name); len(name) == 0 {
 			continue
-		case bytes.EqualFold(name, []byte("gzip")), bytes.EqualFold(name, []byte("x-gzip")):
-			one = gzipped
-		case bytes.EqualFold(name, []byte("deflate")):
-			one = deflated
-		case bytes.EqualFold(name, []byte("zstd")):
-			one = zstandard
-		case bytes.EqualFold(name, []byte("snappy")):
-			one = snappy
-		default:
-			return errCoding
 		}
-		if c.n == len(c.layers) {
+		one := codingOf(name)
+		switch {
+		case one == nil, c.n == len(c.layers):
 			return errCoding
+		case one.inflate != nil:
+			c.layers[c.n] = one
+			c.n++
 		}
-		c.layers[c.n] = one
-		c.n++
+	}
+	return nil
+}
+
+// codingOf finds a coding by its name, in whatever case; nil if there is none.
+func codingOf(name []byte) *coding {
+	for i := range codingsByName {
+		if c := &codingsByName[i]; len(name) == len(c.name) && strings.EqualFold(string(name), c.name) {
+			return c
+		}
 	}
 	return nil
 }
 
 // inflate takes every layer of coding off buf and returns the buffer that holds
 // the plain body; buf is given back. Errors: errTooLarge as soon as the limit is
-// passed, errCorrupt, errBusy.
+// passed, errCorrupt, and those of take.
 func (s *Server) inflate(buf *buffer, c codings, h *hold) (*buffer, error) {
+	h.sent = len(buf.b)
 	for c.n > 0 {
 		c.n--
-		var out *buffer
-		var err error
-		switch layer := c.layers[c.n]; layer {
-		case zstandard:
-			out, err = s.unzstd(buf.b, h)
-		case snappy:
-			out, err = s.unsnap(buf.b, h)
-		default:
-			out, err = s.unflate(buf.b, layer, h)
-		}
+		out, err := c.layers[c.n].inflate(s, buf.b, h)
 		drop(buf, h)
 		if err != nil {
-			if err != errTooLarge && err != errBusy {
-				err = errCorrupt
+			switch err {
+			case errTooLarge, errBusy, errNeverFits:
+				return nil, err
 			}
-			return nil, err
+			return nil, errCorrupt
 		}
 		buf = out
 	}
 	return buf, nil
 }
 
-// Inflated sizes are guessed as this many times the compressed size where the
-// body does not say: access logs shrink ten- to twenty-fold.
-const usualRatio = 16
-
-// roomFor returns a buffer of n bytes, together with room for what will be decoded
-// from the body that is expected in it.
-func (s *Server) roomFor(n, body int, h *hold) (*buffer, error) {
-	size := roundUp(n)
-	if err := h.expect(size + body); err != nil {
-		return nil, err
-	}
-	h.ahead -= size // is the buffer's own now
-	return getBuffer(n), nil
+// firstInflated is the size of the buffer in which inflating n bytes begins: as
+// much as it usually becomes, so that few bodies are moved to a larger one.
+func (s *Server) firstInflated(n int) int {
+	const least = 64 << 10 // at most server.maxConcurrency of them exist
+	return min(max(n*usualRatio, least), s.maxBody)
 }
 
-// stream inflates with a reader of its own window.
-func (s *Server) stream(r io.Reader, guess int, h *hold) (*buffer, error) {
-	guess = min(max(guess, firstBuffer), s.maxBody)
-	out, err := s.roomFor(guess, guess, h)
-	if err != nil {
+// drain reads r, which inflates n bytes, to its end into a buffer taken from h.
+func (s *Server) drain(r io.Reader, n int, h *hold) (*buffer, error) {
+	first := s.firstInflated(n)
+	if err := h.take(roundUp(first)); err != nil {
 		return nil, err
 	}
+	out := getBuffer(first)
 	if err := fill(r, -1, s.maxBody, &out, h); err != nil {
 		drop(out, h)
 		return nil, err
@@ -136,14 +131,42 @@ type inflater struct {
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
-// unflate undoes gzip, zlib, and the bare DEFLATE that some clients send as
-// deflate.
-func (s *Server) unflate(src []byte, layer coding, h *hold) (*buffer, error) {
-	const window = 48 << 10
-	if err := h.reserve(window); err != nil {
+// window is the memory of an inflater.
+const window = 48 << 10
+
+// gunzip undoes gzip, of one member or several.
+func (s *Server) gunzip(src []byte, h *hold) (*buffer, error) {
+	return s.unflate(src, h, func(in *inflater) (io.Reader, error) {
+		if in.gzip == nil {
+			in.gzip = new(gzip.Reader)
+		}
+		return in.gzip, in.gzip.Reset(&in.src)
+	})
+}
+
+// undeflate undoes zlib, and the bare DEFLATE that some clients send as deflate.
+func (s *Server) undeflate(src []byte, h *hold) (*buffer, error) {
+	return s.unflate(src, h, func(in *inflater) (r io.Reader, err error) {
+		switch zlibbed := isZlib(src); {
+		case zlibbed && in.zlib == nil:
+			in.zlib, err = zlib.NewReader(&in.src)
+			return in.zlib, err
+		case zlibbed:
+			return in.zlib, in.zlib.(zlib.Resetter).Reset(&in.src, nil)
+		case in.raw == nil:
+			in.raw = flate.NewReader(&in.src)
+			return in.raw, nil
+		}
+		return in.raw, in.raw.(flate.Resetter).Reset(&in.src, nil)
+	})
+}
+
+// unflate inflates with the reader that open begins on the inflater's src.
+func (s *Server) unflate(src []byte, h *hold, open func(*inflater) (io.Reader, error)) (*buffer, error) {
+	if err := h.take(window); err != nil {
 		return nil, err
 	}
-	defer h.unreserve(window)
+	defer h.give(window)
 
 	in := inflaters.Get().(*inflater)
 	in.src.Reset(src)
@@ -151,37 +174,11 @@ func (s *Server) unflate(src []byte, layer coding, h *hold) (*buffer, error) {
 		in.src.Reset(nil) // the pool must not keep a body alive
 		inflaters.Put(in)
 	}()
-	guess := len(src) * usualRatio
-	var r io.Reader
-	var err error
-	switch {
-	case layer == gzipped:
-		if len(src) >= 18 { // the last member's size; DEFLATE never shrinks more than 1032-fold
-			guess = min(int(binary.LittleEndian.Uint32(src[len(src)-4:])), 1032*len(src)) + 1
-		}
-		if in.gzip == nil {
-			in.gzip = new(gzip.Reader)
-		}
-		r, err = in.gzip, in.gzip.Reset(&in.src)
-	case isZlib(src):
-		if in.zlib == nil {
-			in.zlib, err = zlib.NewReader(&in.src)
-		} else {
-			err = in.zlib.(zlib.Resetter).Reset(&in.src, nil)
-		}
-		r = in.zlib
-	default:
-		if in.raw == nil {
-			in.raw = flate.NewReader(&in.src)
-		} else {
-			err = in.raw.(flate.Resetter).Reset(&in.src, nil)
-		}
-		r = in.raw
-	}
+	r, err := open(in)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.stream(r, guess, h)
+	out, err := s.drain(r, len(src), h)
 	if err == nil && in.src.Len() > 0 {
 		drop(out, h)
 		return nil, errCorrupt // something follows the end of the stream
@@ -210,32 +207,48 @@ func newUnzstd() (*zstd.Decoder, error) {
 	)
 }
 
-// zstdBlock is the most that one block makes (RFC 8878, section 3.1.1.2.4), and
-// what the decoder likes to have beyond it. A buffer with that much more than a
-// body needs is never in the way of its last block.
-const zstdBlock = 128<<10 + 64
+// zstdBlock is the most that one block makes (RFC 8878, section 3.1.1.2.4).
+const zstdBlock = 128 << 10
 
-// unzstd decodes into a buffer of the size the frame claims or, where it claims
-// none, of a guess that is raised until the body fits: each try costs a quarter
-// of the next one.
+// zstdSlack is a block, and what the decoder likes to have beyond it. A buffer
+// with that much more than a body needs is never in the way of its last block.
+const zstdSlack = zstdBlock + 64
+
+// unzstd decodes into a buffer as large as such a body usually needs, and into
+// larger ones until it fits: a failed try costs at most a quarter of the next one.
+// (The decoder's own reader needs no second try, but a window of its own beside
+// the buffer, up to maxWindow of it.)
+//
+// The size that a frame states saves the tries, as far as that much usually comes
+// out of what was sent: it is believed up to believedRatio.
 func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
-	guess := max(len(src)*usualRatio, firstBuffer)
+	const believedRatio = 64
+	// A block takes four bytes at least: a body that states more is lying.
+	most := len(src) / 4 * zstdBlock
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {
 		return nil, err
 	}
+	size := s.firstInflated(len(src))
 	if header.HasFCS {
-		if header.FrameContentSize > uint64(s.maxBody) {
+		switch stated := header.FrameContentSize; {
+		case stated > uint64(most):
+			return nil, errCorrupt
+		case stated > uint64(s.maxBody):
 			return nil, errTooLarge
+		default:
+			size = max(size, min(int(stated), believedRatio*len(src)))
 		}
-		guess = int(header.FrameContentSize)
 	}
 	for {
-		guess = min(guess, s.maxBody)
-		out, err := s.roomFor(guess+zstdBlock, guess, h)
-		if err != nil {
+		size = min(size, most, s.maxBody)
+		if err := h.inflating(size); err != nil {
 			return nil, err
 		}
+		if err := h.take(roundUp(size + zstdSlack)); err != nil {
+			return nil, err
+		}
+		out := getBuffer(size + zstdSlack)
 		space := cap(out.b)
 		b, err := s.zstd.DecodeAll(src, out.b)
 		if err == nil && len(b) <= s.maxBody {
@@ -243,18 +256,19 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 			return out, nil
 		}
 		drop(out, h)
-		if len(b) > s.maxBody {
+		switch {
+		case len(b) > s.maxBody:
 			return nil, errTooLarge
-		}
 		// Not every want of space is called so. What is certain: where there was
 		// room for a whole block, it was not that.
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) && space-len(b) >= zstdBlock {
+		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && space-len(b) >= zstdSlack:
 			return nil, err
-		}
-		if guess == s.maxBody {
+		case size == s.maxBody:
 			return nil, errTooLarge
+		case size == most:
+			return nil, errCorrupt
 		}
-		guess *= growth
+		size *= growth
 	}
 }
 
@@ -263,18 +277,18 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 // framed stream, known by its first chunk.
 func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if bytes.HasPrefix(src, []byte("\xff\x06\x00\x00sNaPpY")) {
-		const window = 160 << 10
-		if err := h.reserve(window); err != nil {
+		const chunks = 160 << 10
+		if err := h.take(chunks); err != nil {
 			return nil, err
 		}
-		defer h.unreserve(window)
+		defer h.give(chunks)
 		r := unframers.Get().(*s2.Reader)
 		defer func() {
 			r.Reset(nil)
 			unframers.Put(r)
 		}()
 		r.Reset(bytes.NewReader(src))
-		return s.stream(r, len(src)*4, h)
+		return s.drain(r, len(src), h)
 	}
 	n, err := s2.DecodedLen(src)
 	if err != nil {
@@ -287,10 +301,13 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if n > s.maxBody {
 		return nil, errTooLarge
 	}
-	out, err := s.roomFor(n, n, h)
-	if err != nil {
+	if err := h.inflating(n); err != nil {
 		return nil, err
 	}
+	if err := h.take(roundUp(n)); err != nil {
+		return nil, err
+	}
+	out := getBuffer(n)
 	b, err := s2.Decode(out.b[:cap(out.b)], src)
 	if err != nil {
 		drop(out, h)

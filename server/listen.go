@@ -27,6 +27,7 @@ type connections struct {
 
 	limits phaseLimits
 	tick   atomic.Int64 // counts the intervals of watch
+	bytes  *room        // that conn.reserved belongs to
 
 	tails chan struct{} // bounds the goroutines that close refused connections
 
@@ -178,6 +179,8 @@ type conn struct {
 	ended   atomic.Bool  // the client has sent its last byte, and we came to read past it
 	lingers atomic.Bool  // close so that the client can read the answer first
 	closed  atomic.Bool
+
+	reserved atomic.Int64 // bytes, for the request under way (budget.go)
 }
 
 // secureConn lets fasthttp see that a conn is encrypted.

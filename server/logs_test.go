@@ -322,7 +322,7 @@ func TestAPanicIs500AndTheServerGoesOn(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if used, slots := f.bytes.used.Load(), f.slots.used.Load(); used != 0 || slots != 0 {
+	if used, slots := f.bytes.used.Load(), f.slots.reserved.Load(); used != 0 || slots != 0 {
 		t.Errorf("after a panic %d bytes and %d places are still held", used, slots)
 	}
 }

@@ -12,35 +12,40 @@ import (
 	"logforge/codec"
 )
 
-// route is what a request is counted under; a path nobody serves is other.
-type route uint8
-
-const (
-	routeLogs route = iota
-	routeAnalytics
-	routeMetrics
-	routeHealth
-	routeReady
-	routeVersion
-	routeDashboard
-	routeOther
-	routes // how many
-)
-
-var routeNames = [routes]string{"/logs", "/analytics", "/metrics", "/health", "/ready", "/version", "/dashboard", "other"}
-
 // firstStatus and lastStatus bound the label status.
 const firstStatus, lastStatus = 200, 599
+
+// routeCounters count the requests of one route by status. A path nobody serves
+// is counted under the route other.
+type routeCounters struct {
+	name     string // the label route
+	set      *metrics.Set
+	statuses [lastStatus - firstStatus + 1]atomic.Pointer[metrics.Counter]
+}
+
+// status returns the counter of one status.
+func (r *routeCounters) status(status int) *metrics.Counter {
+	if status < firstStatus || status > lastStatus {
+		status = lastStatus
+	}
+	slot := &r.statuses[status-firstStatus]
+	if n := slot.Load(); n != nil {
+		return n
+	}
+	n := r.set.GetOrCreateCounter(`logforge_requests_total{route="` + r.name + `",status="` + strconv.Itoa(status) + `"}`)
+	slot.Store(n)
+	return n
+}
 
 // counters are the server's metrics. Everything a 202 touches is registered at
 // the start and costs an atomic addition; nothing allocates.
 type counters struct {
 	set *metrics.Set
 
-	batches  *metrics.Counter // POST /logs whose body arrived whole
+	batches  *metrics.Counter // batches whose body arrived whole
 	ingested *metrics.Counter // the first design's name of written
-	failed   *metrics.Counter // POST /logs answered with 5xx
-	invalid  *metrics.Counter // POST /logs answered with 4xx
+	failed   *metrics.Counter // batches answered with 5xx
+	invalid  *metrics.Counter // batches answered with 4xx
 
 	received *metrics.Counter // records decoded, good and bad
 	written  *metrics.Counter // records of acknowledged batches
@@ -50,16 +55,18 @@ type counters struct {
 	panics        *metrics.Counter
 	refusedConns  *metrics.Counter
 
-	duration *metrics.PrometheusHistogram // POST /logs, all statuses
+	duration *metrics.PrometheusHistogram // of a batch, all statuses
 	records  *metrics.PrometheusHistogram // per accepted batch
 
-	working  atomic.Int64 // POST /logs waiting or under way
-	requests [routes][lastStatus - firstStatus + 1]atomic.Pointer[metrics.Counter]
+	working atomic.Int64              // batches waiting or under way
+	routes  map[string]*routeCounters // complete before the first request
+	other   *routeCounters
 }
 
 func newCounters(set *metrics.Set) *counters {
 	c := &counters{
 		set:           set,
+		routes:        map[string]*routeCounters{},
 		batches:       set.NewCounter("log_batches_received_total"),
 		ingested:      set.NewCounter("logs_ingested_total"),
 		failed:        set.NewCounter("ingest_errors_total"),
@@ -77,9 +84,12 @@ func newCounters(set *metrics.Set) *counters {
 	}
 	set.NewGauge("ingestion_work_queue_depth", func() float64 { return float64(c.working.Load()) })
 	// A counter that is born with its first increment has no increase to be seen.
-	for _, status := range []int{202, 400, 401, 413, 415, 500, 503} {
-		c.request(routeLogs, status)
+	for _, d := range doors {
+		for _, status := range []int{202, 400, 401, 413, 415, 500, 503} {
+			c.route(d.route).status(status)
+		}
 	}
+	c.other = c.route("other")
 	for _, reason := range []string{"timestamp", "path", "userAgent", "record", "invalid", "batch", "limit", "full", "disk_full", "unavailable"} {
 		c.rejected(reason)
 	}
@@ -102,18 +112,14 @@ func (s *Server) describe(started time.Time) {
 		s.build.Version, s.build.Commit, s.build.BuildDate, s.build.PipelineMode), func() float64 { return 1 })
 }
 
-// request returns the counter of one route and status.
-func (c *counters) request(r route, status int) *metrics.Counter {
-	if status < firstStatus || status > lastStatus {
-		status = lastStatus
+// route returns the counters of a route. It is called while the server is made.
+func (c *counters) route(name string) *routeCounters {
+	r := c.routes[name]
+	if r == nil {
+		r = &routeCounters{name: name, set: c.set}
+		c.routes[name] = r
 	}
-	slot := &c.requests[r][status-firstStatus]
-	if n := slot.Load(); n != nil {
-		return n
-	}
-	n := c.set.GetOrCreateCounter(`logforge_requests_total{route="` + routeNames[r] + `",status="` + strconv.Itoa(status) + `"}`)
-	slot.Store(n)
-	return n
+	return r
 }
 
 // rejected returns the counter of records refused for one reason. The reasons
@@ -124,11 +130,11 @@ func (c *counters) rejected(reason string) *metrics.Counter {
 	return c.set.GetOrCreateCounter(`logforge_records_rejected_total{reason="` + reason + `"}`)
 }
 
-// countLogs counts one POST /logs: it is called once for each, with how many
+// countBatch counts one batch: it is called once for each, with how many
 // records of it were seen and what became of it (nil: acknowledged). Received is
 // counted here and not when the batch is decoded, so that received = written +
 // rejected holds between any two requests.
-func (c *counters) countLogs(records int, err error) {
+func (c *counters) countBatch(records int, err error) {
 	if err == nil {
 		c.received.Add(records)
 		c.written.Add(records)

@@ -70,7 +70,7 @@ func TestReceivedIsWrittenPlusRejected(t *testing.T) {
 			rt.Fatalf("%v of %d outcomes counted", n, requests)
 		}
 	})
-	if used, slots, working := f.bytes.used.Load(), f.slots.used.Load(), f.count.working.Load(); used != 0 || slots != 0 || working != 0 {
+	if used, slots, working := f.bytes.used.Load(), f.slots.reserved.Load(), f.count.working.Load(); used != 0 || slots != 0 || working != 0 {
 		t.Errorf("held at the end: %d bytes, %d places, %d under way", used, slots, working)
 	}
 }

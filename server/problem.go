@@ -50,7 +50,7 @@ func (s *Server) problemOf(err error) problem {
 			p.Supported = append(p.Supported, a.String())
 		}
 	case r.err == errKey:
-		p.Detail += ": it belongs into the header " + s.keys.header
+		p.Detail += ": it belongs in the header " + s.keys.header
 	case r.err == errType:
 		p.Supported = supportedTypes
 	case r.err == errCoding:
@@ -63,11 +63,16 @@ func (s *Server) problemOf(err error) problem {
 	return p
 }
 
-// fail answers err, and logs what the operator has to know: everything from 500
-// on. (A repeated message is throttled by the log handler.)
+// fail answers err.
 func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 	p := s.problemOf(err)
+	s.noteFailure(ctx, p, err)
 	s.sendProblem(ctx, p)
+}
+
+// noteFailure logs what the operator has to know: everything from 500 on. (A
+// repeated message is throttled by the log handler.)
+func (s *Server) noteFailure(ctx *fasthttp.RequestCtx, p problem, err error) {
 	switch {
 	case p.Status == fasthttp.StatusInternalServerError:
 		s.log.Error("request failed", "path", string(ctx.Path()), "error", err)
@@ -78,17 +83,22 @@ func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
 
 func (s *Server) sendProblem(ctx *fasthttp.RequestCtx, p problem) {
 	body, err := json.Marshal(p)
-	if err != nil { // cannot be: strings and numbers only
+	if err != nil { // cannot fail: strings and numbers only
 		panic(err)
 	}
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(p.Status)
 	ctx.SetContentType("application/problem+json")
-	switch p.Status {
+	s.problemHeaders(ctx, p.Status)
+	ctx.Response.AppendBody(body)
+}
+
+// problemHeaders sets the headers that a status asks for.
+func (s *Server) problemHeaders(ctx *fasthttp.RequestCtx, status int) {
+	switch status {
 	case fasthttp.StatusServiceUnavailable:
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, s.retryAfter)
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, s.keys.challenge)
 	}
-	ctx.Response.AppendBody(body)
 }

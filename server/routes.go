@@ -17,30 +17,39 @@ import (
 func (s *Server) handler() fasthttp.RequestHandler {
 	r := router.New()
 	r.RedirectTrailingSlash, r.RedirectFixedPath, r.HandleOPTIONS = false, false, false
-	get := func(path string, name route, h fasthttp.RequestHandler) {
-		h = s.on(name, h)
+	get := func(path, route string, h fasthttp.RequestHandler) {
+		h = s.on(route, h)
 		r.GET(path, h)
 		r.HEAD(path, h) // fasthttp leaves the body out
 	}
-	r.POST("/logs", s.on(routeLogs, s.postLogs))
-	get("/analytics", routeAnalytics, s.guarded(s.getAnalytics))
-	get("/metrics", routeMetrics, s.getMetrics)
-	get("/health", routeHealth, s.getHealth)
-	get("/livez", routeHealth, s.getHealth)
-	get("/ready", routeReady, s.getReady)
-	get("/readyz", routeReady, s.getReady)
-	get("/version", routeVersion, s.getVersion)
+	s.byPath = router.New()
+	for _, d := range doors {
+		h := s.onDoor(d)
+		for _, path := range d.paths {
+			for _, method := range d.methods {
+				r.Handle(method, path, h)
+				s.byPath.Handle(method, path, func(ctx *fasthttp.RequestCtx) { ctx.SetUserValue(doorKey{}, d) })
+			}
+		}
+	}
+	get("/analytics", "/analytics", s.guarded(s.getAnalytics))
+	get("/metrics", "/metrics", s.getMetrics)
+	get("/health", "/health", s.getHealth)
+	get("/livez", "/health", s.getHealth)
+	get("/ready", "/ready", s.getReady)
+	get("/readyz", "/ready", s.getReady)
+	get("/version", "/version", s.getVersion)
 	if d := s.dashboard; d != nil {
-		get("/", routeDashboard, d.servePage)
-		get("/dashboard/{file:*}", routeDashboard, func(ctx *fasthttp.RequestCtx) { d.serveFile(ctx, s.notFound) })
-		get("/dashboard/config", routeDashboard, s.guarded(d.serveConfig))
-		get("/dashboard/metrics", routeDashboard, s.guarded(func(ctx *fasthttp.RequestCtx) error {
+		get("/", "/dashboard", d.servePage)
+		get("/dashboard/{file:*}", "/dashboard", func(ctx *fasthttp.RequestCtx) { d.serveFile(ctx, s.notFound) })
+		get("/dashboard/config", "/dashboard", s.guarded(d.serveConfig))
+		get("/dashboard/metrics", "/dashboard", s.guarded(func(ctx *fasthttp.RequestCtx) error {
 			d.serveMetrics(ctx)
 			return nil
 		}))
 	}
-	r.NotFound = s.on(routeOther, s.notFound)
-	r.MethodNotAllowed = s.on(routeOther, func(ctx *fasthttp.RequestCtx) {
+	r.NotFound = s.on("other", s.notFound)
+	r.MethodNotAllowed = s.on("other", func(ctx *fasthttp.RequestCtx) {
 		// The router names OPTIONS whether or not it answers it.
 		allow := strings.Split(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow)), ", ")
 		allow = slices.DeleteFunc(allow, func(m string) bool { return m == fasthttp.MethodOptions })
@@ -66,36 +75,52 @@ func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHan
 }
 
 // on is what every route has in common: framing, panics, unread bodies, counting.
-func (s *Server) on(name route, h fasthttp.RequestHandler) fasthttp.RequestHandler {
+func (s *Server) on(route string, h fasthttp.RequestHandler) fasthttp.RequestHandler {
+	count := s.count.route(route)
 	return func(ctx *fasthttp.RequestCtx) {
-		defer s.finish(ctx, name)
-		if framedTwice(&ctx.Request.Header) {
-			s.fail(ctx, errFraming)
-			closeAfter(ctx)
-			return
-		}
-		h(ctx)
-		if name != routeLogs { // which knows whether it has read its body
+		defer s.finish(ctx, count)
+		if s.framedOnce(ctx) {
+			h(ctx)
 			s.skipBody(ctx)
 		}
 	}
 }
 
+// onDoor is the same for a door, which knows whether it has read its body, and
+// how long it took.
+func (s *Server) onDoor(d *door) fasthttp.RequestHandler {
+	count, h := s.count.route(d.route), s.serveDoor(d)
+	return func(ctx *fasthttp.RequestCtx) {
+		defer func() { s.count.duration.Update(time.Since(ctx.Time()).Seconds()) }()
+		defer s.finish(ctx, count)
+		if s.framedOnce(ctx) {
+			h(ctx)
+		}
+	}
+}
+
+// framedOnce refuses a request that states the length of its body in two ways.
+func (s *Server) framedOnce(ctx *fasthttp.RequestCtx) bool {
+	if !framedTwice(&ctx.Request.Header) {
+		return true
+	}
+	s.fail(ctx, errFraming)
+	closeAfter(ctx)
+	return false
+}
+
 // finish counts the request and turns a panic of its handler into a 500: no
 // panic reaches a client as a closed connection.
-func (s *Server) finish(ctx *fasthttp.RequestCtx, name route) {
+func (s *Server) finish(ctx *fasthttp.RequestCtx, count *routeCounters) {
 	if v := recover(); v != nil {
 		s.count.panics.Inc()
 		s.log.Error("panic in a handler", "path", string(ctx.Path()), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		s.sendProblem(ctx, s.problemOf(errPanic))
-		closeAfter(ctx) // who knows how much of the body has been read
+		closeAfter(ctx) // it is not known how much of the body has been read
 	}
 	enter(ctx, answering)
-	s.count.request(name, ctx.Response.StatusCode()).Inc()
-	if name == routeLogs {
-		s.count.duration.Update(time.Since(ctx.Time()).Seconds())
-	}
+	count.status(ctx.Response.StatusCode()).Inc()
 }
 
 // refuse answers what fasthttp could not make a request of. fasthttp closes the
@@ -115,28 +140,43 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	}
 	enter(ctx, answering)
 	s.sendProblem(ctx, s.problemOf(reason)) // not logged: the internet is full of these
-	s.count.request(routeOther, ctx.Response.StatusCode()).Inc()
+	s.count.other.status(ctx.Response.StatusCode()).Inc()
 	closeAfter(ctx)
 }
 
 // expect decides on a request that asks with Expect: 100-continue whether to
 // send its body: a batch that will be refused anyway is refused before that.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	if !ctx.IsPost() || !bytes.Equal(ctx.Path(), []byte("/logs")) {
+	d := s.doorOf(ctx)
+	if d == nil {
 		return fasthttp.StatusContinue // the route's own handler answers
 	}
 	err := errFraming
 	if !framedTwice(&ctx.Request.Header) {
-		_, err = s.admit(ctx)
+		_, err = s.admit(ctx, d)
 	}
 	if err == nil {
 		return fasthttp.StatusContinue
 	}
-	s.fail(ctx, err)
+	s.failDoor(ctx, d, err)
 	closeAfter(ctx)
-	s.count.countLogs(0, err)
-	s.count.request(routeLogs, ctx.Response.StatusCode()).Inc()
+	s.count.countBatch(0, err)
+	s.count.route(d.route).status(ctx.Response.StatusCode()).Inc()
 	return ctx.Response.StatusCode()
+}
+
+// doorKey is where doorOf's router leaves the door.
+type doorKey struct{}
+
+// doorOf returns the door that a request leads to; nil if it is none.
+func (s *Server) doorOf(ctx *fasthttp.RequestCtx) *door {
+	found, _ := s.byPath.Lookup(string(ctx.Method()), string(ctx.Path()), ctx)
+	if found == nil {
+		return nil
+	}
+	found(ctx)
+	d, _ := ctx.UserValue(doorKey{}).(*door)
+	return d
 }
 
 // skippable is how much of an unread body is read and thrown away to keep the

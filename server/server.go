@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/fasthttp/router"
 	"github.com/klauspost/compress/zstd"
 	"github.com/valyala/fasthttp"
 
@@ -33,20 +35,21 @@ type Server struct {
 
 	dashboard *dashboard // nil: off
 
-	http  *fasthttp.Server
-	tls   *tls.Config // nil: plain HTTP
-	conns *connections
-	keys  keys
-	count *counters
-	zstd  *zstd.Decoder
+	http   *fasthttp.Server
+	byPath *router.Router // finds a door without going through it
+	tls    *tls.Config    // nil: plain HTTP
+	conns  *connections
+	keys   keys
+	count  *counters
+	zstd   *zstd.Decoder
 
 	acks       []sink.Ack   // what ?ack= may ask for
 	limits     codec.Limits // of one batch
 	maxBody    int          // bytes, as sent and inflated
 	retryAfter string       // whole seconds
 	bytes      room         // server.maxInFlightBytes
-	promised   room         // half of that, for bodies that are announced (limits.go)
 	slots      room         // server.maxConcurrency
+	heavy      room         // places for bodies that become unusually large when inflated
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
 	draining   atomic.Bool
@@ -77,8 +80,8 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		maxBody:    int(cfg.Server.MaxBodyBytes),
 		retryAfter: strconv.Itoa(int((cfg.Server.RetryAfter + time.Second - 1) / time.Second)),
 		bytes:      room{limit: int64(cfg.Server.MaxInFlightBytes)},
-		promised:   room{limit: int64(cfg.Server.MaxInFlightBytes) / 2},
 		slots:      room{limit: int64(cfg.Server.MaxConcurrency)},
+		heavy:      room{limit: int64(max(1, runtime.GOMAXPROCS(0)/2))},
 	}
 	// One body of the largest size has to get through: as sent and inflated, or
 	// inflated and decoded, with a smaller buffer it grew out of.
@@ -125,6 +128,7 @@ func (s *Server) newConnections() *connections {
 		maxPerIP: s.cfg.MaxConnectionsPerIP,
 		tls:      s.tls,
 		log:      s.log,
+		bytes:    &s.bytes,
 		refused:  s.count.refusedConns.Inc,
 		tails:    make(chan struct{}, maxTails),
 		open:     map[*conn]struct{}{},

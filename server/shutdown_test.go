@@ -61,7 +61,7 @@ func TestShutdownEndsInTimeWhateverTheSinkDoes(t *testing.T) {
 	newGate(f) // never opened
 	held := make(chan reply, 1)
 	go func() { held <- f.post(line1) }()
-	eventually(t, "the batch is at the sink", func() bool { return f.slots.used.Load() == 1 })
+	eventually(t, "the batch is at the sink", func() bool { return f.slots.reserved.Load() == 1 })
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := f.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {

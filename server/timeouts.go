@@ -46,10 +46,13 @@ func track(nc net.Conn, state fasthttp.ConnState) {
 	}
 }
 
+// lapse is how long bytes stay reserved for a body that has not arrived.
+const lapse = time.Second
+
 // tickOf is how often connections are looked at: often enough that a time-out is
-// late by at most an eighth, and by at most a second.
+// late by at most an eighth, and by at most a quarter of a second.
 func (l phaseLimits) tickOf() time.Duration {
-	tick := time.Second
+	tick := lapse / 4
 	for _, limit := range l {
 		if limit > 0 {
 			tick = min(tick, max(limit/8, time.Millisecond))
@@ -69,14 +72,18 @@ func (l *connections) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		now := l.tick.Add(1)
+		tick := l.tick.Add(1)
 		l.mu.Lock()
 		for c := range l.open {
 			state := c.state.Load()
-			limit := l.limits[phase(state&7)]
+			now, limit := phase(state&7), l.limits[phase(state&7)]
 			// One tick more, as the phase began somewhere within its first.
-			if limit > 0 && time.Duration(now-state>>3-1)*interval >= limit {
-				if phase(state&7) == answering {
+			since := time.Duration(tick-state>>3-1) * interval
+			if now == arriving && since >= lapse {
+				c.freeReserved()
+			}
+			if limit > 0 && since >= limit {
+				if now == answering {
 					c.expireWrite()
 				} else {
 					c.expireRead()

@@ -1,0 +1,273 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// room is a bounded amount of something (bytes, places) that requests share. It
+// is in one of three states: free, reserved for a request that has been admitted,
+// or taken by one. Reserving may wait, in the order in which requests come, and
+// looks at both; taking never waits and looks only at what is taken, so that
+// whoever really needs memory is not kept from it by an announcement.
+//
+// It is golang.org/x/sync/semaphore with the uncontended path taken out of the
+// lock, and with the second state.
+type room struct {
+	limit    int64
+	used     atomic.Int64 // taken; never above limit
+	reserved atomic.Int64 // and not taken yet
+	waiting  atomic.Int32
+
+	mu    sync.Mutex
+	queue []*waiter // first come, first served; guarded by mu
+}
+
+type waiter struct {
+	n     int64
+	ready chan struct{} // closed, under mu, once n has been reserved for this waiter
+}
+
+// take takes n if that much is not taken. It reports whether it has.
+func (r *room) take(n int64) bool {
+	for {
+		used := r.used.Load()
+		if used+n > r.limit {
+			return false
+		}
+		if r.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+// scarce says whether more than half is taken or reserved.
+func (r *room) scarce() bool { return r.used.Load()+r.reserved.Load() > r.limit/2 }
+
+// give returns n that were taken.
+func (r *room) give(n int64) {
+	r.used.Add(-n)
+	r.admit()
+}
+
+// reserve reserves n, waiting until t if there is no room or somebody is waiting
+// already. It reports whether n was reserved.
+func (r *room) reserve(n int64, t time.Time) bool {
+	w := &waiter{n: n, ready: make(chan struct{})}
+	r.mu.Lock()
+	// waiting is raised before the last look at what is free, and who frees
+	// something does so before looking at waiting: one of the two sees the other.
+	r.waiting.Add(1)
+	r.queue = append(r.queue, w)
+	r.admitLocked()
+	r.mu.Unlock()
+
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-w.ready:
+		return true
+	case <-timer.C:
+	}
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, q := range r.queue {
+		if q == w {
+			r.queue = append(r.queue[:i], r.queue[i+1:]...)
+			r.waiting.Add(-1)
+			r.admitLocked() // a large one at the head may have held up smaller ones
+			return false
+		}
+	}
+	return true // reserved at the last moment
+}
+
+// tryReserve reserves n unless there is no room or somebody is waiting.
+func (r *room) tryReserve(n int64) bool {
+	return r.waiting.Load() == 0 && r.reserveNow(n)
+}
+
+func (r *room) reserveNow(n int64) bool {
+	for {
+		reserved := r.reserved.Load()
+		if r.used.Load()+reserved+n > r.limit {
+			return false
+		}
+		if r.reserved.CompareAndSwap(reserved, reserved+n) {
+			return true
+		}
+	}
+}
+
+// free returns n that were reserved.
+func (r *room) free(n int64) {
+	r.reserved.Add(-n)
+	r.admit()
+}
+
+// admit admits the waiters that now fit.
+func (r *room) admit() {
+	if r.waiting.Load() > 0 {
+		r.mu.Lock()
+		r.admitLocked()
+		r.mu.Unlock()
+	}
+}
+
+func (r *room) admitLocked() {
+	for len(r.queue) > 0 && r.reserveNow(r.queue[0].n) {
+		close(r.queue[0].ready)
+		r.queue[0] = nil
+		r.queue = r.queue[1:]
+		r.waiting.Add(-1)
+	}
+}
+
+// hold is what one request holds of the shared rooms. release gives it all
+// back; it is deferred, so that a panic leaks no room.
+//
+// A request waits for bytes once, before it holds any (await). Whatever it needs
+// then it takes at once or not at all (take), so that no request waits for memory
+// that another one holds while it waits, too.
+type hold struct {
+	s     *Server
+	conn  *conn     // keeps what is reserved; nil: nothing is
+	bytes int64     // taken and not given back
+	slots int64     // reserved and not given back
+	heavy int64     // reserved and not given back
+	sent  int       // bytes of the body before it is inflated; 0: it is as it was sent
+	until time.Time // when this request's one wait for room ends; zero until it first waits
+}
+
+// await waits until n bytes are free and reserves them for this request. It is
+// called before the request holds anything. They stay reserved for lapse only: a
+// client that sends slowly, or nothing, keeps others waiting no longer than that.
+// As long as not half of all bytes would be taken there is no wait at all,
+// whatever is reserved. The error is errBusy.
+func (h *hold) await(n int) error {
+	r, waited := &h.s.bytes, false
+	switch {
+	case h.conn == nil: // who would free them?
+		return nil
+	case r.used.Load()+int64(n) < r.limit/2:
+		r.reserved.Add(int64(n))
+	case !r.tryReserve(int64(n)):
+		if waited = true; !r.reserve(int64(n), h.deadline()) {
+			return errBusy
+		}
+	}
+	h.conn.reserved.Store(int64(n))
+	if waited {
+		h.conn.enter(arriving) // its time to arrive, and lapse, begin now
+	}
+	return nil
+}
+
+// take takes n bytes, of what is reserved for this request or beyond it. It is
+// called before the memory is allocated. The error is errBusy, or errNeverFits
+// where the request alone would be over the limit.
+func (h *hold) take(n int) error {
+	if !h.s.bytes.take(int64(n)) {
+		if h.bytes+int64(n) > h.s.bytes.limit {
+			return errNeverFits
+		}
+		return errBusy
+	}
+	h.bytes += int64(n)
+	if h.conn != nil {
+		h.conn.useReserved(int64(n))
+	}
+	return nil
+}
+
+// give returns n of the bytes before the request ends.
+func (h *hold) give(n int) {
+	h.bytes -= int64(n)
+	h.s.bytes.give(int64(n))
+}
+
+// settle frees what is reserved and no longer needed: the request will take no
+// more bytes, and is inflated.
+func (h *hold) settle() {
+	if h.heavy > 0 {
+		h.s.heavy.free(h.heavy)
+		h.heavy = 0
+	}
+	if h.conn != nil {
+		h.conn.freeReserved()
+	}
+}
+
+// slot takes one of the places of server.maxConcurrency, waiting if it must. A
+// request that waits here holds its body; one that has a place waits for no other
+// request, so every place comes free. The error is errBusy.
+func (h *hold) slot() error {
+	if !h.s.slots.tryReserve(1) && !h.s.slots.reserve(1, h.deadline()) {
+		return errBusy
+	}
+	h.slots++
+	return nil
+}
+
+// inflating is called before a body is inflated to n bytes. One that becomes far
+// larger than access logs do needs one of few places for that, so that a client
+// that sends little keeps the processors from others only in part. As with slot,
+// no one who has a place waits for another request. The error is errBusy.
+func (h *hold) inflating(n int) error {
+	const usual, ratio = 1 << 20, 64
+	if h.heavy > 0 || h.sent == 0 || n <= usual || n/ratio <= h.sent {
+		return nil
+	}
+	if !h.s.heavy.tryReserve(1) && !h.s.heavy.reserve(1, h.deadline()) {
+		return errBusy
+	}
+	h.heavy++
+	return nil
+}
+
+// deadline ends the one wait of this request, however many rooms it waits for.
+func (h *hold) deadline() time.Time {
+	if h.until.IsZero() {
+		h.until = time.Now().Add(h.s.cfg.WaitForRoom)
+	}
+	return h.until
+}
+
+// release gives back everything.
+func (h *hold) release() {
+	h.settle()
+	if h.slots > 0 {
+		h.s.slots.free(h.slots)
+	}
+	if h.bytes != 0 {
+		h.s.bytes.give(h.bytes)
+	}
+	h.slots, h.bytes = 0, 0
+}
+
+// useReserved turns at most n bytes that are reserved into taken ones.
+func (c *conn) useReserved(n int64) {
+	for {
+		have := c.reserved.Load()
+		part := min(n, have)
+		if part == 0 {
+			return
+		}
+		if c.reserved.CompareAndSwap(have, have-part) {
+			c.all.bytes.reserved.Add(-part) // nothing has come free
+			return
+		}
+	}
+}
+
+// freeReserved frees what is still reserved.
+func (c *conn) freeReserved() {
+	if c.reserved.Load() == 0 {
+		return
+	}
+	if n := c.reserved.Swap(0); n > 0 {
+		c.all.bytes.free(n)
+	}
+}

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"logforge/codec"
+	"logforge/sink"
+)
+
+// door is one way in for batches: a route, what its clients ask for in the
+// header, how a body becomes a batch, and how the answer is written. All doors
+// share everything else: keys, limits, inflation, the sink, the metrics.
+type door struct {
+	route   string   // the label of the metrics
+	paths   []string // patterns of the router
+	methods []string
+
+	// plan reads from the header what the request wants, before its body is read.
+	plan func(s *Server, ctx *fasthttp.RequestCtx) (wants, error)
+	// decode turns the plain body into in.batch. It keeps nothing of body.
+	decode func(s *Server, in *intake, body []byte) error
+	// answer writes what a batch that is stored is answered with.
+	answer func(s *Server, ctx *fasthttp.RequestCtx, in *intake)
+	// refuse writes the answer to any other, whose status and Retry-After are set
+	// already; nil is a problem (RFC 9457).
+	refuse func(s *Server, ctx *fasthttp.RequestCtx, p *problem)
+}
+
+// doors are all ways in.
+var doors = []*door{
+	{route: "/logs", paths: []string{"/logs"}, methods: []string{"POST"}, plan: planLogs, decode: decodeLogs, answer: answerLogs},
+}
+
+// wants is what the header of a request asks for.
+type wants struct {
+	ack     sink.Ack
+	format  codec.Format
+	codings codings
+}
+
+// intake is one request of a door under way.
+type intake struct {
+	hold
+	wants
+	batch   *codec.Batch
+	records int   // of the batch, once it is decoded
+	whole   bool  // the body has been read to its end
+	err     error // how it ended
+}
+
+// An intake is the codec.Room of its batch.
+
+// Reuse takes n bytes, unless they are more than was reserved and room is scarce:
+// others count on the rest then.
+func (in *intake) Reuse(n int) bool {
+	if in.conn != nil && in.s.bytes.scarce() && int64(n) > in.conn.reserved.Load() {
+		return false
+	}
+	return in.take(n) == nil
+}
+
+// Take takes n bytes.
+func (in *intake) Take(n int) error { return in.take(n) }
+
+// Give returns n bytes.
+func (in *intake) Give(n int) { in.give(n) }
+
+var intakes = sync.Pool{New: func() any { return new(intake) }}
+
+// serveDoor takes one batch through d.
+func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		in := intakes.Get().(*intake)
+		*in = intake{hold: hold{s: s, conn: connOf(ctx)}, err: errPanic} // until ingest returns
+		s.count.working.Add(1)
+		defer s.settle(in)
+
+		in.err = s.ingest(ctx, d, in)
+		if !in.whole {
+			s.skipBody(ctx)
+		}
+		if in.err != nil {
+			s.failDoor(ctx, d, in.err)
+			return
+		}
+		d.answer(s, ctx, in)
+	}
+}
+
+// failDoor answers err as the clients of d expect it.
+func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, err error) {
+	if d.refuse == nil {
+		s.fail(ctx, err)
+		return
+	}
+	p := s.problemOf(err)
+	s.noteFailure(ctx, p, err)
+	ctx.Response.ResetBody()
+	ctx.SetStatusCode(p.Status)
+	s.problemHeaders(ctx, p.Status)
+	d.refuse(s, ctx, &p)
+}
+
+// settle gives back what the batch holds and counts it, also after a panic.
+func (s *Server) settle(in *intake) {
+	in.release()
+	s.count.working.Add(-1)
+	s.count.countBatch(in.records, in.err)
+	if in.err != errPanic { // somebody may still hold it then
+		*in = intake{}
+		intakes.Put(in)
+	}
+}
+
+// ingest takes a batch from the socket to the sink. Buffers are given back on
+// every return, but not after a panic: somebody may still hold them then.
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err error) {
+	if in.wants, err = s.admit(ctx, d); err != nil {
+		return err
+	}
+	body, err := s.readBody(ctx, &in.hold, in.wants)
+	if err != nil {
+		return err
+	}
+	in.whole = true
+	enter(ctx, working)
+	s.count.batches.Inc()
+	s.count.bodyBytes.Add(len(body.b))
+	if err := in.slot(); err != nil {
+		putBuffer(body)
+		return err
+	}
+	if in.codings.n > 0 {
+		if body, err = s.inflate(body, in.codings, &in.hold); err != nil {
+			return err
+		}
+		s.count.inflatedBytes.Add(len(body.b))
+	}
+	in.batch = codec.GetBatchFor(len(body.b), in)
+	err = d.decode(s, in, body.b)
+	drop(body, &in.hold) // nothing of it is kept
+	if err == nil {
+		in.hold.settle()
+		in.records = in.batch.Records()
+		err = s.sink.Write(s.deadlines.at(time.Now()), in.batch, in.ack)
+	}
+	codec.PutBatch(in.batch)
+	in.batch = nil
+	return err
+}
+
+// admit checks everything that can be told from the header.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, d *door) (w wants, err error) {
+	h := &ctx.Request.Header
+	if err = s.keys.check(h); err != nil {
+		return w, err
+	}
+	if h.ContentLength() > s.maxBody {
+		return w, errTooLarge
+	}
+	if w, err = d.plan(s, ctx); err != nil {
+		return w, err
+	}
+	if len(h.ContentEncoding()) > 0 {
+		for _, v := range h.PeekAll(fasthttp.HeaderContentEncoding) {
+			if err = w.codings.add(v); err != nil {
+				return w, err
+			}
+		}
+	}
+	if len(ctx.URI().QueryString()) > 0 {
+		w.ack, err = s.ackOf(ctx.QueryArgs().Peek("ack"))
+	}
+	return w, err
+}
+
+// ackOf reads ?ack=; empty means the configured level.
+func (s *Server) ackOf(name []byte) (sink.Ack, error) {
+	if len(name) == 0 {
+		return sink.Default, nil
+	}
+	for _, a := range s.acks {
+		if string(name) == a.String() {
+			return a, nil
+		}
+	}
+	return sink.Default, errAck
+}
