@@ -95,7 +95,7 @@ func (k *Keys) fromNode(n *yaml.Node) error {
 	for _, item := range n.Content {
 		switch item = resolve(item); item.Kind {
 		case yaml.ScalarNode:
-			if text := strings.TrimSpace(item.Value); text != "" {
+			if text := strings.TrimSpace(item.Value); text != "" && item.Tag != "!!null" {
 				*k = append(*k, Key{Value: text})
 			}
 		case yaml.MappingNode:

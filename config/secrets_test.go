@@ -65,7 +65,7 @@ func TestKeys_HaveNamesInEveryLayer(t *testing.T) {
 	want = Keys{{"alice", "k1"}, {"bob", "17"}}
 	f("auth: {keys: {alice: k1, bob: 17}}", nil)
 	want = nil
-	f("auth: {keys: ['', ' ']}", nil)
+	f("auth: {keys: ['', ' ', null, ~]}", nil)
 }
 
 // Ensure that what is refused is named, and that no message shows a key.

@@ -71,7 +71,7 @@ func TestBytesRoundTripAndRefuseNonsense(t *testing.T) {
 }
 
 // Ensure that the table in docs/configuration.md is the settings of this build;
-// go test ./config -run SettingsTable -update writes it.
+// go test ./config -update writes it.
 func TestSettingsTableInTheDocsIsCurrent(t *testing.T) {
 	const file, begin, end = "../docs/configuration.md", "<!-- settings -->\n", "<!-- /settings -->"
 	text, err := os.ReadFile(file)
@@ -88,7 +88,7 @@ func TestSettingsTableInTheDocsIsCurrent(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("the settings table in %s is not this build's; write it with: go test ./config -run SettingsTable -update", file)
+		t.Fatalf("the settings table in %s is not this build's; write it with: go test ./config -update", file)
 	}
 	text = fmt.Appendf(nil, "%s%s%s%s%s", head, begin, table, end, tail)
 	if err := os.WriteFile(file, text, 0o644); err != nil {

@@ -97,16 +97,34 @@ func (s Setting) assignNode(n *yaml.Node) error {
 		return errors.New("must be " + s.form())
 	}
 	text := n.Value
-	if s.field.Kind() == reflect.Bool { // YAML has more words than the environment
-		switch strings.ToLower(text) {
-		case "yes", "on":
-			text = "true"
-		case "no", "off":
-			text = "false"
+	wrong := fmt.Errorf("%q is not %s", text, s.form())
+	switch s.field.Interface().(type) {
+	case bool: // YAML has more words for it than the environment
+		value, ok := yamlBools[text]
+		if !ok || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+			return wrong
+		}
+		text = value
+	case int, Bytes: // numbers as YAML writes them, such as 10_000 or 0x10
+		var number int64
+		switch {
+		case n.Tag == "!!int" && n.Decode(&number) == nil:
+			text = strconv.FormatInt(number, 10)
+		case s.field.Kind() == reflect.Int:
+			return wrong
 		}
 	}
 	return s.assign(text)
 }
+
+// yamlBools are the words for true and false in YAML 1.1 and 1.2.
+var yamlBools = func() map[string]string {
+	words := map[string]string{}
+	for word, value := range map[string]string{"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"} {
+		words[word], words[strings.ToUpper(word)], words[strings.ToUpper(word[:1])+word[1:]] = value, value, value
+	}
+	return words
+}()
 
 // scalars returns the words of a list.
 func scalars(n *yaml.Node) ([]string, error) {
@@ -116,7 +134,9 @@ func scalars(n *yaml.Node) ([]string, error) {
 		if item.Kind != yaml.ScalarNode {
 			return nil, errors.New("must be a list of single values, such as [a, b]")
 		}
-		words = append(words, item.Value)
+		if item.Tag != "!!null" {
+			words = append(words, item.Value)
+		}
 	}
 	if n.Kind != yaml.SequenceNode {
 		return nil, errors.New("must be a list, such as [a, b]")

@@ -31,6 +31,48 @@ func untilSignal() (context.Context, func()) {
 	return ctx, stop
 }
 
+// printVersion prints which build this is.
+func printVersion(p *program) error {
+	_, err := fmt.Fprintln(p.stdout, "logforge", build())
+	return err
+}
+
+// printConfig checks the configuration and prints what is in effect; or the
+// sample, or the schema.
+func printConfig(p *program) error {
+	if len(p.args) > 0 {
+		documents := map[string]func() []byte{"sample": config.Sample, "schema": config.Schema}
+		document, ok := documents[p.args[0]]
+		if !ok {
+			complain(p.stderr, fmt.Errorf("config takes sample or schema, not %q%s", p.args[0], didYouMean("", p.args[0], []string{"sample", "schema"})))
+			return errWrong
+		}
+		_, err := p.stdout.Write(document())
+		return err
+	}
+	cfg, warnings, err := p.settings.Load()
+	for _, w := range warnings {
+		complain(p.stderr, errors.New("warning: "+w))
+	}
+	if err != nil {
+		complain(p.stderr, err)
+		return errWrong
+	}
+	p.cfg = cfg
+	text, err := cfg.YAML(p.settings.Origin)
+	if err != nil {
+		return err
+	}
+	if _, err := p.stdout.Write(text); err != nil {
+		return err
+	}
+	if err := check(p); err != nil {
+		complain(p.stderr, err)
+		return errWrong
+	}
+	return nil
+}
+
 // topic creates the topics; doing it again changes nothing.
 func topic(p *program) error {
 	ctx, stop := untilSignal()

@@ -68,7 +68,7 @@ func ready(t *testing.T, url string) {
 // Ensure that every role does its part and no other, that a batch goes from
 // the one process through Kafka into the other's files, and that all of them
 // stop cleanly.
-func TestRolesShareTheWorkAndStop(t *testing.T) {
+func TestServe_RolesShareTheWorkAndStop(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	dir := t.TempDir()
 	v2 := []string{"-version", "2", "-brokers", broker.Addr, "-topic", broker.TopicName(t), "-group", broker.TopicName(t)}
@@ -113,7 +113,7 @@ func TestRolesShareTheWorkAndStop(t *testing.T) {
 
 // Ensure that what was acknowledged before a stop is in the files of this
 // process or the next, once.
-func TestVersion2AcrossAStop(t *testing.T) {
+func TestStop_Pipeline2LosesNothing(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	dir := t.TempDir()
 	name := broker.Topic(t, 4)
@@ -138,7 +138,7 @@ func TestVersion2AcrossAStop(t *testing.T) {
 
 // Ensure that a process without a reachable Kafka starts, says why it is not
 // ready, refuses batches for now, and stops.
-func TestVersion2WithoutKafkaSaysSo(t *testing.T) {
+func TestServe_Pipeline2WithoutKafkaSaysSo(t *testing.T) {
 	c, url := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_WAIT_FOR_ROOM=100ms", "LOGFORGE_SERVER_REQUEST_TIMEOUT=500ms", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=10s"},
 		"-version", "2", "-brokers", "127.0.0.1:1")
 	waitFor(t, "the reason", func() bool {
@@ -157,7 +157,7 @@ func TestVersion2WithoutKafkaSaysSo(t *testing.T) {
 	c.expect(0)
 }
 
-func TestReplaySaysWhatItSent(t *testing.T) {
+func TestReplay_SaysWhatItSent(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	name := broker.Topic(t, 1)
 	dir := t.TempDir()

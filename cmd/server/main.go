@@ -1,13 +1,18 @@
-// Command server is logforge: it takes batches of access-log records over HTTP
-// and keeps each record once, in hourly files with hourly summaries, directly
-// (version 1) or through Kafka (version 2).
+// Command server is logforge: it takes batches of web logs over HTTP and stores
+// each record once, in hourly files with hourly summaries, directly (pipeline 1)
+// or through Kafka (pipeline 2).
 //
-//	main.go     the commands
-//	usage.go    what -h says
-//	serve.go    the service: what is started, in which order, and how it stops
-//	stages.go   the few lines that make stopping the reverse of starting
-//	log.go      the program's log
-//	profile.go  profiles of a run
+//	main.go      the command line
+//	help.go      the commands, and what -h says of them
+//	commands.go  the commands beside serve
+//	serve.go     the service from its start to its end
+//	start.go     its parts: what is started, in which order
+//	check.go     what the start needs of the machine
+//	signals.go   what signals do
+//	reload.go    what SIGHUP puts into effect
+//	stages.go    the few lines that make stopping the reverse of starting
+//	log.go       the program's log
+//	profile.go   profiles of a run
 package main
 
 import (
@@ -26,115 +31,161 @@ import (
 
 // program is what a command works with.
 type program struct {
-	settings *config.Loader // reads the configuration again
+	settings *config.Loader // reads the configuration, again if need be
 	cfg      *config.Config
 	log      *logger
 	set      *metrics.Set
-	args     []string // the words after the command
+	args     []string  // the words after the command
+	stdout   io.Writer // what was asked for
+	stderr   io.Writer // everything else
 }
 
-// A command is one word after bin/server.
-type command struct {
-	args string // what it takes, for the usage
-	help string
-	run  func(*program) error
-}
+// The exit statuses.
+const (
+	statusDone   = 0
+	statusFailed = 1 // something failed that may work another time
+	statusWrong  = 2 // the command line or the configuration is wrong
+)
 
-var commands = map[string]command{
-	"serve":       {"", "takes batches until it is told to stop (the default)", serve},
-	"topic":       {"", "creates the Kafka topics if they are not there", topic},
-	"replay":      {"DIR", "sends the dead letters in DIR to Kafka again", replay},
-	"healthcheck": {"", "asks the running server's /health; for containers without a shell", healthcheck},
-}
+// errWrong is the error of a command for which the status is statusWrong.
+var errWrong = errors.New("the configuration is wrong")
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run returns the exit status: 0, 1 for what failed, 2 for a wrong command line
-// or configuration.
+// run returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // what there is to say is said below
-	settings := config.Bind(fs)
+	p := &program{settings: config.Bind(fs), set: metrics.NewSet(), stdout: stdout, stderr: stderr}
 	checkOnly := fs.Bool("check-config", false, "check the configuration, print what is in effect and where it comes from, and exit")
 
 	words, err := parse(fs, args)
-	if errors.Is(err, flag.ErrHelp) {
-		usage(stdout, fs)
-		return 0
+	asked := errors.Is(err, flag.ErrHelp)
+	if err != nil && !asked {
+		complain(stderr, fmt.Errorf("%w (server -h explains)", err))
+		return statusWrong
 	}
 	name := "serve"
 	if len(words) > 0 {
 		name, words = words[0], words[1:]
+	} else if asked {
+		usage(stdout, fs)
+		return statusDone
 	}
-	if err == nil && name == "version" {
-		fmt.Fprintln(stdout, "logforge", build())
-		return 0
+	c := find(name)
+	if c == nil {
+		complain(stderr, fmt.Errorf("there is no command %q%s (server -h explains)", name, didYouMean("", name, names())))
+		return statusWrong
 	}
-	cmd, known := commands[name]
-	if err == nil && !known {
-		err = fmt.Errorf("there is no command %q", name)
+	if asked || name == "help" {
+		return help(c, words, asked, fs, stdout, stderr)
 	}
-	if err == nil && len(words) != len(strings.Fields(cmd.args)) {
-		err = fmt.Errorf("usage: server %s %s", name, cmd.args)
-	}
-	if err != nil {
-		fmt.Fprintf(stderr, "server: %v (server -h explains)\n", err)
-		return 2
-	}
-
-	cfg, warnings, err := settings.Load()
-	if err != nil {
-		complain(stderr, err)
-		return 2
-	}
-	p := &program{settings: settings, cfg: cfg, set: metrics.NewSet(), args: words}
 	if *checkOnly {
-		return p.printConfig(warnings, stdout, stderr)
+		c, words = find("config"), nil
 	}
-	p.log = newLogger(stderr, cfg.Log, p.set)
+	if err := c.takes(words); err != nil {
+		complain(stderr, err)
+		return statusWrong
+	}
+	p.args = words
+	return p.run(c)
+}
+
+// help answers "server help", "server help NAME" and "server NAME -h".
+func help(c *command, words []string, asked bool, fs *flag.FlagSet, stdout, stderr io.Writer) int {
+	switch {
+	case asked:
+		c.explain(stdout, fs)
+	case len(words) == 0:
+		usage(stdout, fs)
+	case find(words[0]) == nil:
+		complain(stderr, fmt.Errorf("there is no command %q%s", words[0], didYouMean("", words[0], names())))
+		return statusWrong
+	default:
+		find(words[0]).explain(stdout, fs)
+	}
+	return statusDone
+}
+
+// run runs the command and returns the exit status.
+func (p *program) run(c *command) int {
+	if c.bare {
+		switch err := c.run(p); {
+		case errors.Is(err, errWrong): // said already
+			return statusWrong
+		case err != nil:
+			complain(p.stderr, err)
+			return statusFailed
+		}
+		return statusDone
+	}
+	cfg, warnings, err := p.settings.Load()
+	if err != nil {
+		complain(p.stderr, err)
+		return statusWrong
+	}
+	p.cfg, p.log = cfg, newLogger(p.stderr, cfg.Log, p.set)
 	defer p.log.close()
 	for _, w := range warnings {
 		p.log.Warn("configuration: " + w)
 	}
-	if err := cmd.run(p); err != nil {
-		p.log.Error(name+" failed", "err", err)
-		return 1
+	if err := c.run(p); err != nil {
+		p.log.Error(c.name+" failed", "err", err)
+		return statusFailed
 	}
-	return 0
+	return statusDone
 }
 
-// parse takes flags wherever they stand and returns the other words.
+// takes checks the words after the command.
+func (c *command) takes(words []string) error {
+	least, most := 0, 0
+	for _, arg := range strings.Fields(c.args) {
+		most++
+		if !strings.HasPrefix(arg, "[") {
+			least++
+		}
+	}
+	if len(words) < least || len(words) > most {
+		return fmt.Errorf("usage: server %s", strings.TrimSpace(c.name+" "+c.args))
+	}
+	return nil
+}
+
+// parse takes flags wherever they stand and returns the other words. Where help
+// is asked for, the words before that are returned with flag.ErrHelp.
 func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
 	for {
-		if err := fs.Parse(args); err != nil {
-			return nil, err
-		}
-		if fs.NArg() == 0 {
+		err := fs.Parse(args)
+		switch {
+		case errors.Is(err, flag.ErrHelp):
+			return words, err
+		case err != nil:
+			return nil, flagError(fs, err)
+		case fs.NArg() == 0:
 			return words, nil
 		}
 		words, args = append(words, fs.Arg(0)), slices.Clone(fs.Args()[1:])
 	}
 }
 
-// printConfig prints the configuration in effect, and what would keep the
-// service from starting with it.
-func (p *program) printConfig(warnings []string, stdout, stderr io.Writer) int {
-	for _, w := range warnings {
-		fmt.Fprintln(stderr, "server: warning:", w)
+// flagError adds to an error of package flag what may have been meant.
+func flagError(fs *flag.FlagSet, err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
+		var flags []string
+		fs.VisitAll(func(f *flag.Flag) { flags = append(flags, f.Name) })
+		return fmt.Errorf("there is no flag -%s%s", name, didYouMean("-", name, flags))
 	}
-	text, err := p.cfg.YAML(p.settings.Origin)
-	if err == nil {
-		_, err = stdout.Write(text)
+	if err.Error() == "flag needs an argument: -version" {
+		return errors.New("-version is the older name of -pipeline and needs 1 or 2; which build this is says: server version")
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, "server:", err)
-		return 1
+	return err
+}
+
+func didYouMean(prefix, name string, candidates []string) string {
+	if near := config.Nearest(name, candidates); near != "" {
+		return "; did you mean " + prefix + near + "?"
 	}
-	if err := check(p); err != nil {
-		complain(stderr, err)
-		return 2
-	}
-	return 0
+	return ""
 }
 
 // complain prints an error, a line for each of those that it joins.

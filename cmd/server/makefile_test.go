@@ -10,7 +10,7 @@ import (
 
 // Ensure that the commands people were promised are there. make -n shows what
 // each would run and runs nothing.
-func TestEveryPromisedMakeTargetExists(t *testing.T) {
+func TestMakefile_HasEveryPromisedTarget(t *testing.T) {
 	dir := t.TempDir()
 	for _, kind := range []string{"cpu", "heap", "goroutine"} {
 		for _, v := range []string{"v1", "v2"} {

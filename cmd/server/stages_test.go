@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestStagesStopInTheOppositeOrderAndGoOnAfterAFailure(t *testing.T) {
+func TestStages_StopInTheOppositeOrderAndGoOnAfterAFailure(t *testing.T) {
 	errBad := errors.New("bad")
 	var stopped []string
 	part := func(name string, err error) func(context.Context) error {
@@ -32,7 +32,7 @@ func TestStagesStopInTheOppositeOrderAndGoOnAfterAFailure(t *testing.T) {
 	}
 }
 
-func TestPartThatEndsByItselfIsAFailure(t *testing.T) {
+func TestStages_PartThatEndsByItselfIsAFailure(t *testing.T) {
 	errSync := errors.New("sync failed")
 	f := func(ends, want error, says string) {
 		t.Helper()

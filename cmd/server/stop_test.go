@@ -45,7 +45,7 @@ func poster(url string, id int, acked *sync.Map, fifty func()) {
 
 // Ensure that after SIGTERM under load everything acknowledged is in the files,
 // once, and that the summary was brought up to them.
-func TestSIGTERMUnderLoadLosesNothingAcknowledged(t *testing.T) {
+func TestStop_SIGTERMUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	dir := t.TempDir()
 	c, url := serving(t, dir, nil, "-aggregation-interval", "1h")
 	var acked sync.Map
@@ -97,7 +97,7 @@ func TestSIGTERMUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-func TestStopThatTakesTooLongEndsAtOnce(t *testing.T) {
+func TestStop_ThatTakesTooLongEndsAtOnce(t *testing.T) {
 	c, _ := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_DRAIN_DELAY=299ms", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=300ms", "LOGFORGE_SERVER_READ_TIMEOUT=1h"})
 	c.signal(syscall.SIGTERM)
 	// Whether the rest fits into the last millisecond is chance; that it ends is not.
@@ -108,7 +108,7 @@ func TestStopThatTakesTooLongEndsAtOnce(t *testing.T) {
 
 // Ensure that a client that stops in the middle of its body does not keep the
 // process alive.
-func TestStalledClientDoesNotHoldUpTheStop(t *testing.T) {
+func TestStop_StalledClientDoesNotHoldUpTheStop(t *testing.T) {
 	c, url := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=500ms", "LOGFORGE_SERVER_READ_TIMEOUT=1h"})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
@@ -123,7 +123,7 @@ func TestStalledClientDoesNotHoldUpTheStop(t *testing.T) {
 	c.exit()
 }
 
-func TestDrainingIsSaidBeforeTheListenerCloses(t *testing.T) {
+func TestStop_DrainingIsSaidBeforeTheListenerCloses(t *testing.T) {
 	c, url := serving(t, t.TempDir(), []string{"LOGFORGE_SERVER_DRAIN_DELAY=1h", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=2h"})
 	c.signal(syscall.SIGTERM)
 	c.find(`msg=(stopping)`)
@@ -141,7 +141,7 @@ func TestDrainingIsSaidBeforeTheListenerCloses(t *testing.T) {
 	}
 }
 
-func TestPROFILE_CAPTUREWritesThreeProfilesThatPprofReads(t *testing.T) {
+func TestProfile_CaptureWritesThreeProfilesThatPprofReads(t *testing.T) {
 	dir := t.TempDir()
 	c, url := serving(t, dir, []string{"PROFILE_CAPTURE=1", "PROFILE_NAME=x", "PROFILE_DIR=out"})
 	get(t, url+"/metrics")
@@ -155,7 +155,7 @@ func TestPROFILE_CAPTUREWritesThreeProfilesThatPprofReads(t *testing.T) {
 	}
 }
 
-func TestPROFILE_ENABLEDServesPprof(t *testing.T) {
+func TestProfile_EnabledServesPprof(t *testing.T) {
 	c, _ := serving(t, t.TempDir(), []string{"PROFILE_ENABLED=1", "PROFILE_ADDR=127.0.0.1:0"})
 	url := c.find(`url=(http://\S+)`)
 	if status, body := get(t, url+"goroutine?debug=1"); status != 200 || !strings.Contains(body, "cmd/server.serve") {
@@ -169,7 +169,7 @@ func TestPROFILE_ENABLEDServesPprof(t *testing.T) {
 
 // Ensure that a signal that comes as soon as the process listens is no race
 // between starting and stopping.
-func TestSIGTERMRightAfterTheStartStops(t *testing.T) {
+func TestStop_SIGTERMRightAfterTheStart(t *testing.T) {
 	dir := t.TempDir()
 	for range 20 {
 		c, _ := serving(t, dir, nil)
