@@ -39,6 +39,7 @@ func (s *Server) handler() fasthttp.RequestHandler {
 	get("/ready", "/ready", s.getReady)
 	get("/readyz", "/ready", s.getReady)
 	get("/version", "/version", s.getVersion)
+	get("/openapi.json", "/openapi.json", getOpenAPI)
 	if d := s.dashboard; d != nil {
 		get("/", "/dashboard", d.servePage)
 		get("/dashboard/{file:*}", "/dashboard", func(ctx *fasthttp.RequestCtx) { d.serveFile(ctx, s.notFound) })
@@ -56,6 +57,7 @@ func (s *Server) handler() fasthttp.RequestHandler {
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allow, ", "))
 		s.fail(ctx, errMethod)
 	})
+	s.routes = r.List()
 	return r.Handler
 }
 

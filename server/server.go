@@ -36,8 +36,9 @@ type Server struct {
 	dashboard *dashboard // nil: off
 
 	http   *fasthttp.Server
-	byPath *router.Router // finds a door without going through it
-	tls    *tls.Config    // nil: plain HTTP
+	byPath *router.Router      // finds a door without going through it
+	routes map[string][]string // paths by method, for the test of openapi.json
+	tls    *tls.Config         // nil: plain HTTP
 	conns  *connections
 	keys   keys
 	count  *counters

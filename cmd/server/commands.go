@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"logforge/config"
+	"logforge/server"
 	"logforge/sink"
 	"logforge/sink/kafka"
 )
@@ -34,6 +35,12 @@ func untilSignal() (context.Context, func()) {
 // printVersion prints which build this is.
 func printVersion(p *program) error {
 	_, err := fmt.Fprintln(p.stdout, "logforge", build())
+	return err
+}
+
+// printOpenAPI prints the description of the routes.
+func printOpenAPI(p *program) error {
+	_, err := p.stdout.Write(server.OpenAPI)
 	return err
 }
 

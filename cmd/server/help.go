@@ -105,6 +105,9 @@ Asks GET /health of the server with this configuration on this machine. It says
 nothing but its exit status, 0 or 1, and the reason: for containers without a shell.
 
   server healthcheck -config config.yaml`},
+		{name: "openapi", short: "print what the server answers, as OpenAPI 3.1", run: printOpenAPI, bare: true, flags: "-", long: `
+Prints the description of every route, in OpenAPI 3.1. A running server has it at
+GET /openapi.json.`},
 		{name: "version", short: "print which build this is", run: printVersion, bare: true, flags: "-", long: `
 Prints version, commit, date of the commit, and the version of Go.`},
 		{name: "help", args: "[COMMAND]", short: "explain a command", bare: true, flags: "-", long: `
