@@ -50,6 +50,7 @@ var told = map[error]string{
 	context.DeadlineExceeded: "the acknowledgement did not come within server.requestTimeout; the batch may have been stored or not",
 	context.Canceled:         "shutting down; the batch may have been stored or not",
 	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
+	sink.ErrRefused:          "Kafka refuses the batch until a right, a setting or the topic is changed; /ready and the log say which. Nothing of the batch was stored",
 	sink.ErrAck:              errAck.Error(),
 }
 
@@ -62,6 +63,7 @@ var table = []row{
 	{sink.ErrFull, 503, "full"},
 	{sink.ErrDiskFull, 503, "disk_full"},
 	{sink.ErrUnavailable, 503, "unavailable"},
+	{sink.ErrRefused, 503, "refused"},
 	{sink.ErrClosed, 503, "closed"},
 	{sink.ErrAck, 400, "ack"},
 	{context.DeadlineExceeded, 503, "timeout"},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/sink"
 )
 
 // firstStatus and lastStatus bound the label status.
@@ -102,7 +104,7 @@ func (s *Server) describe(started time.Time) {
 	s.set.NewGauge("logforge_in_flight_bytes_limit", func() float64 { return float64(s.bytes.limit) })
 	s.set.NewGauge("logforge_connections", func() float64 { return float64(s.conns.count()) })
 	s.set.NewGauge("logforge_ready", func() float64 {
-		if s.draining.Load() || s.ready() != nil {
+		if err := s.ready(); s.draining.Load() || err != nil && !errors.Is(err, sink.ErrStandsStill) {
 			return 0
 		}
 		return 1

@@ -2,11 +2,14 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
+
+	"logforge/sink"
 )
 
 // Build says which program this is.
@@ -23,13 +26,16 @@ func (s *Server) getHealth(ctx *fasthttp.RequestCtx) {
 }
 
 // getReady says whether a batch sent now would be stored: 503 with the reason
-// while draining, or while the sink cannot.
+// while draining, or while the sink cannot. A part that stands still while
+// batches are taken is named behind the word ready: with a 503 a load balancer
+// would end ingestion on every server at once.
 func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
 	err := errDraining
 	if !s.draining.Load() {
 		err = s.ready()
 	}
-	if err != nil {
+	stands := errors.Is(err, sink.ErrStandsStill)
+	if err != nil && !stands {
 		p := s.problemOf(err)
 		p.Status, p.Title = fasthttp.StatusServiceUnavailable, fasthttp.StatusMessage(fasthttp.StatusServiceUnavailable)
 		p.Detail = err.Error()
@@ -38,6 +44,9 @@ func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
 	ctx.Response.AppendBodyString("ready\n")
+	if stands {
+		ctx.Response.AppendBodyString(err.Error() + "\n")
+	}
 }
 
 func (s *Server) getVersion(ctx *fasthttp.RequestCtx) {

@@ -53,6 +53,13 @@ var (
 	ErrDiskFull = errors.New("disk full")
 	// ErrUnavailable: Kafka could not be reached in time; the batch may or may not arrive.
 	ErrUnavailable = errors.New("kafka unreachable")
+	// ErrRefused: Kafka answers and refuses the batch until somebody changes a
+	// right, a setting or the topic. Nothing of the batch was stored.
+	ErrRefused = errors.New("kafka refuses records")
+	// ErrStandsStill: batches are accepted, but a part of the process has ended or
+	// cannot go on, and somebody has to act. Wrapped by what Ready functions
+	// return, never by a Write.
+	ErrStandsStill = errors.New("a part stands still")
 	// ErrClosed: the sink is closed or closing. Nothing of the batch was stored.
 	ErrClosed = errors.New("shutting down")
 	// ErrAck: this sink cannot give the acknowledgement level asked for.

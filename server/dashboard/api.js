@@ -67,9 +67,9 @@ export async function readHour(hour, top) {
   }
 }
 
-/** {ready, reason}: a server that is not ready says why. */
+/** {ready, reason}: a server that is not ready says why; a ready one, what stands still behind it. */
 export async function readReady() {
   const answer = await fetch("ready", { cache: "no-store", signal: AbortSignal.timeout(8000) });
   const body = await answer.text();
-  return { ready: answer.ok, reason: answer.ok ? "" : detail(body) || body.trim() };
+  return { ready: answer.ok, reason: answer.ok ? body.replace(/^ready\n/, "").trim() : detail(body) || body.trim() };
 }

@@ -88,7 +88,8 @@ async function reading() {
   if (before) process.show(before, now);
   if (summarised === 0 || (renewed && Date.now() - summarised > leastBetweenSummaries)) await summaries();
   const { ready, reason } = await readReady();
-  if (ready) status("ok", "Ready");
+  if (ready && reason) status("warn", `Ready, but ${reason}`);
+  else if (ready) status("ok", "Ready");
   else status("warn", `Not ready: ${reason}`);
 }
 
