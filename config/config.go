@@ -101,8 +101,9 @@ type Aggregation struct {
 
 // Consumer says how often what came from Kafka is committed.
 type Consumer struct {
-	FlushInterval time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive" above:"0s"`
-	FlushBytes    Bytes         `yaml:"flushBytes" env:"LOGFORGE_CONSUMER_FLUSH_BYTES" env-description:"a commit is made early once this much has been appended" min:"1"`
+	FlushInterval    time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive" above:"0s"`
+	FlushBytes       Bytes         `yaml:"flushBytes" env:"LOGFORGE_CONSUMER_FLUSH_BYTES" env-description:"a commit is made early once this much has been appended" min:"1"`
+	MaxInflatedBytes Bytes         `yaml:"maxInflatedBytes" env:"LOGFORGE_CONSUMER_MAX_INFLATED_BYTES" env-description:"memory for fetched record batches once they are inflated; a single batch that is larger stops its partition" min:"1MiB"`
 }
 
 // Kafka is version 2's cluster, topic, producer and consumer group.
@@ -202,7 +203,7 @@ func Default() Config {
 			IdleClose:    5 * time.Minute,
 		},
 		Aggregation: Aggregation{Interval: 30 * time.Second, MaxKeys: 100_000},
-		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB},
+		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB, MaxInflatedBytes: 32 * MiB},
 		Kafka: Kafka{
 			Brokers:          []string{"localhost:19092"},
 			Topic:            "logs",

@@ -19,7 +19,7 @@ import (
 func (s *session) assigned(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 	s.c.log.Info("partitions assigned", "group", s.c.cfg.GroupID, "partitions", parts[s.c.cfg.Topic])
 	if len(parts[s.c.cfg.Topic]) == 0 {
-		defer s.c.setReady(nil) // a member to spare; otherwise place says when
+		defer s.c.setReady(nil) // a member to spare; otherwise startOffsets says when
 	}
 	if s.joined {
 		return
@@ -44,8 +44,13 @@ func (s *session) revoked(context.Context, *kgo.Client, map[string][]int32) { s.
 func (s *session) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range s.parts {
+	all := true
+	for id, p := range s.parts {
 		s.c.hideLag(id)
+		all = all && p.committed >= p.lag.end.Load()
+	}
+	if len(s.parts) > 0 {
+		s.c.see(s.topicID, all)
 	}
 	s.parts = map[int32]*part{}
 }
@@ -54,15 +59,15 @@ func (s *session) drop() {
 func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.standing = map[int32]standing{}
+	s.committed = map[int32]committedOffset{}
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
 			for _, p := range t.Partitions {
-				at := standing{offset: p.Offset}
+				at := committedOffset{offset: p.Offset}
 				if p.Metadata != nil {
 					at.metadata = *p.Metadata
 				}
-				s.standing[p.Partition] = at
+				s.committed[p.Partition] = at
 			}
 		}
 	}
@@ -72,54 +77,50 @@ func (s *session) fetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFet
 // bounds are a partition's first offset, and the one after its last.
 type bounds struct{ start, end int64 }
 
-// place gives every newly assigned partition the offset to begin at. Where that
-// is not what the group has committed, it is committed first: an offset with
-// nothing behind it would be found anew after a crash, elsewhere.
-func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+// startOffsets gives every newly assigned partition the offset to begin at.
+// Where that is not what the group has committed, it is committed first: an
+// offset with nothing behind it would be found anew after a crash, elsewhere.
+func (s *session) startOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	topic := s.c.cfg.Topic
-	id, limits, err := s.survey(ctx)
+	id, limits, err := s.topicBounds(ctx)
 	if err != nil {
+		s.c.setReady(err)
 		return nil, err
 	}
 	s.mu.Lock()
-	standings := s.standing
+	committed := s.committed
 	s.mu.Unlock()
-	ground := ground{cfg: s.c.cfg, topicID: id}
-	if held, of := s.c.holds(); len(held) == 0 || of == id {
-		ground.held = held
-	} else {
-		gap := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", of, id)
-		if errors.Is(gap, ErrGap) {
-			s.end(gap)
-			return nil, gap
-		}
-		s.c.hold(nil, id)
+	rule := startRule{cfg: s.c.cfg, topicID: id, directory: directoryName(s.c.instance)}
+	if rule.held, err = s.heldOf(id); err != nil {
+		s.end(err)
+		return nil, err
 	}
+	rule.renewed = s.c.renewed(id)
 	parts := map[int32]*part{}
-	var pins []offer
+	var starts []offer
 	var gaps error
 	for partition, offset := range offsets[topic] {
 		b, ok := limits[partition]
 		if !ok {
 			return nil, fmt.Errorf("partition %d of topic %s has no offsets", partition, topic)
 		}
-		at := standings[partition]
-		begin, history, gap := ground.begin(partition, at, b)
+		at := committed[partition]
+		begin, history, gap := rule.begin(partition, at, b)
 		if gap != nil {
 			gap = s.gap("partition %d: %w", partition, gap)
 			gaps = errors.Join(gaps, gap)
 		}
-		p := &part{id: partition, committed: begin, next: begin, epoch: -1, stamp: history}
+		p := &part{id: partition, committed: begin, next: begin, taken: begin, epoch: -1, stamp: history}
 		p.lag.end.Store(b.end)
 		p.lag.next.Store(begin)
 		parts[partition] = p
 		if begin != at.offset {
 			history.tx, history.topicID = [16]byte{}, id
 			p.stamp = history
-			pins = append(pins, offer{partition: partition, offset: begin, epoch: -1, stamp: history})
+			starts = append(starts, offer{partition: partition, offset: begin, epoch: -1, stamp: history})
 			offset = kgo.NewOffset().At(begin)
 		}
-		if s.c.cfg.OnGap == "continue" {
+		if s.c.cfg.OnGap == "continue" || rule.renewed {
 			offset = offset.WithEpoch(-1) // do not look for truncation: it has been accepted
 		}
 		offsets[topic][partition] = offset
@@ -131,7 +132,7 @@ func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	s.mu.Lock()
 	s.topicID = id
 	s.mu.Unlock()
-	if err := s.pin(ctx, pins); err != nil {
+	if err := s.commitStarts(ctx, starts); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -144,33 +145,59 @@ func (s *session) place(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	return offsets, nil
 }
 
-// pin commits where partitions begin.
-func (s *session) pin(ctx context.Context, pins []offer) error {
-	if len(pins) == 0 {
+// heldOf returns how far this directory reaches in the topic with that id. When
+// it holds records of the topic before it was made again, the error is a gap,
+// unless the whole of that topic had been consumed as far as this consumer could
+// see it, or kafka.onGap says to go on.
+func (s *session) heldOf(id topicID) ([]extent, error) {
+	held, of := s.c.holds()
+	if len(held) == 0 || of == id {
+		return held, nil
+	}
+	if s.c.allConsumed(of) {
+		s.c.log.Error("the topic was made again; this consumer had consumed the old one to its end as far as it could see, and goes on with the new one from its beginning",
+			"topic", s.c.cfg.Topic, "was", of, "is", id)
+		s.c.renew(id)
+	} else if gap := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", of, id); errors.Is(gap, ErrGap) {
+		return nil, gap
+	}
+	s.c.hold(nil, id)
+	return nil, nil
+}
+
+// commitStarts commits where partitions begin.
+func (s *session) commitStarts(ctx context.Context, starts []offer) error {
+	if len(starts) == 0 {
 		return nil
 	}
 	var m member
 	m.id, m.generation = s.cl.GroupMetadata()
-	out, err := s.send(ctx, m, pins)
+	out, err := s.send(ctx, m, starts)
 	if out == applied {
 		return nil
 	}
 	err = fmt.Errorf("committing where to begin: %s: %w", out, err)
+	s.c.setReady(err)
 	if out != refused {
 		s.end(err) // it may yet be applied: only a new membership is safe from it
 	}
 	return err
 }
 
-// survey asks for the topic's id and what its partitions hold.
-func (s *session) survey(ctx context.Context) (topicID, map[int32]bounds, error) {
+// topicBounds asks for the topic's id and what its partitions hold. It is an
+// error when the topic is on another cluster than this directory's records.
+func (s *session) topicBounds(ctx context.Context) (topicID, map[int32]bounds, error) {
 	topic := s.c.cfg.Topic
-	topics, err := s.admin.ListTopics(ctx, topic)
+	md, err := s.admin.Metadata(ctx, topic)
 	if err == nil {
-		err = topics[topic].Err
+		err = md.Topics[topic].Err
 	}
 	if err != nil {
-		return topicID{}, nil, fmt.Errorf("asking for topic %s: %w", topic, err)
+		return topicID{}, nil, named(fmt.Errorf("asking for topic %s: %w", topic, err))
+	}
+	if err := s.c.onCluster(md.Cluster); err != nil {
+		s.end(err)
+		return topicID{}, nil, err
 	}
 	starts, err := s.admin.ListStartOffsets(ctx, topic)
 	if err != nil {
@@ -187,37 +214,53 @@ func (s *session) survey(ctx context.Context) (topicID, map[int32]bounds, error)
 			limits[partition] = bounds{start.Offset, end.Offset}
 		}
 	}
-	return topicID(topics[topic].ID), limits, nil
+	return topicID(md.Topics[topic].ID), limits, nil
 }
 
-// ground is what where to begin depends on, beside the partition itself.
-type ground struct {
-	cfg     config.Kafka
-	topicID topicID
-	held    []extent // of this topic
+// startRule is what where to begin depends on, beside the partition itself.
+type startRule struct {
+	cfg       config.Kafka
+	topicID   topicID
+	directory string   // name of this directory, see owner
+	held      []extent // of this topic
+	renewed   bool     // the topic was made again, and nothing of the old one is missed
 }
 
 // begin returns where to begin with partition, and the history up to there. When
 // the group's offset does not fit, the error says how, and the offset is the one
 // at which to go on if that is wanted all the same.
-func (g *ground) begin(partition int32, at standing, b bounds) (int64, stamp, error) {
+func (r *startRule) begin(partition int32, at committedOffset, b bounds) (int64, stamp, error) {
 	history, _ := parseStamp(at.metadata)
 	holds := int64(-1)
-	for _, m := range g.held {
-		if m.partition == partition {
-			holds = m.next
+	for _, m := range r.held {
+		if m.Partition == partition {
+			holds = m.Next
 		}
 	}
 	oldest := max(b.start, min(holds, b.end)) // that this directory does not hold
+	again := history.topicID != (topicID{}) && history.topicID != r.topicID
 	switch {
+	case again && r.renewed:
+		return b.start, stamp{}, nil
 	case at.offset < 0 && holds >= 0:
 		return oldest, stamp{}, fmt.Errorf("this directory holds its records up to offset %d, but the group has no offset for it any more: it has expired, or the topic or the group was deleted", holds)
-	case at.offset < 0 && g.cfg.StartOffset == "latest":
+	case at.offset < 0 && r.cfg.StartOffset == "latest" && !r.renewed:
 		return b.end, stamp{}, nil
 	case at.offset < 0:
 		return b.start, stamp{}, nil
-	case history.topicID != (topicID{}) && history.topicID != g.topicID:
-		return b.start, stamp{}, fmt.Errorf("the topic was made again since offset %d was committed: its id was %v, now it is %v", at.offset, history.topicID, g.topicID)
+	case again:
+		return b.start, stamp{}, fmt.Errorf("the topic was made again since offset %d was committed: its id was %v, now it is %v", at.offset, history.topicID, r.topicID)
+	}
+	if end, last := history.reached(r.directory, at.offset); end > holds {
+		// Where nobody else has consumed since, what is missing can be had again.
+		begin := at.offset
+		if n := len(history.owners); last && holds >= max(b.start, history.owners[n-1].start) {
+			begin = holds
+		}
+		return begin, history, fmt.Errorf("this directory has committed its records up to offset %d, but holds them up to %d only: "+
+			"it is an older copy, or was restored from one", end, max(holds, 0))
+	}
+	switch {
 	case at.offset < b.start:
 		return oldest, history, fmt.Errorf("the group is at offset %d, but the oldest record is %d: %d were removed before they were consumed", at.offset, b.start, b.start-at.offset)
 	case at.offset > b.end:

@@ -5,6 +5,7 @@ package kafka
 
 import (
 	"bytes"
+	"fmt"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -42,10 +43,12 @@ type chunk struct {
 	charged int64  // of p.room
 	began   time.Time
 	sent    time.Time
-	grouped bool // sent as one of a group; guarded by p.mu
+	inGroup bool // sent as one of a group; guarded by p.mu
+	tries   int  // times that it was sent
+	epoch   int  // p.epoch when it was sent
 
-	left        atomic.Int32 // Kafka records not settled
-	undelivered []letter     // values of Kafka records that failed, within lines
+	left        atomic.Int32 // Kafka records without an outcome
+	undelivered []letter     // Kafka records that failed; their values are within lines
 	err         error        // the first; valid once done is closed
 	done        chan struct{}
 }
@@ -74,24 +77,34 @@ func countLines(b []byte) int { return bytes.Count(b, newline) }
 
 var newline = []byte{'\n'}
 
-// cut makes Kafka records of whole lines, of at most size bytes each except
-// where one line is longer. A record of a single line is that line without its
-// end, as other programs expect a message to be.
-func (c *chunk) cut(size int) []kgo.Record {
-	var records []kgo.Record
-	if len(c.lines) <= size {
-		records = make([]kgo.Record, 0, 1)
-	} else {
-		records = make([]kgo.Record, 0, min(c.records, 2*len(c.lines)/size+1))
+// kafkaRecords makes Kafka records of whole lines, of at most size bytes each
+// except where one line is longer. A record of a single line is that line
+// without its end, as other programs expect a message to be.
+//
+// Records that become dead letters when they cannot be delivered have an id in
+// a header: by it they are found in the topic, whatever timestamps it gives.
+func (c *chunk) kafkaRecords(size int) []kgo.Record {
+	n := 1
+	if len(c.lines) > size {
+		n = min(c.records, 2*len(c.lines)/size+1)
 	}
-	headers := []kgo.RecordHeader{{Key: "hour", Value: []byte(c.key.hour.String())}}
+	records := make([]kgo.Record, 0, n)
+	headers := []kgo.RecordHeader{{Key: headerHour, Value: []byte(c.key.hour.String())}}
+	id := ""
+	if c.key.ack == sink.Enqueued {
+		id = fmt.Sprintf("%s-%d", c.p.runID, c.p.nextID.Add(1))
+	}
 	for lines := c.lines; len(lines) > 0; {
 		n := wholeLines(lines, size)
 		value := lines[:n:n]
 		if bytes.IndexByte(value, '\n') == n-1 {
 			value = value[:n-1]
 		}
-		records = append(records, kgo.Record{Value: value, Headers: headers})
+		r := kgo.Record{Value: value, Headers: headers}
+		if id != "" {
+			r.Headers = []kgo.RecordHeader{headers[0], {Key: headerID, Value: fmt.Appendf(nil, "%s-%d", id, len(records))}}
+		}
+		records = append(records, r)
 		lines = lines[n:]
 	}
 	return records
@@ -104,11 +117,35 @@ func (c *chunk) promise(r *kgo.Record, err error) {
 		if c.err == nil {
 			c.err = err
 		}
-		c.undelivered = append(c.undelivered, letter{r.Value, r.Timestamp.UnixMilli()})
+		c.undelivered = append(c.undelivered, letter{r.Value, r.Timestamp.UnixMilli(), headerOf(r, headerID)})
 	}
 	if c.left.Add(-1) == 0 {
 		c.p.settle(c)
 	}
+}
+
+// again makes a chunk of what was not delivered, to be sent once more.
+func (c *chunk) again() {
+	size := 0
+	for _, l := range c.undelivered {
+		size += len(l.value) + 1
+	}
+	lines := getLines(size)
+	for _, l := range c.undelivered {
+		lines = appendLines(lines, l.value)
+	}
+	putLines(c.lines)
+	c.lines, c.records = lines, countLines(lines)
+	c.undelivered, c.err = nil, nil
+}
+
+// appendLines appends the value of a Kafka record as whole lines.
+func appendLines(dst, value []byte) []byte {
+	dst = append(dst, value...)
+	if n := len(value); n > 0 && value[n-1] != '\n' {
+		dst = append(dst, '\n')
+	}
+	return dst
 }
 
 // free gives back the chunk's memory and room. Nobody reads lines any more.
@@ -116,7 +153,7 @@ func (c *chunk) free() {
 	putLines(c.lines)
 	c.lines, c.undelivered = nil, nil
 	c.p.release(c.charged)
-	c.p.settling.Done()
+	c.p.unsettled.Done()
 }
 
 // wholeLines returns how many bytes at the start of lines are whole lines of at
@@ -162,47 +199,3 @@ func putLines(b []byte) {
 	poison(b[:n])
 	linePools[class-minClass].Put(&b)
 }
-
-// spread is the partitioner: each chunk goes, whole, to the partition with the
-// fewest records waiting, and round robin among those. Its number comes in
-// Record.Partition. A partition that does not move is so left alone, as long
-// as others do.
-type spread struct{}
-
-// ForTopic implements kgo.Partitioner.
-func (spread) ForTopic(string) kgo.TopicPartitioner { return new(topicSpread) }
-
-type topicSpread struct {
-	recent [16]struct {
-		number int32
-		choice int
-	}
-}
-
-// RequiresConsistency says that a partition without a leader is left out.
-func (*topicSpread) RequiresConsistency(*kgo.Record) bool { return false }
-
-// Partition is never called: there is PartitionByBackup.
-func (*topicSpread) Partition(r *kgo.Record, n int) int { return int(uint32(r.Partition)) % n }
-
-// PartitionByBackup implements kgo.TopicBackupPartitioner. franz-go calls it
-// for one record at a time.
-func (s *topicSpread) PartitionByBackup(r *kgo.Record, n int, backup kgo.TopicBackupIter) int {
-	last := &s.recent[uint32(r.Partition)%uint32(len(s.recent))]
-	if last.number == r.Partition && last.choice < n {
-		return last.choice // the rest of a chunk of many records
-	}
-	first := int(uint32(r.Partition)) % n
-	best, fewest, distance := first, int64(-1), 0
-	for backup.Rem() > 0 {
-		i, waiting := backup.Next()
-		d := (i - first + n) % n
-		if fewest < 0 || waiting < fewest || waiting == fewest && d < distance {
-			best, fewest, distance = i, waiting, d
-		}
-	}
-	last.number, last.choice = r.Partition, best
-	return best
-}
-
-var _ kgo.TopicBackupPartitioner = (*topicSpread)(nil)

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
 
 	"logforge/codec"
@@ -18,7 +17,7 @@ func TestChunksAreCutAtLinesOnly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(1, 200).Draw(t, "record bytes")
 		lengths := rapid.SliceOfN(rapid.IntRange(0, 300), 1, 30).Draw(t, "line lengths")
-		c := newChunk(nil, chunkKey{hour: 5, ack: sink.Enqueued})
+		c := newChunk(new(Producer), chunkKey{hour: 5, ack: sink.Enqueued})
 		var want [][]byte
 		for i, n := range lengths {
 			line := append(bytes.Repeat([]byte{byte('a' + i%26)}, n+1), '\n')
@@ -30,7 +29,7 @@ func TestChunksAreCutAtLinesOnly(t *testing.T) {
 		}
 		var got [][]byte
 		before := size // bytes of the record before
-		for _, r := range c.cut(size) {
+		for _, r := range c.kafkaRecords(size) {
 			lines := bytes.SplitAfter(r.Value, newline)
 			if len(lines) == 1 { // a single line has no end
 				lines = [][]byte{append(slices.Clone(r.Value), '\n')}
@@ -67,36 +66,4 @@ func TestMemoryForLinesIsBetweenEnoughAndTwice(t *testing.T) {
 		putLines(b)
 	}
 	putLines(nil)
-}
-
-// backups is a kgo.TopicBackupIter.
-type backups struct {
-	waiting []int64
-	next    int
-}
-
-func (b *backups) Next() (int, int64) { b.next++; return b.next - 1, b.waiting[b.next-1] }
-func (b *backups) Rem() int           { return len(b.waiting) - b.next }
-
-func TestChunksGoWholeToThePartitionsThatMove(t *testing.T) {
-	s := spread{}.ForTopic("logs").(kgo.TopicBackupPartitioner)
-	choose := func(number int32, waiting ...int64) int {
-		return s.PartitionByBackup(&kgo.Record{Partition: number}, len(waiting), &backups{waiting: waiting})
-	}
-	var got []int
-	for number := range int32(6) {
-		got = append(got, choose(number+1, 0, 0, 0))
-	}
-	if !slices.Equal(got, []int{1, 2, 0, 1, 2, 0}) {
-		t.Errorf("with nothing waiting: %v, not round robin", got)
-	}
-	if p := choose(7, 5, 9, 2); p != 2 {
-		t.Errorf("partition %d was chosen, 2 has the fewest", p)
-	}
-	if p := choose(7, 0, 9, 20); p != 2 {
-		t.Errorf("the rest of a chunk went to %d, its beginning to 2", p)
-	}
-	if p := choose(7, 3, 4); p != 0 {
-		t.Errorf("partition %d of the two that are left", p)
-	}
 }

@@ -42,8 +42,15 @@ const (
 	dialTimeout  = 3 * time.Second
 )
 
-// errFirstContact is what a client is before its first probe.
-var errFirstContact = errors.New("not reached yet")
+// settingsInterval is how often the topic's settings are read again.
+const settingsInterval = 30 * time.Second
+
+// refusalShown is how long Ready names a refusal after which nothing was sent:
+// whether it would be refused again is not known.
+const refusalShown = 10 * time.Second
+
+// errNotProbed is what Ready reports until the first probe.
+var errNotProbed = errors.New("not reached yet")
 
 // client is a franz-go client that knows whether its cluster can be reached.
 // It asks once a second, and at once when a connection fails; when the first
@@ -55,20 +62,29 @@ type client struct {
 	log   *slog.Logger
 	hooks *hooks
 
-	usable  atomic.Bool // Ready is nil
-	mu      sync.Mutex
-	down    error         // what the last probe said
-	stall   error         // what stalled was told last
-	changed chan struct{} // closed, and replaced, when usable changes
+	usable atomic.Bool // Ready is nil
+	mu     sync.Mutex
+	down   error // what the last probe said
+	stall  error // what stalled was told last
+	// What refused was told last. It does not make the client unusable.
+	lastRefusal atomic.Pointer[refusal]
+	changed     chan struct{} // closed, and replaced, when usable changes
 
-	ensured bool // the topics are there; belongs to watch
-	stop    context.CancelFunc
-	done    chan struct{} // closed when watch has ended
+	// What the probes know. Belongs to watch.
+	needs   topicNeeds
+	ensured bool // the topics are there
+	warned  bool // that the settings cannot be read
+	topic   topicState
+	read    time.Time // when its settings were read; zero when they have to be
+
+	reread atomic.Bool // asks for the settings to be read now
+	stop   context.CancelFunc
+	done   chan struct{} // closed when watch has ended
 }
 
 // newClient connects to cfg's cluster with the options common to all clients,
 // and with more. The caller closes it with close.
-func newClient(cfg config.Kafka, log *slog.Logger, set *metrics.Set, more ...kgo.Opt) (*client, error) {
+func newClient(cfg config.Kafka, needs topicNeeds, log *slog.Logger, set *metrics.Set, more ...kgo.Opt) (*client, error) {
 	h := newHooks(set)
 	opts, err := clientOptions(cfg, log)
 	if err != nil {
@@ -80,8 +96,8 @@ func newClient(cfg config.Kafka, log *slog.Logger, set *metrics.Set, more ...kgo
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &client{
-		Client: kc, cfg: cfg, log: log, hooks: h,
-		down: errFirstContact, changed: make(chan struct{}),
+		Client: kc, cfg: cfg, log: log, hooks: h, needs: needs,
+		down: errNotProbed, changed: make(chan struct{}),
 		stop: stop, done: make(chan struct{}),
 	}
 	go c.watch(ctx)
@@ -101,8 +117,35 @@ func (c *client) close() {
 func (c *client) Ready() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := cmp.Or(c.down, c.stall); err != nil {
-		return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
+	err := cmp.Or(c.down, c.stall, c.refusal())
+	if err == nil || errors.Is(err, sink.ErrRefused) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
+}
+
+// refusal is an answer of the cluster for which somebody has to act.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+// refused takes note that the cluster has refused what was sent, or with nil
+// that it has taken something. Batches are still sent: only by that can it be
+// learned that somebody has acted.
+func (c *client) refused(err error) {
+	switch {
+	case err != nil:
+		c.lastRefusal.Store(&refusal{err, time.Now()})
+	case c.lastRefusal.Load() != nil:
+		c.lastRefusal.Store(nil)
+	}
+}
+
+// refusal returns what was refused in the last moments, or nil.
+func (c *client) refusal() error {
+	if r := c.lastRefusal.Load(); r != nil && time.Since(r.at) < refusalShown {
+		return r.err
 	}
 	return nil
 }
@@ -174,24 +217,58 @@ func (c *client) probe(ctx context.Context) error {
 	admin := kadm.NewClient(c.Client)
 	if !c.ensured {
 		if err := ensureTopics(ctx, admin, c.cfg, c.log); err != nil {
-			return err
+			return named(err)
 		}
 		c.ensured = true
 	}
-	topics, err := admin.ListTopics(ctx, c.cfg.Topic)
+	md, err := admin.Metadata(kadm.WithAuthorizedOps(ctx), c.cfg.Topic)
 	if err != nil {
-		return err
+		return named(err)
 	}
-	topic := topics[c.cfg.Topic]
+	topic := md.Topics[c.cfg.Topic]
 	if topic.Err != nil {
-		return fmt.Errorf("topic %s: %w", c.cfg.Topic, topic.Err)
+		return named(fmt.Errorf("topic %s: %w", c.cfg.Topic, topic.Err))
+	}
+	if asked := c.reread.Swap(false); asked || topicID(topic.ID) != c.topic.id || time.Since(c.read) > settingsInterval {
+		c.read = time.Time{} // again at the next probe, unless it all goes well
+		state, err := c.describeTopic(ctx, admin, md)
+		if err != nil {
+			if asked {
+				c.reread.Store(true)
+			}
+			return err
+		}
+		if c.topic.id != state.id && state.partitions < c.cfg.Partitions {
+			c.log.Warn("the topic has fewer partitions than kafka.partitions: as many consumers can work at a time; partitions can be added while everything runs",
+				"topic", c.cfg.Topic, "partitions", state.partitions, "kafka.partitions", c.cfg.Partitions)
+		}
+		c.topic, c.read = state, time.Now()
+		if c.needs.read != nil {
+			c.needs.read(state)
+		}
+	}
+	inSync := 1
+	if c.needs.inSync {
+		inSync = c.topic.settings.minInSync
 	}
 	for _, p := range topic.Partitions {
-		if p.Err == nil && p.Leader >= 0 {
+		if p.Err == nil && p.Leader >= 0 && len(p.ISR) >= inSync {
 			return nil
 		}
 	}
-	return fmt.Errorf("topic %s: none of its %d partitions has a leader", c.cfg.Topic, len(topic.Partitions))
+	return fmt.Errorf("topic %s: none of its %d partitions has a leader and %d replicas in sync", c.cfg.Topic, len(topic.Partitions), inSync)
+}
+
+// named adds to an error of the cluster what there is to do about it.
+func named(err error) error {
+	group, known := groupOfError(err)
+	switch {
+	case !known:
+		return err
+	case group.class == refusing:
+		return fmt.Errorf("%w: %w (%s)", sink.ErrRefused, err, group.remedy)
+	}
+	return fmt.Errorf("%w (%s)", err, group.remedy)
 }
 
 // probed takes note of what a probe said.

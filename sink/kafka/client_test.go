@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"logforge/config"
@@ -55,7 +56,7 @@ func TestAClusterThatDoesNotLetUsInIsNotReady(t *testing.T) {
 		cfg.Kafka.SASL = config.SASL{Mechanism: "PLAIN", Username: "forge", Password: "secret"}
 		cfg.Kafka.TLS = config.KafkaTLS{Enabled: true, CAFile: caFile}
 		change(&cfg.Kafka)
-		c, err := newClient(cfg.Kafka, quietLog(), metrics.NewSet())
+		c, err := newClient(cfg.Kafka, topicNeeds{right: kadm.OpWrite}, quietLog(), metrics.NewSet())
 		if err != nil {
 			t.Fatal(err)
 		}

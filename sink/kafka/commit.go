@@ -24,14 +24,10 @@ package kafka
 // standing, and set the offsets back.
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	"logforge/sink/hourly"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -181,102 +177,4 @@ func (s *session) coordinatorNode(ctx context.Context) (int32, error) {
 	s.coordinator = node
 	s.mu.Unlock()
 	return node, nil
-}
-
-// commit brings the open transaction to its end. Any error ends the session; the
-// files are then back at the committed lengths, or hold a prepared transaction
-// for the next session to resolve.
-func (s *session) commit(ctx context.Context) error {
-	tx := &s.tx
-	if tx.empty() {
-		return nil
-	}
-	start := time.Now()
-	// What can fail without leaving anything in doubt comes first.
-	if err := s.beforehand(ctx); err != nil {
-		return s.rollback(err)
-	}
-	id := hourly.NewTxID()
-	p, offers := s.propose(id)
-	if err := s.c.files.Prepare(id, p.encode()); err != nil {
-		return s.rollback(fmt.Errorf("preparing: %w", err))
-	}
-	crashPoint("prepared")
-	out, err := s.send(ctx, tx.member, offers)
-	crashPoint("answered")
-	s.c.commits[out].Inc()
-	switch out {
-	case applied:
-		if err := s.c.files.Decide(id); err != nil {
-			return fmt.Errorf("deciding: %w", err) // committed, and still prepared here: the next session finds out
-		}
-	case refused:
-		return s.rollback(fmt.Errorf("commit refused: %w", err))
-	case split:
-		return fmt.Errorf("%w: the commit of %v was taken for some of %v only: %w", ErrUndecidable, id, p, err)
-	default:
-		return fmt.Errorf("commit without a known outcome: %w", err)
-	}
-	crashPoint("decided")
-	s.settle(p, offers)
-	s.c.commitSeconds.UpdateDuration(start)
-	return nil
-}
-
-// beforehand produces the dead letters and finds the coordinator.
-func (s *session) beforehand(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.c.commitTimeout)
-	defer cancel()
-	if err := s.bury(ctx); err != nil {
-		return err
-	}
-	if _, err := s.coordinatorNode(ctx); err != nil {
-		return fmt.Errorf("looking for the group's coordinator: %w", err)
-	}
-	return nil
-}
-
-// propose returns the open transaction as the journal is to have it, and as the
-// group is.
-func (s *session) propose(id hourly.TxID) (*position, []offer) {
-	slices.SortFunc(s.tx.parts, func(a, b *part) int { return cmp.Compare(a.id, b.id) })
-	held, _ := s.c.holds()
-	p := &position{
-		group: s.c.cfg.GroupID, topic: s.c.cfg.Topic, topicID: s.topicID,
-		owner: s.owner, generation: s.tx.member.generation,
-		held: held,
-	}
-	var offers []offer
-	for _, part := range s.tx.parts {
-		p.spans = append(p.spans, span{part.id, part.committed, part.next})
-		offers = append(offers, offer{
-			partition: part.id, offset: part.next, epoch: part.epoch,
-			stamp: part.stamp.follow(s.owner, part.committed, id, s.topicID),
-		})
-	}
-	return p, offers
-}
-
-// settle takes note of a decided transaction.
-func (s *session) settle(p *position, offers []offer) {
-	for i, part := range s.tx.parts {
-		part.committed = part.next
-		part.stamp = offers[i].stamp
-		part.open = false
-	}
-	s.c.hold(p.after(), p.topicID)
-	s.c.records.Add(s.tx.records)
-	s.c.bytes.AddInt64(s.tx.bytes)
-	s.c.deadLetters.Add(len(s.tx.dead))
-	s.tx.reset()
-}
-
-// rollback takes the files back to the committed lengths and returns why, or
-// what went wrong at that.
-func (s *session) rollback(why error) error {
-	s.tx.reset()
-	if err := s.c.files.Rollback(); err != nil {
-		return errors.Join(why, fmt.Errorf("rolling back: %w", err))
-	}
-	return why
 }

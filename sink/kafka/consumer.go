@@ -6,6 +6,7 @@ package kafka
 // that went wrong; the next one starts from what the group has committed.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,10 @@ var (
 	ErrFenced = errors.New("another consumer has taken this one's place")
 )
 
+// ErrElsewhere: the logs directory holds what another group, topic or cluster
+// had. It is returned by NewConsumer, and by Run once the cluster is known.
+var ErrElsewhere = errors.New("this logs directory belongs elsewhere")
+
 // What Ready says before the group has been joined, and after Run.
 var (
 	errJoining = errors.New("joining the consumer group")
@@ -46,13 +51,15 @@ var (
 // Consumer takes the topic's records into files. See the package comment for
 // what it promises.
 type Consumer struct {
+	stopped  atomic.Bool // for good
 	cfg      config.Kafka
 	flush    config.Consumer
 	limits   codec.Limits
 	files    *hourly.Files
 	instance string // group instance id: this directory's place in the group
 
-	inflation *inflation
+	maxInflated int // bytes of record batches in memory, inflated
+	deadLimit   int // dead letters of one transaction; belongs to Run
 
 	// Seams for tests.
 	commitTimeout time.Duration
@@ -61,21 +68,31 @@ type Consumer struct {
 	log *slog.Logger
 	set *metrics.Set
 
-	mu     sync.Mutex
-	client *client  // of the session; nil between two
-	ready  error    // why nothing is consumed; nil while it is
-	held   []extent // the ends of this directory's part of each partition
-	heldID topicID  // within this topic
+	mu      sync.Mutex
+	current *session // nil between two
+	ready   error    // why nothing is consumed; nil while it is
+	held    []extent // the ends of this directory's part of each partition
+	heldID  topicID  // within this topic
+	// clusterID is the cluster that held is of; empty while it is not known.
+	clusterID string
+	// seen is the topic of the last session that had partitions, and whether it
+	// had consumed all of them to the end that it knew.
+	seen      topicID
+	seenAll   bool
+	renewedTo topicID // the topic that came in the place of seen without a gap
 
-	errs          *metrics.Counter
-	sessions      *metrics.Counter
-	gaps          *metrics.Counter
-	records       *metrics.Counter
-	bytes         *metrics.Counter
-	deadLetters   *metrics.Counter
-	commits       [split + 1]*metrics.Counter
-	resolved      [dropped + 1]*metrics.Counter
-	commitSeconds *metrics.PrometheusHistogram
+	errs        *metrics.Counter
+	sessions    *metrics.Counter
+	gaps        *metrics.Counter
+	records     *metrics.Counter
+	bytes       *metrics.Counter
+	deadLetters *metrics.Counter
+
+	deadLetterErrors *metrics.Counter
+	inflationFull    *metrics.Counter
+	commits          [split + 1]*metrics.Counter
+	resolved         [dropped + 1]*metrics.Counter
+	commitSeconds    *metrics.PrometheusHistogram
 }
 
 // NewConsumer returns a Consumer of cfg's topic into files. It does not connect
@@ -90,22 +107,33 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 	}
 	c := &Consumer{
 		cfg: cfg, flush: flush,
-		limits: codec.Limits{RecordBytes: int(in.MaxRecordBytes), SentBytes: codec.SentPerStored * int(in.MaxRecordBytes), Depth: in.MaxDepth},
+		// No limits: what any producer could have had accepted, whatever its
+		// limits were, has to be stored. What is fetched is bounded by maxInflated.
+		limits: codec.Limits{},
 		files:  files, instance: instance, log: log, set: set,
-		inflation: &inflation{most: maxInflated},
-		ready:     errJoining, commitTimeout: commitTimeout,
+		maxInflated: int(flush.MaxInflatedBytes), deadLimit: maxDead,
+		ready: errJoining, commitTimeout: commitTimeout,
 		request: func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
 			return b.Request(ctx, req)
 		},
 
-		errs:          set.NewCounter("kafka_consumer_errors_total"),
-		sessions:      set.NewCounter("logforge_kafka_consumer_sessions_total"),
-		gaps:          set.NewCounter("logforge_kafka_gaps_total"),
-		records:       set.NewCounter("logforge_kafka_consumed_records_total"),
-		bytes:         set.NewCounter("logforge_kafka_consumed_bytes_total"),
-		deadLetters:   set.NewCounter("logforge_kafka_dead_letter_topic_records_total"),
-		commitSeconds: set.NewPrometheusHistogramExt("logforge_kafka_commit_duration_seconds", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}),
+		errs:        set.NewCounter("kafka_consumer_errors_total"),
+		sessions:    set.NewCounter("logforge_kafka_consumer_sessions_total"),
+		gaps:        set.NewCounter("logforge_kafka_gaps_total"),
+		records:     set.NewCounter("logforge_kafka_consumed_records_total"),
+		bytes:       set.NewCounter("logforge_kafka_consumed_bytes_total"),
+		deadLetters: set.NewCounter("logforge_kafka_dead_letter_topic_records_total"),
+
+		deadLetterErrors: set.NewCounter("logforge_kafka_dead_letter_topic_errors_total"),
+		inflationFull:    set.NewCounter("logforge_kafka_inflation_waits_total"),
+		commitSeconds:    set.NewPrometheusHistogramExt("logforge_kafka_commit_duration_seconds", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}),
 	}
+	set.NewGauge("logforge_kafka_consumer_stopped", func() float64 {
+		if c.stopped.Load() {
+			return 1
+		}
+		return 0
+	})
 	for o := range c.commits {
 		c.commits[o] = set.NewCounter(fmt.Sprintf("logforge_kafka_commits_total{result=%q}", outcome(o)))
 	}
@@ -118,20 +146,72 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 	return c, nil
 }
 
-// remember reads what the journal says of the last transaction that was decided.
+// remember reads what the journal says of the transaction that was decided last,
+// and of the one that is not decided, if there is one.
 func (c *Consumer) remember() error {
-	b := c.files.Position()
-	if b == nil {
-		return nil
+	var ps []*position
+	for _, b := range [][]byte{c.files.Position(), c.pendingPosition()} {
+		if b == nil {
+			continue
+		}
+		p, err := decodePosition(b)
+		if err != nil {
+			return fmt.Errorf("logs directory: the journal's last %w", err)
+		}
+		if p.Group != c.cfg.GroupID || p.Topic != c.cfg.Topic {
+			return c.elsewhere(p, "")
+		}
+		ps = append(ps, p)
 	}
-	p, err := decodePosition(b)
-	if err != nil {
-		return fmt.Errorf("logs directory: the journal's last %w", err)
+	for _, p := range ps {
+		c.clusterID = cmp.Or(p.Cluster, c.clusterID)
 	}
-	if p.group == c.cfg.GroupID && p.topic == c.cfg.Topic {
-		c.hold(p.after(), p.topicID)
+	if c.files.Position() != nil {
+		c.hold(ps[0].after(), ps[0].TopicID)
 	}
 	return nil
+}
+
+func (c *Consumer) pendingPosition() []byte {
+	tx, _ := c.files.Pending()
+	return tx.Position
+}
+
+// elsewhere says that this directory holds what was consumed as p, and that it is
+// configured, or connected to cluster, to consume something else.
+func (c *Consumer) elsewhere(p *position, cluster string) error {
+	now := fmt.Sprintf("group %s, topic %s", c.cfg.GroupID, c.cfg.Topic)
+	if cluster != "" {
+		now += ", cluster " + cluster
+	}
+	return fmt.Errorf("%w: it holds what group %s has consumed of topic %s%s, and is to be used for %s: records would be stored twice, or mixed. "+
+		"Set kafka.groupID, kafka.topic and kafka.brokers back, or give the other group a storage.logsDir of its own",
+		ErrElsewhere, p.Group, p.Topic, ofCluster(p.Cluster), now)
+}
+
+func ofCluster(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " of cluster " + id
+}
+
+// onCluster takes note of the cluster that was met. It is ErrElsewhere when this
+// directory holds what was consumed from another one.
+func (c *Consumer) onCluster(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clusterID != "" && id != "" && c.clusterID != id {
+		return c.elsewhere(&position{Group: c.cfg.GroupID, Topic: c.cfg.Topic, Cluster: c.clusterID}, id)
+	}
+	c.clusterID = cmp.Or(id, c.clusterID)
+	return nil
+}
+
+func (c *Consumer) cluster() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clusterID
 }
 
 // holds returns how far this directory's files reach, and in which topic. The
@@ -148,9 +228,41 @@ func (c *Consumer) hold(held []extent, id topicID) {
 	c.held, c.heldID = held, id
 }
 
+// see takes note of how far a session got: all says that it had consumed every
+// partition that it had of topic id, to the end that it knew.
+func (c *Consumer) see(id topicID, all bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen, c.seenAll = id, all
+}
+
+// allConsumed reports whether nothing is known of the topic with that id that
+// was not consumed.
+func (c *Consumer) allConsumed(id topicID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen == id && c.seenAll
+}
+
+// renew takes note that the topic was made again, without a gap.
+func (c *Consumer) renew(to topicID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.renewedTo = to
+}
+
+// renewed reports whether the topic with that id came in the place of one of
+// which nothing is missed.
+func (c *Consumer) renewed(id topicID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.renewedTo == id && id != (topicID{})
+}
+
 // Run consumes until ctx ends: it then commits what it has polled, leaves the
 // group and returns nil. It returns an error only for what no new try would
-// change: ErrGap, ErrFenced, ErrUndecidable, or files that have failed.
+// change: ErrGap, ErrFenced, ErrElsewhere, ErrUndecidable, or files that have
+// failed.
 func (c *Consumer) Run(ctx context.Context) error {
 	fails := 0
 	for {
@@ -165,6 +277,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			return failed
 		}
 		if final(err) {
+			c.stopped.Store(true)
 			return err
 		}
 		c.errs.Inc()
@@ -201,7 +314,7 @@ func (c *Consumer) pause(ctx context.Context, why error, d time.Duration) bool {
 
 // final reports whether a session that ended with err is the last one.
 func final(err error) bool {
-	return errors.Is(err, ErrGap) || errors.Is(err, ErrFenced) || errors.Is(err, ErrUndecidable)
+	return errors.Is(err, ErrGap) || errors.Is(err, ErrFenced) || errors.Is(err, ErrElsewhere) || errors.Is(err, ErrUndecidable)
 }
 
 // Ready returns nil while records are consumed, or why they are not.
@@ -211,16 +324,16 @@ func (c *Consumer) Ready() error {
 	if c.ready != nil {
 		return fmt.Errorf("consumer: %w", c.ready)
 	}
-	if c.client != nil {
-		return c.client.Ready()
+	if c.current != nil {
+		return c.current.cl.Ready()
 	}
 	return nil
 }
 
-func (c *Consumer) setClient(cl *client) {
+func (c *Consumer) setCurrent(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.client = cl
+	c.current = s
 }
 
 func (c *Consumer) setReady(err error) {

@@ -12,18 +12,22 @@ package kafka
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
+	"logforge/sink"
+	"logforge/sink/durable"
 )
 
 const (
@@ -47,14 +51,16 @@ type reason struct {
 
 // sent describes one Kafka record.
 type sent struct {
-	Bytes  int   `json:"bytes"`  // of its value
-	Millis int64 `json:"millis"` // its timestamp, since the Unix epoch
+	Bytes  int    `json:"bytes"`        // of its value
+	Millis int64  `json:"millis"`       // its timestamp, since the Unix epoch
+	ID     string `json:"id,omitempty"` // its header logforge-id; files of older versions have none
 }
 
 // letter is a Kafka record that failed.
 type letter struct {
 	value  []byte
 	millis int64
+	id     string
 }
 
 // deadLetters writes chunks that failed into dir, in a goroutine of its own:
@@ -66,30 +72,38 @@ type deadLetters struct {
 	again string // the command that sends them again, without the directory
 	log   *slog.Logger
 
+	failing atomic.Pointer[error]   // why the directory cannot be written
+	ending  context.Context         // once it has ended, what cannot be written is lost
+	end     context.CancelCauseFunc // ends ending
+
 	mu     sync.Mutex
 	queue  []*chunk // bounded by the producer's room, which they keep
 	wake   chan struct{}
 	done   chan struct{}
 	number int
+	lost   int // records; belongs to run until done is closed
 
-	batches *metrics.Counter
-	records *metrics.Counter
-	lost    *metrics.Counter
+	batches     *metrics.Counter
+	records     *metrics.Counter
+	lostRecords *metrics.Counter
+	errs        *metrics.Counter
 }
 
 func newDeadLetters(cfg config.Kafka, st config.Storage, log *slog.Logger, set *metrics.Set) (*deadLetters, error) {
 	dir := DeadLetterDir(cfg, st)
 	// Now, while somebody is there to read the error.
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := durable.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("kafka.deadLetterDir: %w", err)
 	}
 	d := &deadLetters{
 		dir: dir, topic: cfg.Topic, again: cmp.Or(cfg.ReplayCommand, "server replay"), log: log,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		batches: set.NewCounter("logforge_kafka_dead_letter_batches_total"),
-		records: set.NewCounter("logforge_kafka_dead_letter_records_total"),
-		lost:    set.NewCounter("logforge_kafka_lost_records_total"),
+		batches:     set.NewCounter("logforge_kafka_dead_letter_batches_total"),
+		records:     set.NewCounter("logforge_kafka_dead_letter_records_total"),
+		lostRecords: set.NewCounter("logforge_kafka_lost_records_total"),
+		errs:        set.NewCounter("logforge_kafka_dead_letter_errors_total"),
 	}
+	d.ending, d.end = context.WithCancelCause(context.Background())
 	go d.run()
 	return d, nil
 }
@@ -100,6 +114,14 @@ func DeadLetterDir(cfg config.Kafka, st config.Storage) string {
 		return cfg.DeadLetterDir
 	}
 	return filepath.Join(st.LogsDir, ".deadletter")
+}
+
+// ready returns nil, or why dead letters cannot be written at present.
+func (d *deadLetters) ready() error {
+	if err := d.failing.Load(); err != nil {
+		return fmt.Errorf("%w: dead letters wait in memory, because kafka.deadLetterDir cannot be written: %w", sink.ErrUnavailable, *err)
+	}
+	return nil
 }
 
 // add keeps c's undelivered lines and then frees c.
@@ -114,10 +136,21 @@ func (d *deadLetters) add(c *chunk) {
 	}
 }
 
-// close ends run once the queue is empty. add is not called any more.
-func (d *deadLetters) close() {
+// hurry gives up what cannot be written once ctx has ended.
+func (d *deadLetters) hurry(ctx context.Context) {
+	context.AfterFunc(ctx, func() { d.end(context.Cause(ctx)) })
+}
+
+// close ends run once the queue is empty, or ctx has ended. add is not called
+// any more. The error says how many records are lost.
+func (d *deadLetters) close(ctx context.Context) error {
+	d.hurry(ctx)
 	close(d.wake)
 	<-d.done
+	if d.lost > 0 {
+		return fmt.Errorf("%d records are LOST: they were acknowledged as enqueued, not delivered to kafka, and could not be written to %s", d.lost, d.dir)
+	}
+	return nil
 }
 
 func (d *deadLetters) run() {
@@ -153,31 +186,27 @@ func fileful(queue []*chunk) int {
 }
 
 // keep writes one file with what the chunks could not deliver, and frees them.
+// It tries until it has done so, or ending has ended.
 func (d *deadLetters) keep(chunks []*chunk) {
-	var lines []byte
 	batches := 0
 	r := reason{Reason: chunks[0].err.Error(), Topic: d.topic, At: time.Now().UTC()}
 	for _, c := range chunks {
 		for _, l := range c.undelivered {
-			lines = append(lines, l.value...)
-			if l.value[len(l.value)-1] != '\n' {
-				lines = append(lines, '\n')
-			}
+			r.Records += max(1, countLines(l.value))
 			if !errors.Is(c.err, errAway) {
-				r.Sent = append(r.Sent, sent{len(l.value), l.millis})
+				r.Sent = append(r.Sent, sent{len(l.value), l.millis, l.id})
 			}
 		}
 		batches += c.batches
 	}
-	r.Records = countLines(lines)
 	d.number++
 	name := fmt.Sprintf("%s-%d", r.At.Format("20060102T150405.000000000Z"), d.number)
-	switch err := d.write(name, lines, r); {
-	case err != nil:
-		d.lost.Add(r.Records)
+	if err := d.tryWrite(name, chunks, r); err != nil {
+		d.lost += r.Records
+		d.lostRecords.Add(r.Records)
 		d.log.Error("records LOST: acknowledged as enqueued, not delivered to kafka, and the dead-letter directory cannot be written",
 			"records", r.Records, "batches", batches, "dir", d.dir, "err", err, "delivery", r.Reason)
-	default:
+	} else {
 		d.batches.Add(batches)
 		d.records.Add(r.Records)
 		d.log.Error("records kept as dead letters; replay with: "+d.again+" "+config.ShellWord(absolute(d.dir)),
@@ -196,51 +225,67 @@ func absolute(dir string) string {
 	return dir
 }
 
-func (d *deadLetters) write(name string, lines []byte, r reason) error {
+// tryWrite writes until it has succeeded or ending has ended: at least once.
+func (d *deadLetters) tryWrite(name string, chunks []*chunk, r reason) error {
+	for fails := 0; ; fails++ {
+		err := d.write(name, chunks, r)
+		if err == nil {
+			d.failing.Store(nil)
+			return nil
+		}
+		d.failing.Store(&err)
+		d.errs.Inc()
+		d.log.Error("dead letters cannot be written; trying again", "dir", d.dir, "err", err, "records", r.Records)
+		select {
+		case <-d.ending.Done():
+			return err
+		case <-time.After(backoff(fails)):
+		}
+	}
+}
+
+func (d *deadLetters) write(name string, chunks []*chunk, r reason) error {
 	why, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	// The directory may have been removed since the start.
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+	if err := durable.MkdirAll(d.dir); err != nil {
 		return err
 	}
-	if err := writeFile(d.dir, name+reasonSuffix, append(why, '\n')); err != nil {
-		return err
-	}
-	if err := writeFile(d.dir, name+linesSuffix, lines); err != nil {
-		return err
-	}
-	return syncDir(d.dir)
+	return inDir(d.dir, func(dir *durable.Directory) error {
+		if err := writeFile(dir, name+reasonSuffix, append(why, '\n')); err != nil {
+			return err
+		}
+		return durable.WriteFile(dir, name+linesSuffix, func(w io.Writer) error {
+			for _, c := range chunks {
+				for _, l := range c.undelivered {
+					_, err := w.Write(l.value)
+					if err == nil && l.value[len(l.value)-1] != '\n' {
+						_, err = w.Write(newline)
+					}
+					if err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	})
 }
 
-// writeFile makes a synced file that has its name only once it is whole.
-func writeFile(dir, name string, content []byte) error {
-	f, err := os.CreateTemp(dir, ".*.tmp")
+// inDir calls f with the open directory dir.
+func inDir(dir string, f func(*durable.Directory) error) error {
+	d, err := durable.OpenDir(dir)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return errors.Join(f(d), d.Close())
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
+func writeFile(dir *durable.Directory, name string, content []byte) error {
+	return durable.WriteFile(dir, name, func(w io.Writer) error {
+		_, err := w.Write(content)
 		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	})
 }

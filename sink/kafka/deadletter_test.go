@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/durable"
 	"logforge/sink/kafka/kafkatest"
 )
 
@@ -76,7 +78,7 @@ func TestUndeliverableBatchesAreKeptAndReplayedOnce(t *testing.T) {
 		if n, err := p.Replay(t.Context(), dir); err != nil || n != 0 {
 			t.Errorf("replayed again: %d, %v", n, err)
 		}
-		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 1 || len(left) == 1 && left[0].Name() != ".lock" {
 			t.Errorf("left in %s: %v, %v", dir, left, err)
 		}
 		closeProducer(t, p)
@@ -118,14 +120,17 @@ func TestTwoReplaysOfOneDirectoryAreRefused(t *testing.T) {
 	p, _ := newTestProducer(t, cfg)
 	defer closeProducer(t, p)
 	dir := t.TempDir()
-	unlock, err := lockDir(dir)
+	locked, err := durable.OpenDir(dir)
+	if err == nil {
+		err = locked.Lock()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Replay(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "another replay") {
 		t.Error(err)
 	}
-	if err := unlock(); err != nil {
+	if err := locked.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := p.Replay(t.Context(), dir); err != nil {
@@ -148,7 +153,7 @@ func TestCloseWithoutAClusterKeepsWhatWasEnqueued(t *testing.T) {
 	until(t, "both are on their way", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.flying+len(p.open) == 2 && fault.Hits() > 0
+		return p.inFlight+len(p.open) == 2 && fault.Hits() > 0
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -203,21 +208,115 @@ func TestAReplayOfWhatTheTopicHasAlreadyIsNoDuplicate(t *testing.T) {
 	f(1)
 }
 
-func TestADeadLetterDirectoryThatCannotBeWrittenIsCountedAsLoss(t *testing.T) {
+// Ensure that a dead letter is not given up because its directory cannot be
+// written at present: it waits in memory, Ready says so, and it is written once
+// that is possible.
+func TestProducer_ADeadLetterWaitsUntilItsDirectoryCanBeWritten(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	p, set := newTestProducer(t, cfg)
 	dir := DeadLetterDir(cfg.Kafka, cfg.Storage)
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	write(t, dir, "a file where the directory was")
+	blockDir(t, dir)
 	fault := faulty(cluster, kerr.InvalidRecord)
 	defer fault.Remove()
 	if err := newOracle().write(t.Context(), t, p, sink.Enqueued, 100, 1, 100); err != nil {
 		t.Error(err)
 	}
-	until(t, "it is given up", func() bool { return counter(set, "logforge_kafka_lost_records_total") == "100" })
+	until(t, "it is not ready, and says why", func() bool {
+		err := p.dead.ready()
+		return errors.Is(err, sink.ErrUnavailable) && strings.Contains(err.Error(), "deadLetterDir") && p.Ready() != nil
+	})
+	until(t, "it has tried more than once", func() bool {
+		n, _ := strconv.Atoi(counter(set, "logforge_kafka_dead_letter_errors_total"))
+		return n > 1
+	})
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is written", func() bool { return counter(set, "logforge_kafka_dead_letter_records_total") == "100" })
+	if err := p.dead.ready(); err != nil {
+		t.Error(err)
+	}
 	closeProducer(t, p)
+	if lines, _ := deadLetterFiles(t, dir); len(lines) != 100 {
+		t.Errorf("%d lines are kept", len(lines))
+	}
+	if lost := counter(set, "logforge_kafka_lost_records_total"); lost != "0" {
+		t.Errorf("%s records are called lost", lost)
+	}
+}
+
+// Ensure that what could be written nowhere by the end of the process is counted,
+// and is an error of Close, so that the process does not exit with 0.
+func TestProducer_DeadLettersThatAreLostAtTheEndAreAnErrorOfClose(t *testing.T) {
+	cluster, cfg := fakeCluster(t)
+	p, set := newTestProducer(t, cfg)
+	blockDir(t, DeadLetterDir(cfg.Kafka, cfg.Storage))
+	fault := faulty(cluster, kerr.InvalidRecord)
+	defer fault.Remove()
+	if err := newOracle().write(t.Context(), t, p, sink.Enqueued, 100, 1, 100); err != nil {
+		t.Error(err)
+	}
+	until(t, "it cannot be written", func() bool { return p.dead.ready() != nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "100 records are LOST") {
+		t.Errorf("close: %v", err)
+	}
+	if lost := counter(set, "logforge_kafka_lost_records_total"); lost != "100" {
+		t.Errorf("%s records are counted as lost", lost)
+	}
+}
+
+// blockDir puts a file where the directory was.
+func blockDir(t testing.TB, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "a file where the directory was")
+}
+
+// Ensure that a process that has to end at once keeps what was enqueued, while
+// the cluster hangs and a Close waits for it.
+func TestProducer_AbandonKeepsWhatWasEnqueuedWithoutWaitingForTheCluster(t *testing.T) {
+	for _, closing := range []bool{false, true} {
+		cluster, cfg := fakeCluster(t)
+		p, _ := newTestProducer(t, cfg)
+		o := newOracle()
+		fault := faulty(cluster, kerr.NotEnoughReplicas)
+		for range 3 {
+			if err := o.write(t.Context(), t, p, sink.Enqueued, 100, 2, 100); err != nil {
+				t.Error(err)
+			}
+		}
+		until(t, "some are on their way", func() bool { return fault.Hits() > 0 })
+		closed := make(chan error, 1)
+		if closing {
+			go func() { closed <- p.Close(context.Background()) }()
+			until(t, "it is closing", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.closed })
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		if err := p.Abandon(ctx); err == nil || ctx.Err() != nil {
+			t.Errorf("abandon: %v, %v", err, ctx.Err())
+		}
+		cancel()
+		if closing {
+			if err := <-closed; err == nil {
+				t.Error("close says that all was delivered")
+			}
+		}
+		dir := DeadLetterDir(cfg.Kafka, cfg.Storage)
+		if lines, _ := deadLetterFiles(t, dir); len(lines) != 300 {
+			t.Errorf("%d of 300 lines are kept", len(lines))
+		}
+		fault.Remove()
+		again, _ := newTestProducer(t, cfg)
+		if n, err := again.Replay(t.Context(), dir); err != nil || n != 300 {
+			t.Errorf("replayed %d, %v", n, err)
+		}
+		closeProducer(t, again)
+		o.check(t, kafkatest.Drain(t, cfg.Kafka.Brokers[0], "logs"))
+	}
 }
 
 func write(t testing.TB, path, text string) {

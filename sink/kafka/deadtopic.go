@@ -1,20 +1,29 @@
 package kafka
 
-// What does not parse goes to the dead-letter topic, one record a line, and is
-// there before the offsets are committed. That is at least once: when the commit
-// does not come to be, the lines are decoded and sent again. The same line has the
-// same key, which names where it came from.
+// What cannot be stored goes to the dead-letter topic, one record a line: lines
+// of the topic that do not parse, sent before the offsets are committed, and
+// records that a route has set aside, sent before their batch is acknowledged.
+// That is at least once: when the commit does not come to be, the lines are
+// decoded and sent again. The same line has the same key, which names where it
+// came from.
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"logforge/codec"
+)
+
+// Headers of records in the topic.
+const (
+	headerHour = "hour"        // of the record's lines, 2026-02-09T15
+	headerID   = "logforge-id" // of a record that may have to be looked for, see kafkaRecords
 )
 
 // Headers of a dead letter.
@@ -26,106 +35,165 @@ const (
 	headerField     = "logforge-field"     // timestamp, path, userAgent, or record
 	headerReason    = "logforge-reason"    // for a person
 	headerLines     = "logforge-lines"     // how many lines the value holds, when there is more than one
-	headerCut       = "logforge-cut"       // how many bytes the line had, when the cluster took only its beginning
+	headerCut       = "logforge-cut"       // how many bytes the line had, when only its beginning is kept
 )
 
 const (
-	// maxGraves is how many dead letters one record can become: the lines
-	// beyond share the last one, so that a record of garbage does not grow a
-	// hundredfold.
-	maxGraves = 100
-	// maxDead is how many dead letters are sent at once.
-	maxDead = 1000
-	// keptBytes is what is kept of a line that is too large for the topic.
-	keptBytes = 256 << 10
+	// maxBadLines is how many dead letters one record becomes: the lines beyond
+	// share letters of up to sharedBytes, so that a record of garbage does not
+	// grow a hundredfold.
+	maxBadLines = 100
+	sharedBytes = 256 << 10
+	// maxDead and maxDeadBytes bound the dead letters of one transaction: with
+	// more, it is committed in the middle of what was polled.
+	maxDead      = 10_000
+	maxDeadBytes = 8 << 20
+	// wholeBytes is how long a line may be to be kept whole; of a longer one
+	// keptBytes are kept. A dead-letter topic may have Kafka's default
+	// max.message.bytes of 1 MiB.
+	wholeBytes = otherTopicBytes - 64<<10
+	keptBytes  = 256 << 10
 )
 
-// grave gathers the bad lines of one record.
-type grave struct {
-	of    *kgo.Record
-	bad   []badLine
-	lines int // in the last of bad
+// badLines gathers the lines of one record that do not parse.
+type badLines struct {
+	of     *kgo.Record
+	lines  []badLine
+	shared bool // the last one of lines takes further ones
 }
 
 type badLine struct {
 	value  []byte
+	size   int // of the line; value may be its beginning
+	count  int // lines in value
 	line   int
 	field  string
 	reason string
 }
 
 // add takes one line; it is copied.
-func (g *grave) add(line []byte, e codec.RecordError) {
-	if n := len(g.bad); n == maxGraves {
-		last := &g.bad[n-1]
-		last.value = append(append(last.value, '\n'), line...)
-		g.lines++
-		return
+func (b *badLines) add(line []byte, e codec.RecordError) {
+	size := len(line)
+	if size > wholeBytes {
+		line = line[:keptBytes]
 	}
-	g.bad = append(g.bad, badLine{append([]byte(nil), line...), e.Index, e.Field, e.Reason})
-	g.lines = 1
+	if n := len(b.lines); n > 0 && b.shared {
+		if last := &b.lines[n-1]; len(last.value)+len(line) < sharedBytes {
+			last.value = append(append(last.value, '\n'), line...)
+			last.count++
+			return
+		}
+	}
+	b.lines = append(b.lines, badLine{append([]byte(nil), line...), size, 1, e.Index, e.Field, e.Reason})
+	b.shared = len(b.lines) >= maxBadLines
 }
 
 // letters returns the dead letters, without their topic.
-func (g *grave) letters() []*kgo.Record {
-	if len(g.bad) == 0 {
+func (b *badLines) letters() []*kgo.Record {
+	if len(b.lines) == 0 {
 		return nil
 	}
-	letters := make([]*kgo.Record, len(g.bad))
-	for i, b := range g.bad {
-		partition, offset, line := strconv.Itoa(int(g.of.Partition)), strconv.FormatInt(g.of.Offset, 10), strconv.Itoa(b.line)
+	letters := make([]*kgo.Record, len(b.lines))
+	partition, offset := strconv.Itoa(int(b.of.Partition)), strconv.FormatInt(b.of.Offset, 10)
+	for i, l := range b.lines {
+		line := strconv.Itoa(l.line)
 		letters[i] = &kgo.Record{
-			Key:   []byte(g.of.Topic + "/" + partition + "/" + offset + "/" + line),
-			Value: b.value,
+			Key:   []byte(b.of.Topic + "/" + partition + "/" + offset + "/" + line),
+			Value: l.value,
 			Headers: []kgo.RecordHeader{
-				{Key: headerTopic, Value: []byte(g.of.Topic)},
+				{Key: headerTopic, Value: []byte(b.of.Topic)},
 				{Key: headerPartition, Value: []byte(partition)},
 				{Key: headerOffset, Value: []byte(offset)},
 				{Key: headerLine, Value: []byte(line)},
-				{Key: headerField, Value: []byte(b.field)},
-				{Key: headerReason, Value: []byte(b.reason)},
+				{Key: headerField, Value: []byte(l.field)},
+				{Key: headerReason, Value: []byte(l.reason)},
 			},
 		}
-	}
-	if g.lines > 1 {
-		last := letters[len(letters)-1]
-		last.Headers = append(last.Headers, kgo.RecordHeader{Key: headerLines, Value: []byte(strconv.Itoa(g.lines))})
+		if l.count > 1 {
+			setHeader(letters[i], headerLines, strconv.Itoa(l.count))
+		}
+		if l.count == 1 && l.size > len(l.value) {
+			setHeader(letters[i], headerCut, strconv.Itoa(l.size))
+		}
 	}
 	return letters
 }
 
-// bury produces the open transaction's dead letters, and returns once every
-// in-sync replica has them.
-func (s *session) bury(ctx context.Context) error {
-	topic := DeadLetterTopic(s.c.cfg)
-	for dead := s.tx.dead; len(dead) > 0; {
-		n := min(len(dead), maxDead)
-		for _, r := range dead[:n] {
-			r.Topic = topic
-		}
-		for _, sent := range s.cl.ProduceSync(ctx, dead[:n]...) {
-			err := sent.Err
-			if errors.Is(err, kerr.MessageTooLarge) {
-				shorten(sent.Record)
-				err = s.cl.ProduceSync(ctx, sent.Record).FirstErr()
-			}
-			if err != nil {
-				return fmt.Errorf("producing to dead-letter topic %s: %w", topic, err)
-			}
-		}
-		dead = dead[n:]
+// letterBytes is about what a dead letter takes in memory and on the wire.
+func letterBytes(r *kgo.Record) int { return len(r.Key) + len(r.Value) + recordOverhead }
+
+// produceDeadLetters produces letters to the dead-letter topic and returns once
+// every in-sync replica has them. It gives up when none is acknowledged for
+// patience, or ctx ends: some may then be there.
+func (c *client) produceDeadLetters(ctx context.Context, letters []*kgo.Record, patience time.Duration) error {
+	tooLarge, err := c.produceOnce(ctx, letters, patience)
+	if err != nil || len(tooLarge) == 0 {
+		return err
 	}
-	if n := len(s.tx.dead); n > 0 {
-		first := s.tx.dead[0]
-		s.c.log.Warn("lines that do not parse went to the dead-letter topic", "topic", topic, "letters", n, "first", string(first.Key), "reason", headerOf(first, headerReason))
+	if len(letters) == 1 {
+		if !shorten(letters[0]) {
+			return fmt.Errorf("producing to dead-letter topic %s: %w", DeadLetterTopic(c.cfg), kerr.MessageTooLarge)
+		}
+		return c.produceDeadLetters(ctx, letters, patience)
 	}
-	return nil
+	// A record batch is refused as a whole: fewer of them may fit.
+	half := (len(tooLarge) + 1) / 2
+	if err := c.produceDeadLetters(ctx, tooLarge[:half], patience); err != nil || half == len(tooLarge) {
+		return err
+	}
+	return c.produceDeadLetters(ctx, tooLarge[half:], patience)
 }
 
-// shorten keeps the beginning of a dead letter, and says so.
-func shorten(r *kgo.Record) {
-	r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerCut, Value: []byte(strconv.Itoa(len(r.Value)))})
-	r.Value = r.Value[:min(len(r.Value), keptBytes)]
+// errStuck is a dead-letter topic that is too slow for what was sent.
+var errStuck = errors.New("too slow")
+
+// produceOnce is produceDeadLetters without another try. It returns the letters
+// that were refused for the size of their record batch.
+func (c *client) produceOnce(ctx context.Context, letters []*kgo.Record, patience time.Duration) (tooLarge []*kgo.Record, err error) {
+	topic := DeadLetterTopic(c.cfg)
+	type outcome struct {
+		letter *kgo.Record
+		err    error
+	}
+	outcomes := make(chan outcome, len(letters))
+	for _, r := range letters {
+		r.Topic = topic
+		c.Produce(ctx, r, func(r *kgo.Record, err error) { outcomes <- outcome{r, err} })
+	}
+	stuck := time.NewTimer(patience)
+	defer stuck.Stop()
+	for range letters {
+		select {
+		case o := <-outcomes:
+			switch {
+			case o.err == nil:
+				stuck.Reset(patience)
+			case errors.Is(o.err, kerr.MessageTooLarge), errors.Is(o.err, kerr.RecordListTooLarge):
+				tooLarge = append(tooLarge, o.letter)
+			default:
+				return nil, named(fmt.Errorf("producing to dead-letter topic %s: %w", topic, o.err))
+			}
+		case <-stuck.C:
+			return nil, fmt.Errorf("producing to dead-letter topic %s: %w: nothing acknowledged for %v", topic, errStuck, patience)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("producing to dead-letter topic %s: %w", topic, context.Cause(ctx))
+		}
+	}
+	return tooLarge, nil
+}
+
+// shorten keeps the beginning of a dead letter that the topic does not take, and
+// says so. It reports false when it is as short as it gets.
+func shorten(r *kgo.Record) bool {
+	const least = 1 << 10
+	if len(r.Value) <= least {
+		return false
+	}
+	if headerOf(r, headerCut) == "" {
+		setHeader(r, headerCut, strconv.Itoa(len(r.Value)))
+	}
+	r.Value = r.Value[:max(least, min(keptBytes, len(r.Value)/4))]
+	return true
 }
 
 func headerOf(r *kgo.Record, key string) string {
@@ -135,4 +203,8 @@ func headerOf(r *kgo.Record, key string) string {
 		}
 	}
 	return ""
+}
+
+func setHeader(r *kgo.Record, key, value string) {
+	r.Headers = append(r.Headers, kgo.RecordHeader{Key: key, Value: []byte(value)})
 }

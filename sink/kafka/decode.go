@@ -16,24 +16,35 @@ import (
 // the processor's cache between the two.
 const pieceBytes = 512 << 10
 
-// piece is a row of records of one partition.
-type piece []*kgo.Record
+// piece is a run of records of one partition.
+type piece struct {
+	part    *part
+	records []*kgo.Record
+	next    int64 // the offset after the last of them
+	epoch   int32 // of the last one's leader
+}
 
-// cut appends records to work, in pieces.
-func cut(work []piece, records []*kgo.Record) []piece {
+// splitPieces appends records to work, in pieces of at most count records.
+func splitPieces(work []piece, p *part, records []*kgo.Record, count int) []piece {
 	from, size := 0, 0
+	end := func(to int) {
+		last := records[to-1]
+		work = append(work, piece{p, records[from:to], last.Offset + 1, last.LeaderEpoch})
+		from, size = to, 0
+	}
 	for i, r := range records {
-		if size > 0 && size+len(r.Value) > pieceBytes {
-			work = append(work, records[from:i])
-			from, size = i, 0
+		if i > from && (size+len(r.Value) > pieceBytes || i-from >= count) {
+			end(i)
 		}
 		size += len(r.Value)
 	}
-	return append(work, records[from:])
+	end(len(records))
+	return work
 }
 
 // result is a decoded piece.
 type result struct {
+	piece piece // its records are used up
 	batch *codec.Batch
 	dead  []*kgo.Record // dead letters
 	bytes int64         // of the values
@@ -41,10 +52,10 @@ type result struct {
 
 // decoding is the goroutines that decode.
 type decoding struct {
-	limits codec.Limits
-	ahead  int
-	jobs   chan *job
-	idle   sync.WaitGroup
+	limits  codec.Limits
+	ahead   int
+	jobs    chan *job
+	workers sync.WaitGroup
 }
 
 type job struct {
@@ -57,7 +68,7 @@ type job struct {
 func newDecoding(n int, limits codec.Limits) *decoding {
 	d := &decoding{limits: limits, ahead: 2 * n, jobs: make(chan *job, 2*n)}
 	for range n {
-		d.idle.Go(func() {
+		d.workers.Go(func() {
 			for j := range d.jobs {
 				j.result = decode(j.piece, d.limits)
 				close(j.done)
@@ -69,7 +80,7 @@ func newDecoding(n int, limits codec.Limits) *decoding {
 
 func (d *decoding) close() {
 	close(d.jobs)
-	d.idle.Wait()
+	d.workers.Wait()
 }
 
 // run decodes work and calls put for each piece, in order. A result is valid
@@ -108,14 +119,15 @@ func (d *decoding) run(work []piece, put func(*result) error) error {
 	return failed
 }
 
-// decode reads the lines of records: one each, or many. An empty value has none.
-// The records are used up.
-func decode(records []*kgo.Record, limits codec.Limits) result {
-	r := result{batch: codec.GetBatch()}
-	for _, rec := range records {
-		r.bytes += int64(len(rec.Value))
-		if len(rec.Value) > 0 {
-			bad := grave{of: rec}
+// decode reads the lines of a piece's records: one each, or many. An empty value
+// has none, and neither has the control record of a transaction. The records are
+// used up.
+func decode(p piece, limits codec.Limits) result {
+	r := result{piece: p, batch: codec.GetBatch()}
+	for _, rec := range p.records {
+		if !rec.Attrs.IsControl() && len(rec.Value) > 0 {
+			r.bytes += int64(len(rec.Value))
+			bad := badLines{of: rec}
 			r.batch.AppendLines(rec.Value, limits, bad.add)
 			r.dead = append(r.dead, bad.letters()...)
 		}

@@ -136,16 +136,51 @@ func remake(t *testing.T, admin *kadm.Client, topic string) {
 	})
 }
 
-// The topic is made again while the consumer runs.
-func TestATopicMadeAgainUnderTheConsumerStopsIt(t *testing.T) {
+// Ensure that a consumer goes on by itself with a topic that was made again
+// while it ran, when it had consumed the old one to its end; and that it stops
+// when it had not, because the rest is lost.
+func TestConsumer_ATopicMadeAgainUnderItIsGoneOnWithUnlessRecordsAreMissed(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
-	s.put(30, 1, 0)
-	r := site.start(t)
-	reached(t, 30, r)
-	remake(t, kadm.NewClient(s.client), s.topic)
-	if err := r.wait(); !errors.Is(err, ErrGap) {
-		t.Errorf("Run: %v", err)
+	for _, all := range []bool{true, false} {
+		s := newStream(t, broker.Addr, broker.Topic(t, 1))
+		site := newSite(t, s, groupName())
+		s.put(30, 1, 0)
+		r := site.start(t)
+		reached(t, 30, r)
+		if !all {
+			// As if the partition went on behind what was consumed.
+			until(t, "a session has the partition", func() bool { return r.consumer.lagBehind(5) })
+		}
+		remake(t, kadm.NewClient(s.client), s.topic)
+		if !all {
+			if err := r.wait(); !errors.Is(err, ErrGap) || !strings.Contains(err.Error(), "made again") {
+				t.Errorf("Run: %v", err)
+			}
+			continue
+		}
+		s.client.PurgeTopicsFromClient(s.topic)
+		s.put(20, 1, 0)
+		reached(t, 50, r)
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.once(site)
 	}
+}
+
+// lagBehind makes the session under way believe that every partition ends n
+// records later than it does. It reports whether there was one.
+func (c *Consumer) lagBehind(n int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.current
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.parts {
+		p.lag.end.Add(n)
+	}
+	return len(s.parts) > 0
 }

@@ -25,7 +25,7 @@ type world struct {
 	topic topicID
 
 	// The coordinator.
-	committed  [modelPartitions]standing
+	committed  [modelPartitions]committedOffset
 	generation int32
 	instances  map[int]string           // process -> its member id, while it is in the group
 	assignment map[int][]int            // process -> partitions, of this generation
@@ -37,7 +37,7 @@ type world struct {
 type modelCommit struct {
 	member     string
 	generation int32
-	offsets    map[int]standing
+	offsets    map[int]committedOffset
 	answer     *outcome // once it has arrived
 }
 
@@ -66,14 +66,14 @@ type modelTx struct {
 	member   string
 	gen      int32
 	records  map[int][]int64
-	offsets  map[int]standing
+	offsets  map[int]committedOffset
 }
 
 func newWorld(draw func(string, int) int, f flaw) *world {
 	w := &world{draw: draw, flaw: f, topic: topicID{7}, instances: map[int]string{}, assignment: map[int][]int{}}
 	for p := range w.committed {
 		pinned := stamp{topicID: w.topic}
-		w.committed[p] = standing{0, pinned.encode()}
+		w.committed[p] = committedOffset{0, pinned.encode()}
 	}
 	for i := range w.procs {
 		w.procs[i] = &process{}
@@ -131,7 +131,7 @@ func (w *world) step() error {
 func (w *world) start(i int) {
 	p := w.procs[i]
 	*p = process{decided: p.decided, prepared: p.prepared, position: p.position, up: true}
-	p.owner = owner{byte(w.next()), byte(w.serial >> 8)}
+	p.owner = owner(fmt.Sprintf("p%d-%d", i, w.next()))
 	p.id = fmt.Sprint("member-", w.next())
 	_, was := w.instances[i]
 	if w.flaw != askTooEarly {
@@ -196,7 +196,7 @@ func (w *world) sync(i int) error {
 		return nil
 	}
 	p.generation, p.synced, p.parts = w.generation, true, map[int]*part{}
-	g := ground{cfg: config.Kafka{StartOffset: "earliest"}, topicID: w.topic}
+	g := startRule{cfg: config.Kafka{StartOffset: "earliest"}, topicID: w.topic, directory: fmt.Sprintf("p%d", i)}
 	if p.position != nil {
 		last, err := decodePosition(p.position)
 		if err != nil {
@@ -224,7 +224,7 @@ func (w *world) recover(p *process) error {
 	if err != nil {
 		return err
 	}
-	group := map[int32]standing{}
+	group := map[int32]committedOffset{}
 	for n, at := range w.committed {
 		group[int32(n)] = at
 	}
@@ -290,24 +290,24 @@ func (w *world) prepare(p *process) {
 	}
 	tx := p.tx
 	tx.id = hourly.TxID{byte(w.next()), byte(w.serial >> 8)}
-	pos := &position{topicID: w.topic, owner: p.owner, generation: tx.gen}
+	pos := &position{TopicID: w.topic, Owner: p.owner, Generation: tx.gen}
 	if p.position != nil {
 		last, _ := decodePosition(p.position)
-		pos.held = last.after()
+		pos.Held = last.after()
 	}
-	tx.offsets = map[int]standing{}
+	tx.offsets = map[int]committedOffset{}
 	for n := range modelPartitions {
 		if len(tx.records[n]) == 0 {
 			continue
 		}
 		pt := p.parts[n]
-		pos.spans = append(pos.spans, span{int32(n), pt.committed, pt.next})
+		pos.Spans = append(pos.Spans, span{int32(n), pt.committed, pt.next})
 		history := pt.stamp
 		if w.flaw == noHistory {
 			history = stamp{}
 		}
 		s := history.follow(p.owner, pt.committed, tx.id, w.topic)
-		tx.offsets[n] = standing{pt.next, s.encode()}
+		tx.offsets[n] = committedOffset{pt.next, s.encode()}
 	}
 	tx.position = pos.encode()
 	if w.flaw != forgetPrepared {

@@ -10,16 +10,25 @@ import (
 	"logforge/config"
 )
 
+const (
+	// batchOverhead is what may surround the lines of a record batch, in bytes.
+	batchOverhead = 1 << 10
+	// batchBytes is how much of a partition is sent at once, before compression:
+	// after an outage a request may hold that much of each partition.
+	batchBytes = 1536 << 10
+	// otherTopicBytes is the same for the dead-letter topic, which may have
+	// Kafka's default max.message.bytes of 1 MiB.
+	otherTopicBytes = 1000 << 10
+)
+
 // producerOptions returns what the producer's client adds to clientOptions.
-func producerOptions(cfg *config.Config) ([]kgo.Opt, error) {
+// limit returns the size of the largest record batch for a topic; it is asked
+// again after the topic was purged from the client.
+func producerOptions(cfg *config.Config, limit func(topic string) int32) ([]kgo.Opt, error) {
 	k := cfg.Kafka
 	if k.RecordBytes < 1 {
 		return nil, errors.New("kafka.recordBytes: must be at least 1 (one line a record)")
 	}
-	// One line may be longer than recordBytes, and six times as long as it was
-	// sent: a control character in CSV becomes \u00XX.
-	const batchOverhead = 1 << 10
-	largest := max(int64(k.RecordBytes), 6*int64(cfg.Ingestion.MaxRecordBytes)) + batchOverhead
 	if int64(k.RecordBytes)+batchOverhead > int64(k.MaxMessageBytes) || k.MaxMessageBytes > math.MaxInt32 {
 		return nil, fmt.Errorf("kafka.recordBytes: %s does not fit into kafka.maxMessageBytes, %s", k.RecordBytes, k.MaxMessageBytes)
 	}
@@ -29,12 +38,10 @@ func producerOptions(cfg *config.Config) ([]kgo.Opt, error) {
 	}
 	opts := []kgo.Opt{
 		kgo.DefaultProduceTopic(k.Topic),
-		kgo.RecordPartitioner(spread{}),
+		kgo.RecordPartitioner(kgo.LeastBackupPartitioner()),
 		compression,
 		kgo.ProducerLinger(k.Linger),
-		// No larger than needed: after an outage a request may hold a full
-		// batch of each partition.
-		kgo.ProducerBatchMaxBytes(int32(min(max(largest, 1<<20), int64(k.MaxMessageBytes)))),
+		kgo.ProducerBatchMaxBytesFn(limit),
 		kgo.MaxBufferedRecords(math.MaxInt), // Producer.room is the bound
 		// No RecordDeliveryTimeout: what has been sent once may be in the log,
 		// whatever the answers to later tries were, and only trying again, with
@@ -58,8 +65,7 @@ func compressionOf(name string) (kgo.Opt, error) {
 	case "none":
 		return kgo.ProducerBatchCompression(kgo.NoCompression()), nil
 	case "lz4":
-		c, err := newLZ4Compressor()
-		return kgo.WithCompressor(c), err
+		return kgo.ProducerBatchCompression(kgo.Lz4Compression()), nil
 	case "snappy":
 		return kgo.ProducerBatchCompression(kgo.SnappyCompression()), nil
 	case "zstd":

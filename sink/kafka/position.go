@@ -2,70 +2,99 @@ package kafka
 
 // The position: what the journal of the files keeps beside a transaction's file
 // lengths. It says which records are in those lengths, and whose commit to the
-// group decides about them. Opaque to sink; read again after a crash.
+// group decides about them. Opaque to the files; read again after a crash.
 
 import (
-	"encoding/binary"
+	"bytes"
+	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 )
 
 // owner names one session of one consumer: from joining the group to leaving
-// it, or to the first commit whose outcome is unknown. Random; never used again.
-type owner [8]byte
+// it, or to the first commit whose outcome is unknown. It begins with the name
+// of the consumer's directory; the rest is random and never used again.
+type owner string
 
-func (o owner) String() string { return hex.EncodeToString(o[:]) }
+// directoryName is what the owners of all sessions of one directory begin with,
+// given the group instance id that is kept in it.
+func directoryName(instance string) string { return instance[:min(len(instance), 8)] }
+
+func newOwner(instance string) owner {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return owner(directoryName(instance) + "-" + hex.EncodeToString(b[:]))
+}
+
+// of reports whether o is a session of the directory with that name.
+func (o owner) of(directory string) bool { return strings.HasPrefix(string(o), directory+"-") }
 
 // topicID is the cluster's id of a topic; a topic made again has another.
 type topicID [16]byte
 
 func (id topicID) String() string { return hex.EncodeToString(id[:]) }
 
+// MarshalText implements encoding.TextMarshaler.
+func (id topicID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *topicID) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(id) {
+		return fmt.Errorf("%q is not a topic id", text)
+	}
+	_, err := hex.Decode(id[:], text)
+	return err
+}
+
 // span is the part of one partition that a transaction has consumed: the offsets
-// from base up to, not including, next. The group's committed offset is base
-// before the transaction and next after it.
+// from Base up to, not including, Next. The group's committed offset is Base
+// before the transaction and Next after it.
 type span struct {
-	partition  int32
-	base, next int64
+	Partition int32 `json:"partition"`
+	Base      int64 `json:"base"`
+	Next      int64 `json:"next"`
 }
 
 // extent is how far into a partition this directory's files reach.
 type extent struct {
-	partition int32
-	next      int64
+	Partition int32 `json:"partition"`
+	Next      int64 `json:"next"`
 }
 
 // position is everything there is to know of one transaction.
 type position struct {
-	group, topic string
-	topicID      topicID
-	owner        owner
-	generation   int32 // of the group, for whoever reads the message of a stop
-	spans        []span
-	// held are the ends of what earlier transactions of this directory brought
+	Cluster    string  `json:"cluster,omitempty"` // cluster id; versions before this one did not note it
+	Group      string  `json:"group"`
+	Topic      string  `json:"topic"`
+	TopicID    topicID `json:"topicID"`
+	Owner      owner   `json:"owner"`
+	Generation int32   `json:"generation"` // of the group, for whoever reads the message of a stop
+	// Spans are in ascending order of their partitions.
+	Spans []span `json:"spans"`
+	// Held are the ends of what earlier transactions of this directory brought
 	// in, for every partition that it ever consumed. By them a group whose
-	// offsets were lost or set back is told from a new one.
-	held []extent
+	// offsets were lost or set back is told from a new one. In ascending order.
+	Held []extent `json:"held,omitempty"`
 }
 
-// after returns held as it is once the transaction has been decided.
+// after returns Held as it is once the transaction has been decided.
 func (p *position) after() []extent {
-	held := slices.Clone(p.held)
-	for _, s := range p.spans {
-		held = reach(held, s.partition, s.next)
+	held := slices.Clone(p.Held)
+	for _, s := range p.Spans {
+		held = reach(held, s.Partition, s.Next)
 	}
 	return held
 }
 
 // reach sets how far partition is held. The extents stay in ascending order.
 func reach(held []extent, partition int32, next int64) []extent {
-	i, found := slices.BinarySearchFunc(held, partition, func(m extent, p int32) int { return int(m.partition) - int(p) })
+	i, found := slices.BinarySearchFunc(held, partition, func(m extent, p int32) int { return int(m.Partition) - int(p) })
 	if found {
-		held[i].next = next
+		held[i].Next = next
 		return held
 	}
 	return slices.Insert(held, i, extent{partition, next})
@@ -73,117 +102,59 @@ func reach(held []extent, partition int32, next int64) []extent {
 
 // String names the spans: "3 [100,120), 7 [5,9)".
 func (p *position) String() string {
-	parts := make([]string, len(p.spans))
-	for i, s := range p.spans {
-		parts[i] = fmt.Sprintf("%d [%d,%d)", s.partition, s.base, s.next)
+	parts := make([]string, len(p.Spans))
+	for i, s := range p.Spans {
+		parts[i] = fmt.Sprintf("%d [%d,%d)", s.Partition, s.Base, s.Next)
 	}
 	return strings.Join(parts, ", ")
 }
 
-// positionVersion is the first byte of an encoded position. The rest: group and
-// topic (length, bytes), topic id, owner, generation, then spans (count;
-// partition as the distance from the one before, base, next-base) and held
-// (count; partition likewise, next). Numbers are uvarints.
-const positionVersion = 1
+// positionVersion is that of the JSON that encode writes.
+const positionVersion = 2
+
+type versionedPosition struct {
+	Version int `json:"version"`
+	position
+}
 
 var errPosition = errors.New("position does not read")
 
 func (p *position) encode() []byte {
-	b := []byte{positionVersion}
-	for _, s := range []string{p.group, p.topic} {
-		b = binary.AppendUvarint(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	b = append(b, p.topicID[:]...)
-	b = append(b, p.owner[:]...)
-	b = binary.AppendUvarint(b, uint64(uint32(p.generation)))
-	b = binary.AppendUvarint(b, uint64(len(p.spans)))
-	last := int32(-1)
-	for _, s := range p.spans {
-		b = binary.AppendUvarint(b, uint64(s.partition-last-1))
-		b = binary.AppendUvarint(b, uint64(s.base))
-		b = binary.AppendUvarint(b, uint64(s.next-s.base))
-		last = s.partition
-	}
-	b = binary.AppendUvarint(b, uint64(len(p.held)))
-	last = -1
-	for _, m := range p.held {
-		b = binary.AppendUvarint(b, uint64(m.partition-last-1))
-		b = binary.AppendUvarint(b, uint64(m.next))
-		last = m.partition
+	b, err := json.Marshal(versionedPosition{positionVersion, *p})
+	if err != nil {
+		panic(err) // strings and numbers: cannot fail
 	}
 	return b
 }
 
-// decodePosition reads what encode wrote. The error wraps errPosition.
+// decodePosition reads what encode wrote, in this version or before. The error
+// wraps errPosition.
 func decodePosition(b []byte) (*position, error) {
-	if len(b) == 0 {
-		return nil, fmt.Errorf("%w: it is empty", errPosition)
+	if len(b) > 0 && b[0] == 1 {
+		return legacyPosition(b)
 	}
-	if b[0] != positionVersion {
-		return nil, fmt.Errorf("%w: version %d, this program knows %d", errPosition, b[0], positionVersion)
+	var p versionedPosition
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return nil, fmt.Errorf("%w: %w: %q", errPosition, err, b)
 	}
-	r := reader{b: b[1:]}
-	p := new(position)
-	p.group = string(r.bytes(r.number(math.MaxInt32)))
-	p.topic = string(r.bytes(r.number(math.MaxInt32)))
-	copy(p.topicID[:], r.bytes(uint64(len(p.topicID))))
-	copy(p.owner[:], r.bytes(uint64(len(p.owner))))
-	p.generation = int32(uint32(r.number(math.MaxUint32)))
-	last := int64(-1)
-	for range r.number(uint64(len(b))) {
-		last += 1 + int64(r.number(math.MaxInt32))
-		base := r.number(math.MaxInt64)
-		size := r.number(math.MaxInt64 - base)
-		if last > math.MaxInt32 || size == 0 {
-			r.bad = true
+	if p.Version != positionVersion {
+		return nil, fmt.Errorf("%w: version %d, this program knows %d", errPosition, p.Version, positionVersion)
+	}
+	last := int32(-1)
+	for _, s := range p.Spans {
+		if s.Partition <= last || s.Base < 0 || s.Next <= s.Base {
+			return nil, fmt.Errorf("%w: the span %+v cannot be", errPosition, s)
 		}
-		if r.bad {
-			break
-		}
-		p.spans = append(p.spans, span{int32(last), int64(base), int64(base + size)})
+		last = s.Partition
 	}
 	last = -1
-	for range r.number(uint64(len(b))) {
-		last += 1 + int64(r.number(math.MaxInt32))
-		next := r.number(math.MaxInt64)
-		if last > math.MaxInt32 {
-			r.bad = true
+	for _, e := range p.Held {
+		if e.Partition <= last || e.Next < 0 {
+			return nil, fmt.Errorf("%w: the extent %+v cannot be", errPosition, e)
 		}
-		if r.bad {
-			break
-		}
-		p.held = append(p.held, extent{int32(last), int64(next)})
+		last = e.Partition
 	}
-	if r.bad || len(r.b) > 0 {
-		return nil, fmt.Errorf("%w: %x", errPosition, b)
-	}
-	return p, nil
-}
-
-// reader takes numbers and bytes off the front of b. After the first that does
-// not fit, bad is set and everything reads as zero.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) number(most uint64) uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > most || r.bad {
-		r.bad = true
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) bytes(n uint64) []byte {
-	if r.bad || n > uint64(len(r.b)) {
-		r.bad = true
-		return nil
-	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
+	return &p.position, nil
 }

@@ -2,7 +2,7 @@ package kafka
 
 import (
 	"context"
-	"errors"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"golang.org/x/sync/semaphore"
 
 	"logforge/codec"
@@ -31,35 +30,54 @@ import (
 //	  ▲                                     │
 //	  └──────── done (replicated) ◀─promise─┴─failed, enqueued──▶ dead letters
 type Producer struct {
-	cfg    config.Kafka
-	server config.Server
-	ack    sink.Ack // what Default means
-	log    *slog.Logger
-	client *client
-	dead   *deadLetters
+	cfg     config.Kafka
+	server  config.Server
+	ack     sink.Ack // what Default means
+	log     *slog.Logger
+	client  *client
+	dead    *deadLetters
+	runID   string // random; what the ids of Kafka records begin with
+	needed  int    // bytes of the largest record batch that one line may need
+	largest int    // bytes of the largest record batch that the configuration allows
 
-	chunkBytes int // lines of one chunk, at most; one longer line is its own
-	roomSize   int64
-	room       *semaphore.Weighted // bytes
-	used       atomic.Int64        // of room, for the gauge
-	next       atomic.Int32        // number of the next chunk, for the partitioner
+	roomSize int64
+	room     *semaphore.Weighted // bytes
+	used     atomic.Int64        // of room, for the gauge
+	nextID   atomic.Int64
 
-	mu       sync.Mutex
-	open     map[chunkKey]*chunk // not sent yet; lines may still join
-	held     []*chunk            // not sent yet, because the cluster is away
-	flying   int                 // sent, and not settled
-	grouped  int                 // of those, sent as a group
-	lastTake time.Time           // when a group was last sent
-	moved    time.Time           // when a chunk was last settled, or the first took off
-	closed   bool
+	batchLimit  atomic.Int32 // bytes of a record batch, before compression
+	recordBytes atomic.Int32 // lines of one Kafka record, at most; one longer line is its own
 
-	stopTend context.CancelFunc
-	tending  sync.WaitGroup
-	settling sync.WaitGroup // chunks that exist
+	mu           sync.Mutex
+	open         map[chunkKey]*chunk // not sent yet; lines may still join
+	unsent       []*chunk            // no line joins them any more; the cluster is away, or renewal is not none
+	inFlight     int                 // chunks that were sent and have no outcome
+	inGroup      int                 // of those, sent as a group
+	lastDispatch time.Time           // when a group was last sent
+	lastProgress time.Time           // when a chunk last got its outcome, or the first was sent
+	closed       bool
+	topicRead    topicState // as the topic was found last; zero before that
+	renewal      renewal
+	tooLarge     bool // the topic has refused a record batch for its size since its settings were read
+	epoch        int  // counts renewals
+
+	wake      chan struct{} // capacity 1: there is something for tend to do
+	stopTend  context.CancelFunc
+	tending   sync.WaitGroup
+	unsettled sync.WaitGroup // chunks that exist
+
+	closing   sync.Mutex // held by Close
+	closeErr  error
+	isClosed  bool // Close has come to its end
+	abandoned context.Context
+	abandon   context.CancelFunc
+	replaying replayed
 
 	writerErrors *metrics.Counter
 	lines        *metrics.Counter
 	latency      *metrics.PrometheusHistogram
+	renewals     *metrics.Counter
+	rejected     *metrics.Counter
 }
 
 // NewProducer connects to cfg.Kafka's cluster, which need not be there yet, and
@@ -67,28 +85,36 @@ type Producer struct {
 // Close stops it.
 func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metrics.Set) (*Producer, error) {
 	k := cfg.Kafka
-	opts, err := producerOptions(cfg)
-	if err != nil {
-		return nil, err
-	}
 	dead, err := newDeadLetters(k, cfg.Storage, log, set)
 	if err != nil {
 		return nil, err
 	}
 	p := &Producer{
-		cfg: k, server: cfg.Server, ack: ack, log: log, dead: dead,
-		chunkBytes: max(int(k.RecordBytes), lineChunkBytes),
-		roomSize:   int64(k.MaxBufferedBytes),
-		room:       semaphore.NewWeighted(int64(k.MaxBufferedBytes)),
-		open:       make(map[chunkKey]*chunk),
+		cfg: k, server: cfg.Server, ack: ack, log: log, dead: dead, runID: rand.Text()[:16],
+		needed:   int(cfg.Ingestion.MaxRecordBytes) + batchOverhead,
+		largest:  min(max(int(max(k.RecordBytes, cfg.Ingestion.MaxRecordBytes))+batchOverhead, batchBytes), int(k.MaxMessageBytes)),
+		roomSize: int64(k.MaxBufferedBytes),
+		room:     semaphore.NewWeighted(int64(k.MaxBufferedBytes)),
+		open:     make(map[chunkKey]*chunk),
+		wake:     make(chan struct{}, 1),
 
 		writerErrors: set.NewCounter("kafka_writer_errors_total"),
 		lines:        set.NewCounter("logforge_kafka_produced_lines_total"),
 		latency:      set.NewPrometheusHistogram("logforge_kafka_produce_duration_seconds"),
+		renewals:     set.NewCounter("logforge_kafka_topic_renewals_total"),
+		rejected:     set.NewCounter("logforge_kafka_set_aside_records_total"),
+	}
+	p.limitBatches(p.largest)
+	p.abandoned, p.abandon = context.WithCancel(context.Background())
+	opts, err := producerOptions(cfg, p.batchLimitOf)
+	if err != nil {
+		dead.close(p.abandoned)
+		return nil, err
 	}
 	set.NewGauge("logforge_kafka_buffered_bytes", func() float64 { return float64(p.used.Load()) })
-	if p.client, err = newClient(k, log, set, opts...); err != nil {
-		dead.close()
+	needs := topicNeeds{right: kadm.OpWrite, batchBytes: p.needed, inSync: k.RequireAllAcks, read: p.foundTopic}
+	if p.client, err = newClient(k, needs, log, set, opts...); err != nil {
+		dead.close(p.abandoned)
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -103,7 +129,8 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 // It waits up to server.waitForRoom for room in the buffer (then ErrFull) and,
 // for Replicated, for the cluster to be reachable (then ErrUnavailable); up to
 // there nothing of b was stored. If ctx ends while b is on its way, the error
-// is ErrUnavailable as well, and b may still arrive.
+// is ErrUnavailable as well, and b may still arrive. What the cluster refuses
+// until somebody acts is ErrRefused.
 func (p *Producer) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if ack == sink.Default {
 		ack = p.ack
@@ -116,18 +143,18 @@ func (p *Producer) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 	default:
 		return fmt.Errorf("%w: %s", sink.ErrAck, ack)
 	}
-	return p.write(ctx, b, ack)
-}
-
-func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	if err := p.admit(ctx, b, ack); err != nil {
+	if err := p.checkLines(b); err != nil {
+		return err
+	}
+	need := p.charge(b)
+	if err := p.admit(ctx, need, ack); err != nil {
 		return err
 	}
 	var few [4]*chunk
-	in, err := p.join(b, ack, few[:0])
+	in, err := p.join(b, need, ack, few[:0])
 	if err != nil || ack == sink.Enqueued {
 		return err
 	}
@@ -135,7 +162,7 @@ func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 		select {
 		case <-c.done:
 			if c.err != nil {
-				return produceError(c.err)
+				return classified(c.err)
 			}
 		case <-ctx.Done():
 			p.writerErrors.Inc()
@@ -145,10 +172,29 @@ func (p *Producer) write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 	return nil
 }
 
-// admit waits until there is room for b, and takes it.
-func (p *Producer) admit(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
+// checkLines refuses a batch with a line that the topic cannot take, so that it
+// fails alone and not together with those that would share its chunk.
+func (p *Producer) checkLines(b *codec.Batch) error {
+	limit := int(p.batchLimit.Load()) - batchOverhead
+	if b.Len() <= limit {
+		return nil
+	}
+	for _, run := range b.Runs() {
+		for lines := b.Lines(run); len(lines) > limit; {
+			n := wholeLines(lines, limit)
+			if n > limit {
+				return fmt.Errorf("%w: a line of %d bytes is more than topic %s takes, %d: raise its max.message.bytes, or lower ingestion.maxRecordBytes",
+					sink.ErrRefused, n, p.cfg.Topic, limit)
+			}
+			lines = lines[n:]
+		}
+	}
+	return nil
+}
+
+// admit waits until there is room for need bytes, and takes it.
+func (p *Producer) admit(ctx context.Context, need int64, ack sink.Ack) error {
 	usable := ack == sink.Enqueued || p.client.usable.Load()
-	need := p.charge(b)
 	if usable && p.room.TryAcquire(need) {
 		p.used.Add(need)
 		return nil
@@ -186,26 +232,58 @@ func (p *Producer) release(n int64) {
 }
 
 // Ready returns nil when a batch would be taken, otherwise why not (wrapping
-// sink.ErrUnavailable): the cluster cannot be reached, or it can and yet
-// acknowledges nothing, for want of in-sync replicas for example.
-func (p *Producer) Ready() error { return p.client.Ready() }
+// sink.ErrUnavailable or sink.ErrRefused): the cluster cannot be reached, or it
+// can and yet acknowledges nothing, for want of in-sync replicas for example, or
+// the dead-letter directory cannot be written.
+func (p *Producer) Ready() error {
+	if err := p.client.Ready(); err != nil {
+		return err
+	}
+	return p.dead.ready()
+}
 
 // Close refuses further batches, delivers what is buffered, and closes the
 // connections. What is enqueued and was not delivered when ctx is about to end,
 // or at once if the cluster is away, goes to the dead-letter directory; the
-// error then says how many bytes.
+// error then says how many bytes. Another Close waits for the first and returns
+// the same.
 func (p *Producer) Close(ctx context.Context) error {
+	p.closing.Lock()
+	defer p.closing.Unlock()
+	if !p.isClosed {
+		p.closeErr = p.close(ctx)
+		p.isClosed = true
+	}
+	return p.closeErr
+}
+
+// Abandon is Close for a process that has to end at once: it waits for nothing
+// that the cluster does. What is enqueued and not acknowledged by the cluster
+// goes to the dead-letter directory now. A Close that is under way is hurried to
+// its end. It returns what Close returns, or ctx's error if that ends first.
+func (p *Producer) Abandon(ctx context.Context) error {
+	p.abandon()
+	done := make(chan error, 1)
+	go func() { done <- p.Close(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Producer) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 	p.stopTend()
 	p.tending.Wait()
-	now := time.Now()
 	p.mu.Lock()
-	ready := p.takeWaiting(nil, now)
-	away := !p.client.usable.Load()
+	ready := p.takeWaiting(nil, time.Now())
+	away := !p.client.usable.Load() || p.renewal != none || p.abandoned.Err() != nil
 	if !away {
-		p.takeOff(ready)
+		p.countDispatched(ready)
 	}
 	p.mu.Unlock()
 	for _, c := range ready {
@@ -216,29 +294,22 @@ func (p *Producer) Close(ctx context.Context) error {
 		}
 	}
 	// The dead letters need some of the time.
+	flush, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.abandoned, cancel)()
 	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-min(time.Until(end)/3, 3*time.Second)))
+		flush, cancel = context.WithDeadline(flush, end.Add(-min(time.Until(end)/3, 3*time.Second)))
 		defer cancel()
 	}
-	err := p.client.Flush(ctx)
+	err := p.client.Flush(flush)
 	if err != nil {
 		err = fmt.Errorf("flush: %d bytes not delivered: %w", p.used.Load(), err)
 	}
-	p.client.close() // fails what is left, which settles it
-	p.settling.Wait()
-	p.dead.close()
+	p.client.close() // fails what is left, and so settles it
+	p.dead.hurry(ctx)
+	p.unsettled.Wait()
+	if lost := p.dead.close(ctx); lost != nil {
+		return lost
+	}
 	return err
-}
-
-// produceError turns franz-go's final error into what a caller decides on.
-func produceError(err error) error {
-	var ke *kerr.Error
-	if errors.As(err, &ke) && !ke.Retriable {
-		return fmt.Errorf("produce: %w", err)
-	}
-	if errors.Is(err, kgo.ErrClientClosed) {
-		return fmt.Errorf("%w: %w: %w", sink.ErrUnavailable, sink.ErrClosed, err)
-	}
-	return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
 }

@@ -137,11 +137,11 @@ func BenchmarkWall(b *testing.B) {
 					cfg := testConfig(b, broker.Addr, broker.TopicName(b))
 					cfg.Kafka.Partitions = 10
 					cfg.Kafka.Compression = compression
-					opts, err := producerOptions(cfg)
+					opts, err := producerOptions(cfg, func(string) int32 { return batchBytes })
 					if err != nil {
 						b.Fatal(err)
 					}
-					client, err := newClient(cfg.Kafka, quietLog(), metrics.NewSet(),
+					client, err := newClient(cfg.Kafka, topicNeeds{}, quietLog(), metrics.NewSet(),
 						append(opts, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))...)
 					if err != nil {
 						b.Fatal(err)

@@ -220,15 +220,25 @@ func TestACollapsedClusterIsNotReadyUntilItAcknowledges(t *testing.T) {
 	o.check(t, kafkatest.Drain(t, cfg.Kafka.Brokers[0], "logs"))
 }
 
-func TestARefusalForGoodIsNotCalledUnavailable(t *testing.T) {
+func TestProducer_ARefusalIsNotCalledUnavailableAndIsNamed(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	p, _ := newTestProducer(t, cfg)
 	defer closeProducer(t, p)
 	fault := faulty(cluster, kerr.TopicAuthorizationFailed)
 	defer fault.Remove()
 	err := newOracle().write(t.Context(), t, p, sink.Replicated, 5, 1, 100)
-	if !errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, sink.ErrUnavailable) {
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, sink.ErrUnavailable) || !errors.Is(err, sink.ErrRefused) {
 		t.Error(err)
+	}
+	if err := p.Ready(); !errors.Is(err, sink.ErrRefused) || !strings.Contains(err.Error(), "Write and Describe") {
+		t.Errorf("ready: %v", err)
+	}
+	fault.Remove()
+	if err := newOracle().write(t.Context(), t, p, sink.Replicated, 5, 1, 100); err != nil {
+		t.Error(err)
+	}
+	if err := p.Ready(); err != nil {
+		t.Errorf("after a batch was taken: %v", err)
 	}
 }
 
@@ -330,6 +340,9 @@ func deadLetterFiles(t testing.TB, dir string) (lines, reasons []string) {
 		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if strings.HasPrefix(e.Name(), ".") {
+			continue // the lock, and what a replay notes
 		}
 		switch filepath.Ext(e.Name()) {
 		case linesSuffix:

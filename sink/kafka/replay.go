@@ -1,218 +1,350 @@
 package kafka
 
+// Replay sends dead letters to the topic again. It can be interrupted at any
+// moment and repeated, and stores no line twice: beside each file that it has
+// begun stands a progress file, replaced and synced before each piece is sent,
+// and each Kafka record that is sent carries an id that follows from it. A replay
+// that finds a progress file looks in the topic, from the offsets that are noted
+// there, for what of the piece has arrived already.
+
 import (
+	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"logforge/codec"
 	"logforge/sink"
+	"logforge/sink/durable"
 )
 
+const (
+	// replayBytes is how much of a file is read and sent at a time, in whole lines.
+	replayBytes = 8 << 20
+	// progressSuffix ends the name of a progress file, .NAME.replay.
+	progressSuffix = ".replay"
+	rejectedSuffix = ".rejected"
+)
+
+// progress is the content of a progress file.
+type progress struct {
+	ID          string  `json:"id"` // random; what the ids of the records begin with
+	Topic       string  `json:"topic"`
+	TopicID     topicID `json:"topicID"`
+	RecordBytes int     `json:"recordBytes"` // how lines become records
+	// Done is how much of the file is in the topic.
+	Done     int64 `json:"done"`
+	Records  int   `json:"records"`  // in that
+	Rejected int   `json:"rejected"` // bytes of the .rejected file that are of that
+	// From holds the ends of the partitions before the piece at Done was sent
+	// for the first time.
+	From map[int32]int64 `json:"from"`
+}
+
+// replayed is what is on its way for a Replay.
+type replayed struct {
+	pending chan struct{} // closed when an earlier Replay's records have their outcome; nil when there was none
+}
+
 // Replay sends the dead letters in dir again and removes each file once the
-// topic has all of it. It returns how many records that were. After an error
-// the files that remain can be replayed again.
+// topic has all of it. It returns how many records the topic has by this Replay
+// and by earlier ones of the same files. After an error the files that remain
+// can be replayed again, by this process or another.
 //
-// What was sent before, with an outcome that nobody knows, is looked for in the
-// topic first, so that it does not become a duplicate.
+// What was sent before it became a dead letter, with an outcome that nobody
+// knows, is looked for in the topic first, so that it does not become a
+// duplicate.
 //
 // Lines that do not parse, in a file that somebody has edited, stay behind in
 // a file whose name ends in .rejected.
 func (p *Producer) Replay(ctx context.Context, dir string) (records int, err error) {
-	unlock, err := lockDir(dir)
-	if err != nil {
-		return 0, fmt.Errorf("replay %s: %w", dir, err)
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	entries, err := os.ReadDir(dir) // sorted, and so in order of time
-	if err != nil {
-		return 0, fmt.Errorf("replay: %w", err)
-	}
-	for _, e := range entries {
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), linesSuffix) {
-			continue
+	if pending := p.replaying.pending; pending != nil {
+		select {
+		case <-pending:
+		case <-ctx.Done():
+			return 0, fmt.Errorf("replay: records of the last one are still on their way: %w", ctx.Err())
 		}
-		path := filepath.Join(dir, e.Name())
-		n, err := p.replayFile(ctx, path)
-		records += n
+	}
+	err = inDir(dir, func(d *durable.Directory) error {
+		if err := d.Lock(); err != nil {
+			return fmt.Errorf("another replay is at work there: %w", err)
+		}
+		entries, err := d.ReadDir(".") // sorted, and so in order of time
 		if err != nil {
-			return records, fmt.Errorf("replay %s: %w", path, err)
+			return err
 		}
-		p.log.Info("dead letters replayed", "file", path, "records", n)
+		for _, e := range entries {
+			if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), linesSuffix) {
+				continue
+			}
+			r := replay{p: p, dir: d, name: strings.TrimSuffix(e.Name(), linesSuffix)}
+			err := r.file(ctx)
+			records += r.at.Records
+			if err != nil {
+				return fmt.Errorf("%s: %w", filepath.Join(dir, e.Name()), err)
+			}
+			p.log.Info("dead letters replayed", "file", filepath.Join(dir, e.Name()), "records", r.at.Records)
+		}
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("replay %s: %w", dir, err)
 	}
-	return records, nil
+	return records, err
 }
 
-// replayFile sends one file and removes it, and its reason. It returns how many
-// records it sent.
-func (p *Producer) replayFile(ctx context.Context, path string) (int, error) {
-	dir, name := filepath.Dir(path), strings.TrimSuffix(filepath.Base(path), linesSuffix)
-	lines, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
+// replay is one file on its way.
+type replay struct {
+	p        *Producer
+	dir      *durable.Directory
+	name     string // without its end
+	at       progress
+	rejected []byte
+}
+
+func (r *replay) progressName() string { return "." + r.name + progressSuffix }
+
+// file sends one file and removes it, and its reason.
+func (r *replay) file(ctx context.Context) error {
+	if err := r.p.client.await(ctx); err != nil {
+		return err
 	}
-	if lines, err = p.missing(ctx, lines, filepath.Join(dir, name+reasonSuffix)); err != nil {
-		return 0, err
+	resumed, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	why, err := r.reason()
+	if err != nil {
+		return err
+	}
+	file, err := r.dir.Open(r.name+linesSuffix, false)
+	if err != nil {
+		return err
+	}
+	reader := bufio.NewReaderSize(durable.Reader(file, r.at.Done), 256<<10)
+	for more := true; more && err == nil; resumed = false {
+		var piece []byte
+		if piece, more, err = nextPiece(reader, len(why.Sent) > 0); err == nil && len(piece) > 0 {
+			err = r.piece(ctx, piece, why, resumed)
+		}
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	// The lines first: without them neither of the others means anything.
+	for _, name := range []string{r.name + linesSuffix, r.progressName(), r.name + reasonSuffix} {
+		if err := r.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := r.dir.SyncDir("."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nextPiece reads up to replayBytes of whole lines, or one longer line; with
+// whole, the rest of the file. more is false at the end of the file.
+func nextPiece(from *bufio.Reader, whole bool) (piece []byte, more bool, err error) {
+	for {
+		line, err := from.ReadSlice('\n')
+		piece = append(piece, line...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull): // the line goes on
+		case errors.Is(err, io.EOF):
+			return piece, false, nil
+		case err != nil:
+			return nil, false, err
+		case len(piece) >= replayBytes && !whole:
+			return piece, true, nil
+		}
+	}
+}
+
+// begin reads the progress file, or makes a new progress. It reports whether the
+// file was there.
+func (r *replay) begin(ctx context.Context) (resumed bool, err error) {
+	p := r.p
+	topic, err := p.currentTopic(ctx)
+	if err != nil {
+		return false, err
+	}
+	text, err := os.ReadFile(filepath.Join(r.dir.Path(), r.progressName()))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.at = progress{ID: rand.Text()[:16], Topic: p.cfg.Topic, TopicID: topic, RecordBytes: int(p.recordBytes.Load())}
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if err := json.Unmarshal(text, &r.at); err != nil {
+		return false, fmt.Errorf("%s: %w", r.progressName(), err)
+	}
+	if r.at.Topic != p.cfg.Topic {
+		return false, fmt.Errorf("its replay into topic %s was interrupted: finish it there (-topic %s), or remove %s to send all of it to %s",
+			r.at.Topic, r.at.Topic, r.progressName(), p.cfg.Topic)
+	}
+	if r.at.TopicID != topic {
+		// The topic was made again, and holds nothing of the interrupted one.
+		r.at.TopicID, r.at.From = topic, map[int32]int64{}
+	}
+	if r.at.Rejected > 0 {
+		if r.rejected, err = os.ReadFile(filepath.Join(r.dir.Path(), r.name+rejectedSuffix)); err != nil {
+			return false, err
+		}
+		r.rejected = r.rejected[:min(r.at.Rejected, len(r.rejected))] // more was written for the piece that comes again
+	}
+	return true, nil
+}
+
+// save puts the progress on disk.
+func (r *replay) save() error {
+	text, err := json.Marshal(r.at)
+	if err != nil {
+		return err
+	}
+	return writeFile(r.dir, r.progressName(), append(text, '\n'))
+}
+
+// reason reads the file that says why the lines are dead letters. A file that
+// somebody else has put there has none.
+func (r *replay) reason() (reason, error) {
+	var why reason
+	text, err := os.ReadFile(filepath.Join(r.dir.Path(), r.name+reasonSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		return why, nil
+	}
+	if err != nil {
+		return why, err
+	}
+	if err := json.Unmarshal(text, &why); err != nil {
+		return why, fmt.Errorf("%s: %w", r.name+reasonSuffix, err)
+	}
+	return why, nil
+}
+
+// piece sends what begins at Done and waits until the topic has it. With
+// resumed some of it may be there.
+func (r *replay) piece(ctx context.Context, lines []byte, why reason, resumed bool) error {
+	size := int64(len(lines))
+	if len(why.Sent) > 0 {
+		var err error
+		if lines, err = r.missing(ctx, lines, why); err != nil {
+			return err
+		}
 	}
 	b := codec.GetBatch()
 	defer codec.PutBatch(b)
-	var rejected []byte
 	b.AppendLines(lines, codec.Limits{}, func(line []byte, e codec.RecordError) {
-		p.log.Error("dead letter does not parse", "file", path, "line", e.Index, "field", e.Field, "reason", e.Reason)
-		rejected = append(append(rejected, line...), '\n')
+		r.p.log.Error("dead letter does not parse", "file", r.name+linesSuffix, "line", e.Index, "field", e.Field, "reason", e.Reason)
+		r.rejected = append(append(r.rejected, line...), '\n')
 	})
-	// As sure as this cluster's settings allow: all replicas, or the leader.
-	if err := p.write(ctx, b, sink.Replicated); err != nil {
-		return 0, err
-	}
-	if len(rejected) > 0 {
-		if err := writeFile(dir, name+".rejected", rejected); err != nil {
-			return b.Records(), err
+	records := r.records(b)
+	var there map[string]bool
+	var err error
+	if resumed && r.at.From != nil {
+		ids := map[string]bool{}
+		for i := range records {
+			ids[headerOf(&records[i], headerID)] = true
+		}
+		if there, err = r.p.idsInTopic(ctx, r.at.Topic, r.at.From, ids); err != nil {
+			return fmt.Errorf("look into topic %s for what was sent before the interruption: %w", r.at.Topic, err)
+		}
+		r.p.log.Info("an interrupted replay goes on", "file", r.name+linesSuffix, "kafka records", len(records), "in the topic already", len(there))
+	} else {
+		if r.at.From, err = r.p.ends(ctx, r.at.Topic); err != nil {
+			return err
+		}
+		if err := r.save(); err != nil {
+			return err
 		}
 	}
-	if err := os.Remove(path); err != nil {
-		return b.Records(), err
+	if err := r.p.produceAll(ctx, records, there); err != nil {
+		return err
 	}
-	if err := os.Remove(filepath.Join(dir, name+reasonSuffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return b.Records(), err
+	if len(r.rejected) > r.at.Rejected {
+		if err := writeFile(r.dir, r.name+rejectedSuffix, r.rejected); err != nil {
+			return err
+		}
+		r.at.Rejected = len(r.rejected)
 	}
-	return b.Records(), syncDir(dir)
+	r.at.Done += size
+	r.at.Records += b.Records()
+	r.at.From = nil
+	return r.save()
 }
 
-// missing returns the lines that the topic does not have. That is all of them,
-// unless the reason says that they were sent with unknown outcome.
-func (p *Producer) missing(ctx context.Context, lines []byte, reasonFile string) ([]byte, error) {
-	text, err := os.ReadFile(reasonFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return lines, nil // a file that somebody else has put here
-	}
-	if err != nil {
-		return nil, err
-	}
-	var r reason
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", reasonFile, err)
-	}
-	if len(r.Sent) == 0 {
-		return lines, nil
-	}
-	var letters []letter
-	for _, s := range r.Sent {
-		if s.Bytes < 1 || s.Bytes > len(lines) {
-			return nil, fmt.Errorf("its lines are not those that %s describes; without it they are all sent again, and may be in the topic twice", reasonFile)
+// records makes the Kafka records of a piece. The same piece makes the same ones.
+func (r *replay) records(b *codec.Batch) []kgo.Record {
+	var records []kgo.Record
+	for _, run := range b.Runs() {
+		hour := kgo.RecordHeader{Key: headerHour, Value: []byte(run.Hour.String())}
+		for lines := b.Lines(run); len(lines) > 0; {
+			n := wholeLines(lines, r.at.RecordBytes)
+			value := bytes.Clone(lines[:n]) // the batch goes back to its pool, perhaps before franz-go has sent it
+			if bytes.IndexByte(value, '\n') == n-1 {
+				value = value[:n-1]
+			}
+			id := fmt.Appendf(nil, "%s-%d-%d", r.at.ID, r.at.Done, len(records))
+			records = append(records, kgo.Record{Value: value, Headers: []kgo.RecordHeader{hour, {Key: headerID, Value: id}}})
+			lines = lines[n:]
 		}
-		letters = append(letters, letter{lines[:s.Bytes], s.Millis})
-		lines = bytes.TrimPrefix(lines[s.Bytes:], newline)
 	}
-	if len(lines) > 0 {
-		return nil, fmt.Errorf("it has more lines than %s describes", reasonFile)
-	}
-	there, err := p.inTopic(ctx, r.Topic, letters)
-	if err != nil {
-		return nil, fmt.Errorf("look into topic %s for what may be there already: %w", r.Topic, err)
-	}
-	var rest []byte
-	found := 0
-	for _, l := range letters {
-		if there[l.mark()] {
-			found++
+	return records
+}
+
+// produceAll sends records but those whose ids are there, and waits until all
+// are acknowledged. When ctx ends before that, they may still arrive.
+func (p *Producer) produceAll(ctx context.Context, records []kgo.Record, there map[string]bool) error {
+	outcome := make(chan error, len(records)+1)
+	count := 0
+	for i := range records {
+		if there[headerOf(&records[i], headerID)] {
 			continue
 		}
-		rest = append(rest, l.value...)
-		if l.value[len(l.value)-1] != '\n' {
-			rest = append(rest, '\n')
-		}
+		count++
+		p.client.Produce(context.Background(), &records[i], func(_ *kgo.Record, err error) { outcome <- err })
 	}
-	p.log.Info("dead letters of unknown outcome", "kafka records", len(letters), "in the topic already", found)
-	return rest, nil
-}
-
-// mark is what a Kafka record is known by: its timestamp and its content.
-type mark struct {
-	millis int64
-	hash   [sha256.Size]byte
-}
-
-func (l letter) mark() mark { return mark{l.millis, sha256.Sum256(l.value)} }
-
-// inTopic reads the topic from the time of the oldest of the letters to its
-// present end and returns the marks of those it has.
-func (p *Producer) inTopic(ctx context.Context, topic string, letters []letter) (map[mark]bool, error) {
-	wanted, there := map[mark]bool{}, map[mark]bool{}
-	oldest := letters[0].millis
-	for _, l := range letters {
-		wanted[l.mark()] = true
-		oldest = min(oldest, l.millis)
-	}
-	admin := kadm.NewClient(p.client.Client)
-	starts, err := admin.ListOffsetsAfterMilli(ctx, oldest, topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	ends, err := admin.ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil, err
-	}
-	from, until := map[int32]kgo.Offset{}, map[int32]int64{}
-	ends.Each(func(end kadm.ListedOffset) {
-		start, ok := starts.Lookup(topic, end.Partition)
-		if ok && start.Offset < end.Offset {
-			from[end.Partition], until[end.Partition] = kgo.NewOffset().At(start.Offset), end.Offset
-		}
-	})
-	if len(from) == 0 {
-		return there, nil
-	}
-	opts, err := clientOptions(p.cfg, p.log)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := kgo.NewClient(append(opts, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))...)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	for len(until) > 0 {
-		fetches := reader.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return nil, err
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if m := (letter{r.Value, r.Timestamp.UnixMilli()}).mark(); wanted[m] {
-				there[m] = true
+	pending := make(chan struct{})
+	p.replaying.pending = pending
+	failed := make(chan error, 1)
+	go func() {
+		defer close(pending)
+		var first error
+		for range count {
+			if err := <-outcome; err != nil && first == nil {
+				first = err
 			}
-			if r.Offset >= until[r.Partition]-1 {
-				delete(until, r.Partition)
-			}
-		})
+		}
+		failed <- first
+	}()
+	select {
+	case err := <-failed:
+		if err != nil {
+			return classified(err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no acknowledgement in time: %w", sink.ErrUnavailable, ctx.Err())
 	}
-	return there, nil
 }
 
-// lockDir takes the lock that keeps two replays of one directory apart.
-func lockDir(dir string) (unlock func() error, err error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+// currentTopic returns the id of the topic.
+func (p *Producer) currentTopic(ctx context.Context) (topicID, error) {
+	topics, err := kadm.NewClient(p.client.Client).ListTopics(ctx, p.cfg.Topic)
+	if err == nil {
+		err = topics[p.cfg.Topic].Err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another replay is at work there: %w", err), f.Close())
-	}
-	return f.Close, nil
+	return topicID(topics[p.cfg.Topic].ID), err
 }

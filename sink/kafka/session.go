@@ -5,18 +5,23 @@ package kafka
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
+	"math"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"logforge/sink"
 )
+
+// fetchBytes is how much is asked for in one fetch, as it is on the wire. Two
+// fetches are in memory and a third is decoded: with Kafka records of a few bytes
+// each, which take forty times as much memory, that is still bounded.
+const fetchBytes = 2 << 20
 
 // session is one client's time in the group. The group's callbacks run in the
 // client's goroutine: while a transaction is open, or a poll has just returned
@@ -31,16 +36,16 @@ type session struct {
 	end  context.CancelCauseFunc
 	join chan chan struct{} // the first assignment, waiting for recovery
 
-	asked  int32 // bytes of one fetch; see inflation
-	joined bool  // the first assignment has been; belongs to the callback
+	joined    bool // the first assignment has been; belongs to the callback
+	inflation *inflation
 
 	mu          sync.Mutex
 	coordinator int32 // broker id; -1 until asked
 	topicID     topicID
-	standing    map[int32]standing // fetched, for offsets
-	parts       map[int32]*part    // assigned
-	hurry       context.CancelFunc // ends the poll under way
-	wanted      bool               // a rebalance waits for the transaction to end
+	committed   map[int32]committedOffset // of the group, as fetched last
+	parts       map[int32]*part           // assigned
+	endPoll     context.CancelFunc        // ends the poll under way
+	wanted      bool                      // a rebalance waits for the transaction to end
 
 	tx transaction
 }
@@ -49,44 +54,31 @@ type session struct {
 type part struct {
 	id        int32
 	committed int64 // what the group has
-	next      int64 // what comes after the last record taken
+	next      int64 // what comes after the last record in the open transaction
+	taken     int64 // what comes after the last record polled
 	epoch     int32 // of that record's leader
 	stamp     stamp // of the committed offset
 	open      bool  // has records in the open transaction
 	lag       lag
 }
 
-// transaction is what was polled since the last commit.
-type transaction struct {
-	member  member
-	parts   []*part // with records in it, in ascending order once proposed
-	records int
-	bytes   int64 // polled
-	dead    []*kgo.Record
-	due     time.Time
-}
-
-func (t *transaction) empty() bool { return len(t.parts) == 0 }
-
-func (t *transaction) reset() {
-	*t = transaction{parts: t.parts[:0]}
-}
-
 // session runs one session. It returns nil when ctx has ended and everything
 // that was polled is decided; otherwise why the session ended.
 func (c *Consumer) session(ctx context.Context) (err error) {
-	s := &session{c: c, coordinator: -1, asked: c.inflation.fetch(), join: make(chan chan struct{}), parts: map[int32]*part{}}
-	_, _ = rand.Read(s.owner[:]) // never fails
+	s := &session{c: c, coordinator: -1, owner: newOwner(c.instance), join: make(chan chan struct{}), parts: map[int32]*part{}}
+	if s.inflation, err = newInflation(c.maxInflated, c.inflationFull.Inc); err != nil {
+		return err
+	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	defer s.end(nil)
-	s.cl, err = newClient(c.cfg, c.log, c.set, s.options()...)
+	s.cl, err = newClient(c.cfg, topicNeeds{right: kadm.OpRead}, c.log, c.set, s.options()...)
 	if err != nil {
 		return err
 	}
 	s.admin = kadm.NewClient(s.cl.Client)
-	c.setClient(s.cl)
+	c.setCurrent(s)
 	defer func() {
-		c.setClient(nil)
+		c.setCurrent(nil)
 		s.end(err)
 		s.cl.AllowRebalance()
 		// Whoever comes back soon keeps its place; with a full disk it is
@@ -123,30 +115,32 @@ func (s *session) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.revoked),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.hasten() }),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.endEarly() }),
 		kgo.OnOffsetsFetched(s.fetched),
-		kgo.AdjustFetchOffsetsFn(s.place),
+		kgo.AdjustFetchOffsetsFn(s.startOffsets),
 		kgo.WithHooks(groupErrors{s}),
-		// Where to begin is never the client's choice: place gives every
+		// Where to begin is never the client's choice: startOffsets gives every
 		// partition an offset, and one that is out of range is an error.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset().AtCommitted()),
 		kgo.KeepRetryableFetchErrors(), // an unknown topic id is one
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.WithPools(s.c.inflation),
-		kgo.WithHooks(s.c.inflation),
-		kgo.MaxDecompressBatchBytes(s.c.inflation.most),
-		kgo.FetchMaxBytes(s.asked),
-		kgo.FetchMaxPartitionBytes(s.asked/2),
+		// The offsets go on behind them: one that stays before a transaction's
+		// control record falls into a gap when retention removes that.
+		kgo.KeepControlRecords(),
+		kgo.WithPools(s.inflation),
+		kgo.WithDecompressor(s.inflation),
+		kgo.FetchMaxBytes(fetchBytes),
+		kgo.FetchMaxPartitionBytes(fetchBytes/2),
 		kgo.MaxConcurrentFetches(2),
 		kgo.FetchMaxWait(time.Second),
 		// The dead letters.
-		kgo.ProducerBatchMaxBytes(int32(cfg.MaxMessageBytes)),
+		kgo.ProducerBatchMaxBytes(int32(min(otherTopicBytes, int(cfg.MaxMessageBytes)))),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
-		kgo.MaxBufferedRecords(maxDead),
+		kgo.MaxBufferedRecords(math.MaxInt), // a transaction is the bound
 	)
 }
 
-// groupErrors hears what ends the client's membership.
+// groupErrors is told what ends the client's membership.
 type groupErrors struct{ s *session }
 
 func (g groupErrors) OnGroupManageError(err error) {
@@ -155,7 +149,7 @@ func (g groupErrors) OnGroupManageError(err error) {
 		g.s.end(err)
 		return
 	}
-	g.s.c.setReady(err)
+	g.s.c.setReady(named(err))
 	g.s.c.log.Warn("the consumer group's session ended", "group", g.s.c.cfg.GroupID, "err", err)
 }
 
@@ -197,11 +191,6 @@ func (s *session) consume(ctx context.Context) error {
 		if stop != nil || ctx.Err() != nil {
 			return stop
 		}
-		// Twice as much or half as much: not for every batch.
-		if n := s.c.inflation.fetch(); n >= 2*s.asked || n <= s.asked/2 {
-			s.asked = n
-			s.cl.UpdateFetchMaxBytes(n, n/2)
-		}
 		if s.tx.empty() {
 			s.cl.AllowRebalance()
 		}
@@ -219,127 +208,42 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 		defer cancel()
 	}
 	s.mu.Lock()
-	s.hurry = cancel
+	s.endPoll = cancel
 	s.mu.Unlock()
 	return s.cl.PollFetches(ctx)
 }
 
-// hasten ends the open transaction early: a rebalance is waiting for it.
-func (s *session) hasten() {
+// endEarly makes the open transaction due: a rebalance waits for it.
+func (s *session) endEarly() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wanted = true
-	if s.hurry != nil {
-		s.hurry()
+	if s.endPoll != nil {
+		s.endPoll()
 	}
 }
 
-// due reports whether the open transaction is to be committed.
-func (s *session) due(now time.Time) bool {
-	s.mu.Lock()
-	wanted := s.wanted
-	s.wanted = false
-	s.mu.Unlock()
-	return wanted || !now.Before(s.tx.due) || s.tx.bytes >= int64(s.c.flush.FlushBytes)
+// leave takes this process out of the group, so that its partitions go to the
+// others now and not after the session time-out: a static member does not leave
+// when its client is closed. Only after everything was decided.
+func (s *session) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	id, _ := s.cl.GroupMetadata()
+	if err := s.cl.LeaveGroupContext(ctx); err != nil || id == "" {
+		return // not in the group
+	}
+	instance, reason := s.c.instance, "stopping"
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = s.c.cfg.GroupID
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID, m.InstanceID, m.Reason = id, &instance, &reason
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, s.cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if err != nil {
+		s.c.log.Warn("could not leave the group: its other members get these partitions after the session time-out", "group", s.c.cfg.GroupID, "err", err)
+	}
 }
-
-// take decodes and appends what was polled. After an error that keeps the open
-// transaction it is to be committed, after any other to be rolled back.
-func (s *session) take(fetches kgo.Fetches, d *decoding) error {
-	var stop error
-	fetches.EachError(func(topic string, partition int32, err error) {
-		stop = errors.Join(stop, s.fetchError(topic, partition, err))
-	})
-	if stop != nil && !keeps(stop) {
-		return stop
-	}
-	var work []piece
-	var bad error
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if len(f.Records) == 0 || bad != nil {
-			return
-		}
-		s.mu.Lock()
-		p := s.parts[f.Partition]
-		s.mu.Unlock()
-		if p == nil {
-			bad = fmt.Errorf("partition %d was polled, but is not assigned", f.Partition)
-			return
-		}
-		first, last := f.Records[0], f.Records[len(f.Records)-1]
-		if first.Offset < p.next {
-			bad = fmt.Errorf("partition %d: offset %d was polled, but %d was expected", f.Partition, first.Offset, p.next)
-			return
-		}
-		if s.tx.empty() {
-			s.tx.member.id, s.tx.member.generation = s.cl.GroupMetadata()
-			s.tx.due = time.Now().Add(s.c.flush.FlushInterval)
-		}
-		if !p.open {
-			p.open = true
-			s.tx.parts = append(s.tx.parts, p)
-		}
-		p.next, p.epoch = last.Offset+1, last.LeaderEpoch
-		p.lag.end.Store(f.HighWatermark)
-		p.lag.next.Store(p.next)
-		work = cut(work, f.Records)
-	})
-	if bad != nil {
-		return bad
-	}
-	if len(work) > 0 {
-		crashPoint("polled")
-		if err := d.run(work, s.put); err != nil {
-			return err
-		}
-		crashPoint("appended")
-	}
-	return stop
-}
-
-// put appends one decoded piece.
-func (s *session) put(r *result) error {
-	s.tx.records += r.batch.Records()
-	s.tx.bytes += r.bytes
-	s.tx.dead = append(s.tx.dead, r.dead...)
-	if r.batch.Records() > 0 {
-		if err := s.c.files.Append(r.batch); err != nil {
-			return fmt.Errorf("appending: %w", err)
-		}
-	}
-	return nil
-}
-
-// fetchError decides about an error of a poll: nil when the client goes on by
-// itself.
-func (s *session) fetchError(topic string, partition int32, err error) error {
-	var loss *kgo.ErrDataLoss
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return nil // the poll's own
-	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
-		return err
-	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
-		return s.gap("partition %d: the offset to consume next is no longer in the topic: %w", partition, err)
-	case errors.Is(err, kerr.UnknownTopicID):
-		return fmt.Errorf("partition %d: %w", partition, err) // the next session looks whether it was made again
-	case errors.As(err, new(*kgo.ErrGroupSession)):
-		return nil // heard by groupErrors
-	}
-	if !kerr.IsRetriable(err) {
-		// Not one that passes: no right to read, or a batch that cannot be
-		// inflated. The client may have given the partition up; a new session
-		// tries it again, and says so again.
-		return fmt.Errorf("%w: topic %s, partition %d: %w", errFetch, topic, partition, err)
-	}
-	s.c.errs.Inc()
-	s.c.log.Warn("fetching from kafka", "topic", topic, "partition", partition, "err", err)
-	return nil
-}
-
-// errFetch is a partition that cannot be read.
-var errFetch = errors.New("fetching")
-
-// keeps reports whether the session ends because of one partition, so that what
-// was polled of the others is good.
-func keeps(err error) bool { return isGap(err) || errors.Is(err, errFetch) }
