@@ -204,8 +204,8 @@ func (c *Config) validateKafka(v *validation) {
 	if k.RecordBytes > k.MaxMessageBytes/2 {
 		v.fail("kafka.recordBytes (%v) must be at most half of kafka.maxMessageBytes (%v), to leave room for what is around a record", k.RecordBytes, k.MaxMessageBytes)
 	}
-	if c.Ingestion.MaxRecordBytes > k.MaxMessageBytes/8 {
-		v.fail("ingestion.maxRecordBytes (%v) must be at most an eighth of kafka.maxMessageBytes (%v): a control character sent as one byte is six in canonical form", c.Ingestion.MaxRecordBytes, k.MaxMessageBytes)
+	if c.Ingestion.MaxRecordBytes > k.MaxMessageBytes/2 {
+		v.fail("ingestion.maxRecordBytes (%v) must be at most half of kafka.maxMessageBytes (%v), to leave room for what is around a record", c.Ingestion.MaxRecordBytes, k.MaxMessageBytes)
 	}
 	if k.DeadLetterTopic != "" {
 		v.that(topicName.MatchString(k.DeadLetterTopic), "kafka.deadLetterTopic", k.DeadLetterTopic, "a topic's name: letters, digits, dot, underscore, dash")

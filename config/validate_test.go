@@ -98,7 +98,7 @@ func TestImpossibleKafkaValuesNameTheKeyInVersion2(t *testing.T) {
 	f("{replication: 0}", "kafka.replication", "-1")
 	f("{maxMessageBytes: 1}", "kafka.maxMessageBytes")
 	f("{recordBytes: 8MiB}", "kafka.recordBytes", "kafka.maxMessageBytes")
-	f("{maxMessageBytes: 1MiB}", "ingestion.maxRecordBytes", "kafka.maxMessageBytes")
+	f("{maxMessageBytes: 400KiB}", "ingestion.maxRecordBytes", "kafka.maxMessageBytes")
 	f("{linger: -1s}", "kafka.linger")
 	f("{requireAllAcks: false}", "kafka.requireAllAcks", "ingestion.ack")
 	f("{recordBytes: 0}", "kafka.recordBytes", "1 or more")

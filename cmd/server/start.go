@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,12 +120,28 @@ func (s *service) startConsumer() error {
 	if err != nil {
 		return err
 	}
-	s.stages.run("consumer", consumer.Run)
 	if !ingests(s.cfg) {
-		// Where batches come in as well they are safe in Kafka, and a rebalance
-		// must not turn every process away at once.
+		s.stages.run("consumer", consumer.Run)
 		s.checks = append(s.checks, consumer.Ready)
+		return nil
 	}
+	// Where batches come in as well they are safe in Kafka. Neither a rebalance
+	// nor an error that ends the consumer for good may turn every process away at
+	// once: /ready names it, and says ready.
+	s.stages.run("consumer", func(ctx context.Context) error {
+		err := consumer.Run(ctx)
+		if err != nil && s.files.Err() == nil {
+			s.log.Error("consuming has stopped for good, and needs somebody; batches are taken on", "err", err)
+			<-ctx.Done()
+		}
+		return err
+	})
+	s.checks = append(s.checks, func() error {
+		if err := consumer.Stalled(); err != nil {
+			return fmt.Errorf("%w: %w", sink.ErrStandsStill, err)
+		}
+		return nil
+	})
 	return nil
 }
 
@@ -178,14 +195,18 @@ func newServer(p *program, to sink.Sink, ready func() error, summaries server.Su
 	return server.New(p.cfg, to, ready, summaries, buildOf(p.cfg), p.log.Logger, p.set)
 }
 
-// ready returns nil, or why a batch sent now would not be stored.
+// ready returns nil, or why a batch sent now would not be stored, or else which
+// part stands still behind it (sink.ErrStandsStill).
 func (s *service) ready() error {
+	var stands error
 	for _, check := range s.checks {
-		if err := check(); err != nil {
+		err := check()
+		if err != nil && !errors.Is(err, sink.ErrStandsStill) {
 			return err
 		}
+		stands = cmp.Or(stands, err)
 	}
-	return nil
+	return stands
 }
 
 // watch ends when the files have failed: after a failed sync nothing they hold

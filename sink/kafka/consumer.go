@@ -68,11 +68,12 @@ type Consumer struct {
 	log *slog.Logger
 	set *metrics.Set
 
-	mu      sync.Mutex
-	current *session // nil between two
-	ready   error    // why nothing is consumed; nil while it is
-	held    []extent // the ends of this directory's part of each partition
-	heldID  topicID  // within this topic
+	mu           sync.Mutex
+	current      *session  // nil between two
+	ready        error     // why nothing is consumed; nil while it is
+	unreadySince time.Time // when ready was last set from nil
+	held         []extent  // the ends of this directory's part of each partition
+	heldID       topicID   // within this topic
 	// clusterID is the cluster that held is of; empty while it is not known.
 	clusterID string
 	// seen is the topic of the last session that had partitions, and whether it
@@ -112,7 +113,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		limits: codec.Limits{},
 		files:  files, instance: instance, log: log, set: set,
 		maxInflated: int(flush.MaxInflatedBytes), deadLimit: maxDead,
-		ready: errJoining, commitTimeout: commitTimeout,
+		ready: errJoining, unreadySince: time.Now(), commitTimeout: commitTimeout,
 		request: func(ctx context.Context, b *kgo.Broker, req kmsg.Request) (kmsg.Response, error) {
 			return b.Request(ctx, req)
 		},
@@ -330,6 +331,21 @@ func (c *Consumer) Ready() error {
 	return nil
 }
 
+// stalledAfter is how long nothing may be consumed before Stalled says so: a
+// rebalance, or a broker that restarts, is over by then.
+const stalledAfter = 15 * time.Second
+
+// Stalled returns why nothing has been consumed for some time, or never will be
+// again without somebody who acts; nil otherwise.
+func (c *Consumer) Stalled() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ready != nil && (c.stopped.Load() || time.Since(c.unreadySince) > stalledAfter) {
+		return fmt.Errorf("consumer: %w", c.ready)
+	}
+	return nil
+}
+
 func (c *Consumer) setCurrent(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -339,6 +355,9 @@ func (c *Consumer) setCurrent(s *session) {
 func (c *Consumer) setReady(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.ready == nil {
+		c.unreadySince = time.Now()
+	}
 	c.ready = err
 }
 

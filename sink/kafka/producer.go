@@ -66,12 +66,7 @@ type Producer struct {
 	tending   sync.WaitGroup
 	unsettled sync.WaitGroup // chunks that exist
 
-	closing   sync.Mutex // held by Close
-	closeErr  error
-	isClosed  bool // Close has come to its end
-	abandoned context.Context
-	abandon   context.CancelFunc
-	replaying replayed
+	replaying chan struct{} // closed when what the last Replay sent has its outcome; nil when there was none
 
 	writerErrors *metrics.Counter
 	lines        *metrics.Counter
@@ -105,16 +100,15 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 		rejected:     set.NewCounter("logforge_kafka_set_aside_records_total"),
 	}
 	p.limitBatches(p.largest)
-	p.abandoned, p.abandon = context.WithCancel(context.Background())
 	opts, err := producerOptions(cfg, p.batchLimitOf)
 	if err != nil {
-		dead.close(p.abandoned)
+		_ = dead.close(context.Background()) // it has nothing to lose
 		return nil, err
 	}
 	set.NewGauge("logforge_kafka_buffered_bytes", func() float64 { return float64(p.used.Load()) })
 	needs := topicNeeds{right: kadm.OpWrite, batchBytes: p.needed, inSync: k.RequireAllAcks, read: p.foundTopic}
 	if p.client, err = newClient(k, needs, log, set, opts...); err != nil {
-		dead.close(p.abandoned)
+		_ = dead.close(context.Background()) // it has nothing to lose
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
@@ -245,35 +239,10 @@ func (p *Producer) Ready() error {
 // Close refuses further batches, delivers what is buffered, and closes the
 // connections. What is enqueued and was not delivered when ctx is about to end,
 // or at once if the cluster is away, goes to the dead-letter directory; the
-// error then says how many bytes. Another Close waits for the first and returns
-// the same.
+// error then says how many bytes. When ctx ends, Close waits for nothing any
+// more that the cluster does, and not again for a directory that cannot be
+// written.
 func (p *Producer) Close(ctx context.Context) error {
-	p.closing.Lock()
-	defer p.closing.Unlock()
-	if !p.isClosed {
-		p.closeErr = p.close(ctx)
-		p.isClosed = true
-	}
-	return p.closeErr
-}
-
-// Abandon is Close for a process that has to end at once: it waits for nothing
-// that the cluster does. What is enqueued and not acknowledged by the cluster
-// goes to the dead-letter directory now. A Close that is under way is hurried to
-// its end. It returns what Close returns, or ctx's error if that ends first.
-func (p *Producer) Abandon(ctx context.Context) error {
-	p.abandon()
-	done := make(chan error, 1)
-	go func() { done <- p.Close(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (p *Producer) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -281,7 +250,7 @@ func (p *Producer) close(ctx context.Context) error {
 	p.tending.Wait()
 	p.mu.Lock()
 	ready := p.takeWaiting(nil, time.Now())
-	away := !p.client.usable.Load() || p.renewal != none || p.abandoned.Err() != nil
+	away := !p.client.usable.Load() || p.renewal != none || ctx.Err() != nil
 	if !away {
 		p.countDispatched(ready)
 	}
@@ -294,10 +263,9 @@ func (p *Producer) close(ctx context.Context) error {
 		}
 	}
 	// The dead letters need some of the time.
-	flush, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(p.abandoned, cancel)()
+	flush := ctx
 	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
 		flush, cancel = context.WithDeadline(flush, end.Add(-min(time.Until(end)/3, 3*time.Second)))
 		defer cancel()
 	}

@@ -52,11 +52,6 @@ type progress struct {
 	From map[int32]int64 `json:"from"`
 }
 
-// replayed is what is on its way for a Replay.
-type replayed struct {
-	pending chan struct{} // closed when an earlier Replay's records have their outcome; nil when there was none
-}
-
 // Replay sends the dead letters in dir again and removes each file once the
 // topic has all of it. It returns how many records the topic has by this Replay
 // and by earlier ones of the same files. After an error the files that remain
@@ -69,7 +64,7 @@ type replayed struct {
 // Lines that do not parse, in a file that somebody has edited, stay behind in
 // a file whose name ends in .rejected.
 func (p *Producer) Replay(ctx context.Context, dir string) (records int, err error) {
-	if pending := p.replaying.pending; pending != nil {
+	if pending := p.replaying; pending != nil {
 		select {
 		case <-pending:
 		case <-ctx.Done():
@@ -317,7 +312,7 @@ func (p *Producer) produceAll(ctx context.Context, records []kgo.Record, there m
 		p.client.Produce(context.Background(), &records[i], func(_ *kgo.Record, err error) { outcome <- err })
 	}
 	pending := make(chan struct{})
-	p.replaying.pending = pending
+	p.replaying = pending
 	failed := make(chan error, 1)
 	go func() {
 		defer close(pending)
