@@ -20,6 +20,8 @@ LDFLAGS    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.d
 GOLANGCI  := .tools/v2.15.0/golangci-lint
 BENCHSTAT := .tools/v0.0.0-20260908200009-22c9c6c9d4da/benchstat
 K6        := .tools/v1.8.1/k6
+NFPM      := .tools/v2.45.2/nfpm
+CYCLONEDX := .tools/v1.9.0/cyclonedx-gomod
 install    = GOBIN=$(CURDIR)/$(@D) go install
 
 # Everything but the tools is a command and no file.
@@ -37,6 +39,9 @@ run: build ## build and run version 1: :8082, ./logs, ./analytics
 
 run-v1 run-v2: run-v%: build ## with the example configuration of that version
 	bin/server -config config/examples/config.v$*.local.yaml
+
+release: $(NFPM) $(CYCLONEDX) ## dist/: static binaries, deb and rpm for amd64 and arm64, SBOM, checksums
+	VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) config/deploy/packaging/release.sh
 
 # --- checks
 
@@ -169,5 +174,9 @@ $(GOLANGCI):
 	$(install) github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(notdir $(@D))
 $(BENCHSTAT):
 	$(install) golang.org/x/perf/cmd/benchstat@$(notdir $(@D))
+$(NFPM):
+	$(install) github.com/goreleaser/nfpm/v2/cmd/nfpm@$(notdir $(@D))
+$(CYCLONEDX):
+	$(install) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(notdir $(@D))
 $(K6):
 	$(install) go.k6.io/k6@$(notdir $(@D))

