@@ -3,16 +3,14 @@ package server
 import (
 	"bytes"
 	"errors"
-	"io"
 	"runtime"
 	"strings"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"logforge/server/deflate"
 )
 
 // coding is one Content-Encoding: inflate takes the whole compressed body and
@@ -106,84 +104,51 @@ func (s *Server) firstInflated(n int) int {
 	return min(max(n*usualRatio, least), s.maxBody)
 }
 
-// drain reads r, which inflates n bytes, to its end into a buffer taken from h.
-func (s *Server) drain(r io.Reader, n int, h *hold) (*buffer, error) {
-	first := s.firstInflated(n)
-	if err := h.take(roundUp(first)); err != nil {
-		return nil, err
-	}
-	out := getBuffer(first)
-	if err := fill(r, -1, s.maxBody, &out, h); err != nil {
-		drop(out, h)
-		return nil, err
-	}
-	return out, nil
-}
+// unflaters are decoders of DEFLATE without a window of their own.
+var unflaters = sync.Pool{New: func() any { return new(deflate.Decoder) }}
 
-// inflater is a pooled decompressor with the reader it reads from: 40 KiB or so,
-// most of it DEFLATE's 32 KiB window.
-type inflater struct {
-	src  bytes.Reader
-	gzip *gzip.Reader
-	zlib io.ReadCloser // also a zlib.Resetter
-	raw  io.ReadCloser // also a flate.Resetter
-}
-
-var inflaters = sync.Pool{New: func() any { return new(inflater) }}
-
-// window is the memory of an inflater.
-const window = 48 << 10
+// unflaterBytes is the memory of one of them.
+const unflaterBytes = 16 << 10
 
 // gunzip undoes gzip, of one member or several.
-func (s *Server) gunzip(src []byte, h *hold) (*buffer, error) {
-	return s.unflate(src, h, func(in *inflater) (io.Reader, error) {
-		if in.gzip == nil {
-			in.gzip = new(gzip.Reader)
-		}
-		return in.gzip, in.gzip.Reset(&in.src)
-	})
-}
+func (s *Server) gunzip(src []byte, h *hold) (*buffer, error) { return s.unflate(src, deflate.Gzip, h) }
 
 // undeflate undoes zlib, and the bare DEFLATE that some clients send as deflate.
 func (s *Server) undeflate(src []byte, h *hold) (*buffer, error) {
-	return s.unflate(src, h, func(in *inflater) (r io.Reader, err error) {
-		switch zlibbed := isZlib(src); {
-		case zlibbed && in.zlib == nil:
-			in.zlib, err = zlib.NewReader(&in.src)
-			return in.zlib, err
-		case zlibbed:
-			return in.zlib, in.zlib.(zlib.Resetter).Reset(&in.src, nil)
-		case in.raw == nil:
-			in.raw = flate.NewReader(&in.src)
-			return in.raw, nil
-		}
-		return in.raw, in.raw.(flate.Resetter).Reset(&in.src, nil)
-	})
+	if isZlib(src) {
+		return s.unflate(src, deflate.Zlib, h)
+	}
+	return s.unflate(src, deflate.Raw, h)
 }
 
-// unflate inflates with the reader that open begins on the inflater's src.
-func (s *Server) unflate(src []byte, h *hold, open func(*inflater) (io.Reader, error)) (*buffer, error) {
-	if err := h.take(window); err != nil {
+func (s *Server) unflate(src []byte, format deflate.Format, h *hold) (*buffer, error) {
+	first := s.firstInflated(len(src)) + deflate.Slack
+	if err := h.take(unflaterBytes + roundUp(first)); err != nil {
 		return nil, err
 	}
-	defer h.give(window)
-
-	in := inflaters.Get().(*inflater)
-	in.src.Reset(src)
+	in, out := unflaters.Get().(*deflate.Decoder), getBuffer(first)
+	in.Reset(src, format)
 	defer func() {
-		in.src.Reset(nil) // the pool must not keep a body alive
-		inflaters.Put(in)
+		in.Release() // the pool must not keep a body alive
+		unflaters.Put(in)
+		h.give(unflaterBytes)
 	}()
-	r, err := open(in)
-	if err != nil {
+	for {
+		var err error
+		out.b, err = in.Append(out.b)
+		switch {
+		case err == nil && len(out.b) <= s.maxBody:
+			return out, nil
+		case err == nil || err == deflate.ErrShort && len(out.b) > s.maxBody:
+			err = errTooLarge
+		case err == deflate.ErrShort:
+			if err = grow(&out, min(cap(out.b)*growth, s.maxBody+2*deflate.Slack), h); err == nil {
+				continue
+			}
+		}
+		drop(out, h)
 		return nil, err
 	}
-	out, err := s.drain(r, len(src), h)
-	if err == nil && in.src.Len() > 0 {
-		drop(out, h)
-		return nil, errCorrupt // something follows the end of the stream
-	}
-	return out, err
 }
 
 // isZlib tells a zlib header (RFC 1950) from bare DEFLATE.
@@ -277,18 +242,7 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 // framed stream, known by its first chunk.
 func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if bytes.HasPrefix(src, []byte("\xff\x06\x00\x00sNaPpY")) {
-		const chunks = 160 << 10
-		if err := h.take(chunks); err != nil {
-			return nil, err
-		}
-		defer h.give(chunks)
-		r := unframers.Get().(*s2.Reader)
-		defer func() {
-			r.Reset(nil)
-			unframers.Put(r)
-		}()
-		r.Reset(bytes.NewReader(src))
-		return s.drain(r, len(src), h)
+		return s.unframe(src, h)
 	}
 	n, err := s2.DecodedLen(src)
 	if err != nil {
@@ -314,6 +268,27 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 		return nil, err
 	}
 	out.b = out.b[:len(b)]
+	return out, nil
+}
+
+// unframe undoes the framed stream.
+func (s *Server) unframe(src []byte, h *hold) (*buffer, error) {
+	const chunks = 160 << 10
+	first := s.firstInflated(len(src))
+	if err := h.take(chunks + roundUp(first)); err != nil {
+		return nil, err
+	}
+	defer h.give(chunks)
+	r, out := unframers.Get().(*s2.Reader), getBuffer(first)
+	defer func() {
+		r.Reset(nil)
+		unframers.Put(r)
+	}()
+	r.Reset(bytes.NewReader(src))
+	if err := fill(r, -1, s.maxBody, &out, h); err != nil {
+		drop(out, h)
+		return nil, err
+	}
 	return out, nil
 }
 
