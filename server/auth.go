@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -39,8 +40,8 @@ func newKeys(cfg config.Auth) keys {
 	return k
 }
 
-// check returns errKey unless the request carries an accepted key. It compares
-// with every key, whichever matches, in constant time.
+// check returns errKey unless the request carries an accepted key in the
+// configured header.
 func (k *keys) check(h *fasthttp.RequestHeader) error {
 	if !k.enabled {
 		return nil
@@ -49,6 +50,26 @@ func (k *keys) check(h *fasthttp.RequestHeader) error {
 	if k.bearer && len(given) > len(scheme) && bytes.EqualFold(given[:len(scheme)], scheme) {
 		given = bytes.TrimSpace(given[len(scheme):])
 	}
+	return k.accept(given)
+}
+
+// checkShipper is check for the doors for shippers, whose clients may have the
+// key where those of other systems have it.
+func (k *keys) checkShipper(h *fasthttp.RequestHeader) error {
+	if !k.enabled || k.check(h) == nil {
+		return nil
+	}
+	for _, given := range k.given(h) {
+		if k.accept(given) == nil {
+			return nil
+		}
+	}
+	return errKey
+}
+
+// accept returns errKey unless given is an accepted key. It compares with every
+// key, whichever matches, in constant time.
+func (k *keys) accept(given []byte) error {
 	hash := sha256.Sum256(given)
 	match := 0
 	for i := range k.hashes {
@@ -58,4 +79,36 @@ func (k *keys) check(h *fasthttp.RequestHeader) error {
 		return errKey
 	}
 	return nil
+}
+
+// given returns what a request carries as its key where the clients of other
+// systems have it. Datadog's have a header of their own; in Authorization, Splunk's name the scheme Splunk, Elasticsearch's ApiKey
+// (with the key alone, or with its name and a colon before it, in base64), and
+// those of Loki and others Bearer, or Basic with the key as the password.
+func (k *keys) given(h *fasthttp.RequestHeader) (keys [3][]byte) {
+	keys[0] = h.Peek("DD-API-KEY")
+	word, rest, found := bytes.Cut(h.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+	if !found {
+		return keys
+	}
+	rest = bytes.TrimSpace(rest)
+	switch strings.ToLower(string(word)) {
+	case "bearer", "splunk":
+		keys[1] = rest
+	case "apikey":
+		keys[1], keys[2] = rest, afterColon(rest)
+	case "basic":
+		keys[1] = afterColon(rest)
+	}
+	return keys
+}
+
+// afterColon returns what follows the first colon of a text in base64.
+func afterColon(text []byte) []byte {
+	plain, err := base64.StdEncoding.AppendDecode(nil, text)
+	if err != nil {
+		return nil
+	}
+	_, after, _ := bytes.Cut(plain, []byte(":"))
+	return after
 }

@@ -121,7 +121,7 @@ func BenchmarkCount(b *testing.B) {
 		c.batches.Inc()
 		c.bodyBytes.Add(180)
 		c.working.Add(-1)
-		c.countBatch(1, nil)
+		c.countBatch(1, nil, nil)
 		logs.status(202).Inc()
 		c.duration.Update(0.0002)
 	}

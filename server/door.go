@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/server/dialect"
 	"logforge/sink"
 )
 
@@ -17,9 +18,14 @@ type door struct {
 	route   string   // the label of the metrics
 	paths   []string // patterns of the router
 	methods []string
+	// shippers says that the key may stand where other systems have it.
+	shippers bool
 
 	// plan reads from the header what the request wants, before its body is read.
 	plan func(s *Server, ctx *fasthttp.RequestCtx) (wants, error)
+	// implied names the compression of a body that declares none; nil: there is
+	// none then.
+	implied func(in *intake, body []byte) (codings, error)
 	// decode turns the plain body into in.batch. It keeps nothing of body.
 	decode func(s *Server, in *intake, body []byte) error
 	// answer writes what a batch that is stored is answered with.
@@ -29,16 +35,18 @@ type door struct {
 	refuse func(s *Server, ctx *fasthttp.RequestCtx, p *problem)
 }
 
-// doors are all ways in.
-var doors = []*door{
+// doors are all ways in: this one, and those in shippers.go.
+var doors = append([]*door{
 	{route: "/logs", paths: []string{"/logs"}, methods: []string{"POST"}, plan: planLogs, decode: decodeLogs, answer: answerLogs},
-}
+}, doorsOfDialects()...)
 
 // wants is what the header of a request asks for.
 type wants struct {
-	ack     sink.Ack
-	format  codec.Format
-	codings codings
+	ack      sink.Ack
+	format   codec.Format
+	codings  codings
+	rules    *codec.Rules
+	setAside bool // invalid records are set aside; the others are stored
 }
 
 // intake is one request of a door under way.
@@ -49,6 +57,15 @@ type intake struct {
 	records int   // of the batch, once it is decoded
 	whole   bool  // the body has been read to its end
 	err     error // how it ended
+
+	// What a dialect reads, and what it says of the records that are set aside.
+	route   string
+	from    string    // the client's address; only known where records are set aside
+	at      time.Time // when the request arrived
+	request dialect.Request
+	writer  *dialect.Writer
+	result  *dialect.Result
+	aside   setAside
 }
 
 // An intake is the codec.Room of its batch.
@@ -74,7 +91,7 @@ var intakes = sync.Pool{New: func() any { return new(intake) }}
 func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		in := intakes.Get().(*intake)
-		*in = intake{hold: hold{s: s, conn: connOf(ctx)}, err: errPanic} // until ingest returns
+		*in = intake{hold: hold{s: s, conn: connOf(ctx)}, err: errPanic, route: d.route, at: ctx.Time()} // until ingest returns
 		s.count.working.Add(1)
 		defer s.settle(in)
 
@@ -108,7 +125,10 @@ func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, err error) {
 func (s *Server) settle(in *intake) {
 	in.release()
 	s.count.working.Add(-1)
-	s.count.countBatch(in.records, in.err)
+	s.count.countBatch(in.records, in.aside.items, in.err)
+	if in.writer != nil && in.err != errPanic {
+		dialect.PutWriter(in.writer)
+	}
 	if in.err != errPanic { // somebody may still hold it then
 		*in = intake{}
 		intakes.Put(in)
@@ -133,6 +153,15 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 		putBuffer(body)
 		return err
 	}
+	if d.implied != nil {
+		in.request = requestOf(ctx)
+		if in.codings.n == 0 {
+			if in.codings, err = d.implied(in, body.b); err != nil {
+				drop(body, &in.hold)
+				return err
+			}
+		}
+	}
 	if in.codings.n > 0 {
 		if body, err = s.inflate(body, in.codings, &in.hold); err != nil {
 			return err
@@ -145,17 +174,38 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 	if err == nil {
 		in.hold.settle()
 		in.records = in.batch.Records()
-		err = s.sink.Write(s.deadlines.at(time.Now()), in.batch, in.ack)
+		err = s.store(ctx, in)
 	}
 	codec.PutBatch(in.batch)
 	in.batch = nil
 	return err
 }
 
+// store sets aside what is to be set aside and then writes the batch. In this
+// order a record may be set aside twice, when its client sends again a batch that
+// could not be written; in the other one a stored record would be stored twice.
+func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
+	deadline := s.deadlines.at(time.Now())
+	if len(in.aside.items) > 0 || in.aside.err != nil {
+		in.from = clientOf(ctx)
+		if err := s.keepAside(deadline, in); err != nil {
+			return err
+		}
+	}
+	if in.records == 0 {
+		return nil
+	}
+	return s.sink.Write(deadline, in.batch, in.ack)
+}
+
 // admit checks everything that can be told from the header.
 func (s *Server) admit(ctx *fasthttp.RequestCtx, d *door) (w wants, err error) {
 	h := &ctx.Request.Header
-	if err = s.keys.check(h); err != nil {
+	check := s.keys.check
+	if d.shippers {
+		check = s.keys.checkShipper
+	}
+	if err = check(h); err != nil {
 		return w, err
 	}
 	if h.ContentLength() > s.maxBody {

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"logforge/codec"
+	"logforge/server/dialect"
 	"logforge/sink"
 )
 
@@ -52,6 +53,7 @@ var told = map[error]string{
 	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
 	sink.ErrRefused:          "Kafka refuses the batch until a right, a setting or the topic is changed; /ready and the log say which. Nothing of the batch was stored",
 	sink.ErrAck:              errAck.Error(),
+	sink.ErrNotSetAside:      "records of this batch that are no web requests could not be set aside; nothing of the batch was stored",
 }
 
 // table is the one place where an error becomes a status. The first row that
@@ -75,6 +77,9 @@ var table = []row{
 	{errNoRoute, 404, "route"},
 	{errMethod, 405, "method"},
 	{errQuery, 400, "query"},
+	{errFormat, 400, "format"},
+	{dialect.ErrMalformed, 400, "malformed"},
+	{sink.ErrNotSetAside, 503, "set_aside"},
 	{errAck, 400, "ack"},
 	{errType, 415, "type"},
 	{errCoding, 415, "coding"},

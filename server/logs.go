@@ -7,22 +7,45 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/server/dialect"
 )
 
 // The strict door, POST /logs: exact member names, all or nothing.
 
 // planLogs reads the format. The error is errType.
-func planLogs(_ *Server, ctx *fasthttp.RequestCtx) (w wants, err error) {
-	w.format, err = formatOf(ctx.Request.Header.ContentType())
+func planLogs(s *Server, ctx *fasthttp.RequestCtx) (w wants, err error) {
+	if w.format, err = formatOf(ctx.Request.Header.ContentType()); err != nil {
+		return w, err
+	}
+	w.setAside = s.setsAside
+	if len(ctx.URI().QueryString()) > 0 {
+		w.setAside, err = s.asideOf(ctx.QueryArgs().Peek("invalid"))
+	}
 	return w, err
 }
 
 func decodeLogs(s *Server, in *intake, body []byte) error {
-	return in.batch.Decode(body, in.format, s.limits)
+	if !in.setAside {
+		return in.batch.DecodeWith(body, in.format, s.strict, in.at, nil)
+	}
+	w := dialect.GetWriter()
+	in.writer = w
+	w.Batch, w.Rules, w.Format = in.batch, s.strict, in.format
+	w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.hold, record, e) }
+	in.request.Arrived = in.at
+	var err error
+	in.result, err = dialect.Strict.Decode(w, &in.request, body)
+	return err
 }
 
 func answerLogs(_ *Server, ctx *fasthttp.RequestCtx, in *intake) {
 	ctx.SetStatusCode(fasthttp.StatusAccepted)
+	if in.setAside {
+		a := dialect.Strict.Answer(nil, &in.request, in.result)
+		ctx.SetContentType(a.ContentType)
+		ctx.Response.SetBody(a.Body)
+		return
+	}
 	ctx.Response.Header.SetContentTypeBytes(jsonType)
 	var answer [40]byte
 	ctx.Response.AppendBody(append(strconv.AppendInt(append(answer[:0], `{"accepted":`...), int64(in.records), 10), '}'))

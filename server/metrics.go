@@ -87,7 +87,7 @@ func newCounters(set *metrics.Set) *counters {
 	set.NewGauge("ingestion_work_queue_depth", func() float64 { return float64(c.working.Load()) })
 	// A counter that is born with its first increment has no increase to be seen.
 	for _, d := range doors {
-		for _, status := range []int{202, 400, 401, 413, 415, 500, 503} {
+		for _, status := range []int{200, 202, 400, 401, 413, 415, 500, 503} {
 			c.route(d.route).status(status)
 		}
 	}
@@ -133,12 +133,16 @@ func (c *counters) rejected(reason string) *metrics.Counter {
 }
 
 // countBatch counts one batch: it is called once for each, with how many
-// records of it were seen and what became of it (nil: acknowledged). Received is
+// records of it were decoded, those that were set aside, and what became of it
+// (nil: acknowledged). Received is
 // counted here and not when the batch is decoded, so that received = written +
 // rejected holds between any two requests.
-func (c *counters) countBatch(records int, err error) {
+func (c *counters) countBatch(records int, aside []asideItem, err error) {
 	if err == nil {
-		c.received.Add(records)
+		c.received.Add(records + len(aside))
+		for i := range aside {
+			c.rejected(aside[i].field).Inc()
+		}
 		c.written.Add(records)
 		c.ingested.Add(records)
 		c.records.Update(float64(records))
@@ -165,7 +169,7 @@ func (c *counters) countBatch(records int, err error) {
 		c.received.Add(e.Records + 1) // those before it, and the one that went over
 		c.rejected("limit").Add(e.Records + 1)
 	default:
-		if records > 0 {
+		if records += len(aside); records > 0 {
 			c.received.Add(records)
 			c.rejected(r.reason).Add(records)
 		}

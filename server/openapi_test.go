@@ -102,20 +102,22 @@ func withKeys(c *config.Config) {
 
 // others lists what leads to each status of the other routes.
 var others = map[string]documented{
-	"GET /analytics 200":         {query: "hour=2026-02-09T15"},
-	"GET /analytics 400":         {query: "hour=yesterday"},
-	"GET /analytics 401":         {query: "hour=2026-02-09T15", change: withKeys},
-	"GET /analytics 404":         {query: "hour=2026-02-09T16"},
-	"GET /analytics 500":         {query: "hour=2026-02-09T17"},
-	"GET /analytics 503":         {query: "hour=2026-02-09T18"},
-	"GET /ready 503":             {ready: sink.ErrDiskFull},
-	"GET /readyz 503":            {ready: sink.ErrUnavailable},
-	"GET / 304":                  {header: []string{"If-None-Match", "ETag"}},
-	"GET /dashboard/{file} 200":  {path: "/dashboard/main.js"},
-	"GET /dashboard/{file} 304":  {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
-	"GET /dashboard/{file} 404":  {path: "/dashboard/nothing.js"},
-	"GET /dashboard/config 401":  {change: withKeys},
-	"GET /dashboard/metrics 401": {change: withKeys},
+	"GET /analytics 200":          {query: "hour=2026-02-09T15"},
+	"GET /analytics 400":          {query: "hour=yesterday"},
+	"GET /analytics 401":          {query: "hour=2026-02-09T15", change: withKeys},
+	"GET /analytics 404":          {query: "hour=2026-02-09T16"},
+	"GET /analytics 500":          {query: "hour=2026-02-09T17"},
+	"GET /analytics 503":          {query: "hour=2026-02-09T18"},
+	"GET /ready 503":              {ready: sink.ErrDiskFull},
+	"GET /loki/ready 503":         {ready: sink.ErrDiskFull},
+	"GET /dashboard/rejected 401": {change: withKeys},
+	"GET /readyz 503":             {ready: sink.ErrUnavailable},
+	"GET / 304":                   {header: []string{"If-None-Match", "ETag"}},
+	"GET /dashboard/{file} 200":   {path: "/dashboard/main.js"},
+	"GET /dashboard/{file} 304":   {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
+	"GET /dashboard/{file} 404":   {path: "/dashboard/nothing.js"},
+	"GET /dashboard/config 401":   {change: withKeys},
+	"GET /dashboard/metrics 401":  {change: withKeys},
 }
 
 // troubled is summaries with two hours that are in trouble.

@@ -2,7 +2,9 @@ package server
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
@@ -43,7 +45,7 @@ func (s *Server) problemOf(err error) problem {
 	case errors.As(err, &limit):
 		p.Limit = limit.Max
 		p.Detail = limit.Error() + "; nothing of the batch was stored"
-	case r.reason == "query": // what is right is said where it is known
+	case r.reason == "query", r.reason == "malformed": // what is right is said where it is known
 		p.Detail = err.Error()
 	case r.reason == "ack":
 		for _, a := range s.acks {
@@ -51,6 +53,8 @@ func (s *Server) problemOf(err error) problem {
 		}
 	case r.err == errKey:
 		p.Detail += ": it belongs in the header " + s.keys.header
+	case r.err == errFormat:
+		p.Supported = slices.Sorted(maps.Keys(formats))
 	case r.err == errType:
 		p.Supported = supportedTypes
 	case r.err == errCoding:

@@ -11,6 +11,8 @@ import (
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
+
+	"logforge/server/dialect"
 )
 
 // handler returns the handler of all routes.
@@ -40,8 +42,10 @@ func (s *Server) handler() fasthttp.RequestHandler {
 	get("/readyz", "/ready", s.getReady)
 	get("/version", "/version", s.getVersion)
 	get("/openapi.json", "/openapi.json", getOpenAPI)
+	var page fasthttp.RequestHandler
 	if d := s.dashboard; d != nil {
-		get("/", "/dashboard", d.servePage)
+		page = d.servePage
+		get("/dashboard/rejected", "/dashboard", s.guarded(s.getRejected))
 		get("/dashboard/{file:*}", "/dashboard", func(ctx *fasthttp.RequestCtx) { d.serveFile(ctx, s.notFound) })
 		get("/dashboard/config", "/dashboard", s.guarded(d.serveConfig))
 		get("/dashboard/metrics", "/dashboard", s.guarded(func(ctx *fasthttp.RequestCtx) error {
@@ -49,16 +53,39 @@ func (s *Server) handler() fasthttp.RequestHandler {
 			return nil
 		}))
 	}
+	s.others(r, page)
 	r.NotFound = s.on("other", s.notFound)
 	r.MethodNotAllowed = s.on("other", func(ctx *fasthttp.RequestCtx) {
 		// The router names OPTIONS whether or not it answers it.
 		allow := strings.Split(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow)), ", ")
+		if ctx.IsOptions() {
+			// What HAProxy's check and browsers ask of a path that there is.
+			ctx.SetStatusCode(fasthttp.StatusNoContent)
+			return
+		}
 		allow = slices.DeleteFunc(allow, func(m string) bool { return m == fasthttp.MethodOptions })
 		ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allow, ", "))
 		s.fail(ctx, errMethod)
 	})
 	s.routes = r.List()
-	return r.Handler
+	elastic := s.on("/elasticsearch", s.elastic)
+	return func(ctx *fasthttp.RequestCtx) {
+		trimSlash(ctx)
+		if dialect.IsElastic(ctx.Path()) {
+			elastic(ctx)
+			return
+		}
+		r.Handler(ctx)
+	}
+}
+
+// trimSlash makes a path of a batch one without a slash at its end: people and
+// programs write both.
+func trimSlash(ctx *fasthttp.RequestCtx) {
+	path := ctx.URI().PathOriginal()
+	if n := len(path) - 1; n > 0 && path[n] == '/' && (ctx.IsPost() || ctx.IsPut()) {
+		ctx.URI().SetPathBytes(path[:n])
+	}
 }
 
 func (s *Server) notFound(ctx *fasthttp.RequestCtx) { s.fail(ctx, errNoRoute) }
@@ -149,6 +176,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 // expect decides on a request that asks with Expect: 100-continue whether to
 // send its body: a batch that will be refused anyway is refused before that.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	trimSlash(ctx)
 	d := s.doorOf(ctx)
 	if d == nil {
 		return fasthttp.StatusContinue // the route's own handler answers
@@ -162,7 +190,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	}
 	s.failDoor(ctx, d, err)
 	closeAfter(ctx)
-	s.count.countBatch(0, err)
+	s.count.countBatch(0, nil, err)
 	s.count.route(d.route).status(ctx.Response.StatusCode()).Inc()
 	return ctx.Response.StatusCode()
 }

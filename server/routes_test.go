@@ -72,12 +72,27 @@ func TestAnotherMethodIs405AndAllowNamesTheRightOnes(t *testing.T) {
 			r.problem(t)
 		}
 	}
-	for _, m := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"} {
+	for _, m := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} {
 		refused(m, "/logs", "POST")
 	}
 	for _, path := range []string{"/health", "/livez", "/ready", "/readyz", "/version", "/metrics", "/analytics"} {
 		refused("POST", path, "GET, HEAD")
 		refused("DELETE", path, "GET, HEAD")
+	}
+}
+
+func TestServer_OptionsNamesTheMethodsOfAPath(t *testing.T) {
+	f := start(t, nil)
+	for path, allow := range map[string]string{"/logs": "OPTIONS, POST", "/health": "GET, HEAD, OPTIONS", "/": "GET, HEAD, OPTIONS, POST", "/_bulk": "OPTIONS, POST, PUT"} {
+		if r := f.do("OPTIONS", path, nil); r.status != 204 || r.header.Get("Allow") != allow || r.body != "" {
+			t.Errorf("OPTIONS %s: %d, Allow: %q, %q", path, r.status, r.header.Get("Allow"), r.body)
+		}
+	}
+	if r := f.do("OPTIONS", "/nowhere", nil); r.status != 404 {
+		t.Errorf("OPTIONS /nowhere: %d", r.status)
+	}
+	if all := f.raw("OPTIONS / HTTP/1.0\r\n\r\n"); !strings.HasPrefix(all, "HTTP/1.1 204") {
+		t.Errorf("the check of HAProxy is answered with %q", all)
 	}
 }
 

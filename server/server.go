@@ -44,6 +44,13 @@ type Server struct {
 	count  *counters
 	zstd   *zstd.Decoder
 
+	rejects   sink.RejectSink // nil: nowhere
+	asideLog  *asideLog
+	setsAside bool         // POST /logs sets invalid records aside unless it is asked not to
+	strict    *codec.Rules // of POST /logs
+	shippers  *codec.Rules // of the doors for shippers
+	named     ruleCache    // of those with names of their own
+
 	acks       []sink.Ack   // what ?ack= may ask for
 	limits     codec.Limits // of one batch
 	maxBody    int          // bytes, as sent and inflated
@@ -100,6 +107,11 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	s.deadlines.timeout = cfg.Server.RequestTimeout
 	s.deadlines.base, s.end = context.WithCancel(context.Background())
 	s.count = newCounters(set)
+	s.asideLog = newAsideLog(set)
+	s.setsAside = cfg.Ingestion.Invalid == "set-aside"
+	if err := s.makeRules(cfg); err != nil {
+		return nil, err
+	}
 	s.conns = s.newConnections()
 	if cfg.Server.Dashboard {
 		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics, summaries); err != nil {
@@ -110,6 +122,10 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	s.describe(time.Now())
 	return s, nil
 }
+
+// SetRejectSink says where records that are set aside go. It is called before
+// Serve; without it a batch with such a record is refused.
+func (s *Server) SetRejectSink(to sink.RejectSink) { s.rejects = to }
 
 // acksOf lists what ?ack= may ask of the pipeline. The sink has the last word
 // (sink.ErrAck); this one can be given before the body is read.

@@ -47,6 +47,7 @@ type service struct {
 
 	files     *hourly.Files    // nil where the role is ingest
 	sink      sink.Sink        // of batches that clients send
+	rejects   sink.RejectSink  // of records that are set aside; nil: nowhere
 	summaries server.Summaries // for GET /analytics
 	checks    []func() error   // each nil, or why /ready says no
 	server    *server.Server   // nil until it is made
@@ -81,10 +82,12 @@ func (s *service) start() error {
 	}
 	if ingests(s.cfg) {
 		s.sink = s.files
+		startSinks := s.startRejected
 		if s.cfg.Version == 2 {
-			if err := s.startProducer(ack); err != nil {
-				return err
-			}
+			startSinks = s.startProducer
+		}
+		if err := startSinks(ack); err != nil {
+			return err
 		}
 	}
 	return s.startServer()
@@ -111,6 +114,18 @@ func (s *service) startFiles(ack sink.Ack) error {
 	s.stages.then("analytics directory", func(context.Context) error { return agg.Close() })
 	s.stages.run("aggregator", agg.Run)
 	s.summaries = agg
+	return nil
+}
+
+// startRejected opens the files of the records that are set aside.
+func (s *service) startRejected(ack sink.Ack) error {
+	rejected, err := hourly.OpenRejected(s.cfg.Storage, int64(s.cfg.Ingestion.MaxRejectedBytes), ack, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	s.stages.then("rejected records", func(context.Context) error { return rejected.Close() })
+	s.checks = append(s.checks, rejected.Ready)
+	s.rejects = rejected
 	return nil
 }
 
@@ -155,6 +170,7 @@ func (s *service) startProducer(ack sink.Ack) error {
 	s.stages.then("producer", producer.Close)
 	s.checks = append([]func() error{producer.Ready}, s.checks...) // the first reason is the one given
 	s.sink = producer
+	s.rejects, _ = any(producer).(sink.RejectSink)
 	return nil
 }
 
@@ -164,6 +180,7 @@ func (s *service) startServer() error {
 	if err != nil {
 		return err
 	}
+	srv.SetRejectSink(s.rejects)
 	ln, err := listen(s.cfg.Server.Addr)
 	if err != nil {
 		return err

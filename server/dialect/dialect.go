@@ -79,6 +79,10 @@ var Table = []*Dialect{
 	{Route: "/api/v2/logs", Others: []string{"/v1/input"}, decode: (*Writer).ingest, coding: magic, answer: answerDatadog, refuse: refuseDatadog},
 }
 
+// Strict is POST /logs with ?invalid=set-aside: the forms and rules of the strict
+// door. It is not in the Table.
+var Strict = &Dialect{Route: "/logs", decode: (*Writer).strict, answer: answerIngest}
+
 // Decode fills the batch of w with the records of body, and hands the others to
 // w.SetAside. The result is valid until PutWriter. The error is an ErrMalformed
 // or a *codec.LimitError; nothing is to be stored then.

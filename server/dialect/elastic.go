@@ -54,14 +54,18 @@ var elasticPaths = map[string]string{ // to what a GET answers
 	"_cat":                `[]`,
 }
 
-// ElasticPaths returns the names below / and ElasticPrefix that AnswerElastic
-// answers, with everything below them.
-func ElasticPaths() []string {
-	var names []string
-	for name := range elasticPaths {
-		names = append(names, name)
+// IsElastic reports whether AnswerElastic answers a request for path: everything
+// below ElasticPrefix that does not end in _bulk, and what clients look for at /.
+func IsElastic(path []byte) bool {
+	if len(path) < 2 || path[1] != '_' && path[1] != 'e' {
+		return false // nearly all of them
 	}
-	return names
+	if rest, below := bytes.CutPrefix(path, []byte(ElasticPrefix)); below && (len(rest) == 0 || rest[0] == '/') {
+		return !bytes.HasSuffix(rest, []byte("/_bulk"))
+	}
+	first, _, _ := bytes.Cut(path[1:], []byte("/"))
+	_, known := elasticPaths[string(first)]
+	return known
 }
 
 // AsksElastic reports whether a request for / comes from an Elasticsearch client,

@@ -31,9 +31,20 @@ func (w *Writer) ingest(req *Request, body []byte) error {
 	if !isText(body) {
 		return malformed("the body is no text, and no protobuf or compression that is known here")
 	}
-	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, w.setAside)
+	return w.strict(req, body)
+}
+
+// strict takes the forms of the codec, as the rules have them.
+func (w *Writer) strict(_ *Request, body []byte) error {
+	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, w.setDecodedAside)
 	w.result.Accepted = w.Batch.Records()
 	return err
+}
+
+// setDecodedAside is setAside for a body of which the codec counts the records.
+func (w *Writer) setDecodedAside(record []byte, e codec.RecordError) {
+	w.result.records = e.Index
+	w.setAside(record, e)
 }
 
 // sniff returns how a body is read that begins as those of other systems do.
