@@ -13,6 +13,7 @@ type Config struct {
 	Auth        Auth        `yaml:"auth"`
 	Ingestion   Ingestion   `yaml:"ingestion"`
 	Storage     Storage     `yaml:"storage"`
+	Archive     Archive     `yaml:"archive"`
 	Aggregation Aggregation `yaml:"aggregation"`
 	Consumer    Consumer    `yaml:"consumer" pipeline:"2"`
 	Kafka       Kafka       `yaml:"kafka" pipeline:"2"`
@@ -85,7 +86,8 @@ type Fields struct {
 
 // Storage is the directory of hourly files.
 type Storage struct {
-	Backend      string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored; file is the only one" oneof:"file"`
+	Backend      string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored: file; minio is the older name of archive.s3" oneof:"file minio"`
+	Minio        Minio         `yaml:"minio"`
 	LogsDir      string        `yaml:"logsDir" env:"LOGFORGE_STORAGE_LOGS_DIR" env-description:"directory of the hourly files"`
 	AnalyticsDir string        `yaml:"analyticsDir" env:"LOGFORGE_STORAGE_ANALYTICS_DIR" env-description:"directory of the hourly summaries"`
 	SyncInterval time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk" above:"0s"`
@@ -202,6 +204,7 @@ func Default() Config {
 			MaxOpenFiles: 1024,
 			IdleClose:    5 * time.Minute,
 		},
+		Archive:     defaultArchive(),
 		Aggregation: Aggregation{Interval: 30 * time.Second, MaxKeys: 100_000},
 		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB, MaxInflatedBytes: 32 * MiB},
 		Kafka: Kafka{

@@ -5,7 +5,6 @@ package config
 // A file with them still starts.
 var legacy = map[string]string{
 	"server.readHeaderTimeout":          "server.readTimeout covers the headers and the body",
-	"storage.minio":                     "records are stored in files only (storage.logsDir)",
 	"ingestion.queueBufferSize":         "there is no queue of batches; what is under way is bounded in bytes by server.maxInFlightBytes and kafka.maxBufferedBytes",
 	"ingestion.producerWorkers":         "the producer needs no workers; server.maxConcurrency bounds the batches at work",
 	"ingestion.producerWriteTimeout":    "server.requestTimeout bounds the wait for an acknowledgement, kafka.deliveryTimeout the producer's tries",

@@ -137,6 +137,11 @@ func (l *Loader) Load() (*Config, []string, error) {
 		warnings = append(warnings, warning)
 	}
 	errs = append(errs, cfg.readSecrets(l.origins))
+	warning, err = cfg.settleMinio(l.origins)
+	errs = append(errs, err)
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
 	if warning := cfg.settleAuth(l.origins); warning != "" {
 		warnings = append(warnings, warning)
 	}

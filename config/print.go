@@ -43,7 +43,9 @@ func (c *Config) YAML(origin func(key string) Origin) ([]byte, error) {
 }
 
 // isOlderName reports whether another setting says the same, and more clearly.
-func (s Setting) isOlderName() bool { return s.Key == "version" || s.Key == "ingestion.syncOnIngest" }
+func (s Setting) isOlderName() bool {
+	return s.Key == "version" || s.Key == "ingestion.syncOnIngest" || strings.HasPrefix(s.Key, "storage.minio.")
+}
 
 // sectionOf returns the mapping that holds a key, and the key's name in it.
 func sectionOf(sections map[string]*yaml.Node, key string) (section *yaml.Node, name string) {

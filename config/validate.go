@@ -29,6 +29,7 @@ func (c *Config) Validate() error {
 	c.validateServer(v)
 	c.validateIngestion(v)
 	c.validateStorage(v)
+	c.validateArchive(v)
 	if c.Version == 2 {
 		c.validateKafka(v)
 	}

@@ -91,7 +91,10 @@ kafka:
 	if cfg.Ingestion.Ack != "replicated" || cfg.Kafka.Consumers != 10 || cfg.Kafka.GroupID != "logs-consumer-group" {
 		t.Errorf("%+v", cfg)
 	}
-	if len(warnings) != len(legacy) {
+	if all := strings.Join(warnings, "\n"); !strings.Contains(all, "storage.minio has no effect while storage.backend is file") {
+		t.Errorf("no warning for storage.minio")
+	}
+	if len(warnings) != len(legacy)+1 {
 		t.Errorf("%d warnings for %d keys without a meaning: %q", len(warnings), len(legacy), warnings)
 	}
 	for key, instead := range legacy {
