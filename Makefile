@@ -22,6 +22,7 @@ BENCHSTAT := .tools/v0.0.0-20260908200009-22c9c6c9d4da/benchstat
 K6        := .tools/v1.8.1/k6
 NFPM      := .tools/v2.45.2/nfpm
 CYCLONEDX := .tools/v1.9.0/cyclonedx-gomod
+VERSITYGW := .tools/v1.8.0/versitygw
 install    = GOBIN=$(CURDIR)/$(@D) go install
 
 # Everything but the tools is a command and no file.
@@ -147,6 +148,12 @@ pgo: ## cmd/server/default.pgo, which builds of bin/server are guided by, from t
 kafka-up kafka-down kafka-status: kafka-%: ## Apache Kafka on localhost:19092 without Docker (Java, Maven)
 	sink/kafka/broker/broker.sh $*
 
+s3-up s3-down s3-status: s3-%: ## an S3 server on localhost:7070 without Docker, with the bucket logforge
+	sink/archive/archivetest/s3.sh $*
+
+postgres-up postgres-down postgres-status: postgres-%: ## PostgreSQL on localhost:15432 without Docker (Debian's postgresql)
+	sink/archive/archivetest/postgres.sh $*
+
 kafka-topic: build ## the topic logs, if it is not there
 	bin/server topic -config config/examples/config.v2.local.yaml
 
@@ -180,3 +187,5 @@ $(CYCLONEDX):
 	$(install) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(notdir $(@D))
 $(K6):
 	$(install) go.k6.io/k6@$(notdir $(@D))
+$(VERSITYGW):
+	$(install) github.com/versity/versitygw/cmd/versitygw@$(notdir $(@D))

@@ -13,6 +13,7 @@ import (
 	"logforge/config"
 	"logforge/server"
 	"logforge/sink"
+	"logforge/sink/archive"
 	"logforge/sink/hourly"
 	"logforge/sink/kafka"
 )
@@ -35,6 +36,8 @@ import (
 //	       ┌────▼─────┐   ┌────────────┐         ┌────▼─────┐   ┌────────────┐
 //	       │  files   │1─▶│ aggregator │2        │  files   │1─▶│ aggregator │2
 //	       └──────────┘   └────────────┘         └──────────┘   └────────────┘
+//
+// The archive, where there is one, follows the files as the aggregator does.
 //
 // The numbers are the order in which the parts start. They stop in the opposite
 // one: the server takes nothing more and finishes what it has; the producer
@@ -93,7 +96,8 @@ func (s *service) start() error {
 	return s.startServer()
 }
 
-// startFiles opens the hourly files and starts the aggregator over them.
+// startFiles opens the hourly files and starts what follows them: the aggregator,
+// and the archive where there is one.
 func (s *service) startFiles(ack sink.Ack) error {
 	if s.cfg.Version == 2 {
 		ack = sink.Synced // nobody waits for it: the consumer appends and commits
@@ -114,6 +118,14 @@ func (s *service) startFiles(ack sink.Ack) error {
 	s.stages.then("analytics directory", func(context.Context) error { return agg.Close() })
 	s.stages.run("aggregator", agg.Run)
 	s.summaries = agg
+
+	arch, err := archive.New(s.cfg.Archive, s.cfg.Storage, files, s.log.Logger, s.set)
+	if err != nil {
+		return err
+	}
+	if arch != nil {
+		s.stages.run("archive", arch.Run)
+	}
 	return nil
 }
 

@@ -1,0 +1,263 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"logforge/codec"
+	"logforge/config"
+)
+
+// postgres is a table. A part is one transaction: its records, by COPY, and its
+// row in logforge_parts, whose primary key lets every part in once.
+type postgres struct {
+	cfg   config.ArchivePostgres
+	log   *slog.Logger
+	table pgx.Identifier
+	parts pgx.Identifier
+
+	mu   sync.Mutex // guards what follows: one connection, one part at a time
+	conn *pgx.Conn
+	days map[codec.Hour]bool // first hours of the days whose partition was looked for
+	how  partitioning
+
+	bytes, altered, leftOut *metrics.Counter
+}
+
+// partitioning is what is known of the table.
+type partitioning int
+
+const (
+	unknownTable partitioning = iota
+	plainTable
+	partitionedTable
+)
+
+func newPostgres(cfg config.ArchivePostgres, log *slog.Logger, set *metrics.Set) *postgres {
+	names := strings.Split(cfg.Table, ".")
+	parts := append(append(pgx.Identifier{}, names[:len(names)-1]...), "logforge_parts")
+	return &postgres{
+		cfg: cfg, log: log, table: pgx.Identifier(names), parts: parts,
+		days:    map[codec.Hour]bool{},
+		bytes:   set.NewCounter(`logforge_archive_stored_bytes_total{destination="postgres"}`),
+		altered: set.NewCounter(`logforge_archive_altered_records_total{destination="postgres"}`),
+		leftOut: set.NewCounter(`logforge_archive_left_out_records_total{destination="postgres"}`),
+	}
+}
+
+// Name implements Destination.
+func (p *postgres) Name() string { return "postgres" }
+
+// Close implements Destination.
+func (p *postgres) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.disconnect()
+}
+
+// disconnect drops the connection. What it had not committed is rolled back by
+// the server; whether a commit under way has happened is seen by the next one.
+func (p *postgres) disconnect() {
+	if p.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = p.conn.Close(ctx) // nothing depends on it
+		p.conn = nil
+	}
+}
+
+// with calls f with a connection to a database whose tables are there.
+func (p *postgres) with(ctx context.Context, f func(*pgx.Conn) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil || p.conn.IsClosed() {
+		conn, err := p.connect(ctx)
+		if err != nil {
+			return explainPostgres(err)
+		}
+		p.conn = conn
+	}
+	err := p.prepare(ctx)
+	if err == nil {
+		err = f(p.conn)
+	}
+	if err != nil && !errors.Is(err, errDamaged) {
+		p.disconnect()
+		p.how = unknownTable // somebody may mend it meanwhile
+		clear(p.days)
+		return explainPostgres(err)
+	}
+	return err
+}
+
+func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
+	url, err := p.cfg.Connection()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("archive.postgres.url: %w", err) // pgx leaves the password out
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "logforge"
+	}
+	cfg.RuntimeParams["timezone"] = "UTC"
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// Parts implements Destination.
+func (p *postgres) Parts(ctx context.Context, first, last codec.Hour) (parts []Stored, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	err = p.with(ctx, func(conn *pgx.Conn) error {
+		parts = nil
+		rows, err := conn.Query(ctx, `SELECT node, generation, extract(epoch from hour)::bigint / 3600, "from", "to", records, sha256 FROM `+
+			p.parts.Sanitize()+` WHERE hour BETWEEN $1 AND $2`, instant(first), instant(last))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var s Stored
+			var generation, hour int64
+			if err := rows.Scan(&s.Node, &generation, &hour, &s.From, &s.To, &s.Records, &s.SHA256); err != nil {
+				return err
+			}
+			s.Generation, s.Hour = uint64(generation), codec.Hour(hour)
+			parts = append(parts, s)
+		}
+		return rows.Err()
+	})
+	return parts, err
+}
+
+// instant is an hour as PostgreSQL is given it.
+func instant(h codec.Hour) time.Time { return h.Time() }
+
+// Store implements Destination.
+func (p *postgres) Store(ctx context.Context, part Part, open func() (io.ReadCloser, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	return p.with(ctx, func(conn *pgx.Conn) error {
+		if err := p.ensurePartition(ctx, conn, part.Hour); err != nil {
+			return err
+		}
+		err := p.storeOnce(ctx, conn, part, open, false)
+		if isDataError(err) {
+			// A value that PostgreSQL refuses, and that was not foreseen: in
+			// small steps, to find it.
+			p.log.Warn("PostgreSQL refuses a record: storing the part in small steps", "part", part.String(), "err", err)
+			err = p.storeOnce(ctx, conn, part, open, true)
+		}
+		return err
+	})
+}
+
+// storeOnce stores a part in one transaction.
+func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, open func() (io.ReadCloser, error), careful bool) (err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			_ = tx.Rollback(ctx) // a connection that cannot even do that is dropped
+		}
+	}()
+	// The row first: it waits for another attempt at this part, whose commit
+	// may be under way although its connection was cut.
+	tag, err := tx.Exec(ctx, `INSERT INTO `+p.parts.Sanitize()+` (node, generation, hour, "from", "to", records, sha256) VALUES ($1, $2, $3, $4, $5, 0, '')
+		ON CONFLICT (node, hour, generation, "from") DO NOTHING`, part.Node, int64(part.Generation), instant(part.Hour), part.From, part.To)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return p.compare(ctx, tx, part, open)
+	}
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	lines := newLineReader(part, r)
+	defer func() { err = errors.Join(err, lines.Close()) }()
+	c := &copier{r: lines, hour: part.Hour}
+	if careful {
+		err = p.copyCarefully(ctx, tx, c)
+	} else {
+		_, err = conn.PgConn().CopyFrom(ctx, c, p.copyStatement())
+	}
+	if c.err != nil {
+		return c.err // what the connection says about it is a consequence
+	}
+	if err != nil {
+		return err
+	}
+	d := lines.digest()
+	if _, err := tx.Exec(ctx, `UPDATE `+p.parts.Sanitize()+` SET records = $5, sha256 = $6 WHERE node = $1 AND generation = $2 AND hour = $3 AND "from" = $4`,
+		part.Node, int64(part.Generation), instant(part.Hour), part.From, d.Records, d.SHA256); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return err
+	}
+	p.bytes.AddInt64(part.To - part.From)
+	p.altered.Add(c.altered)
+	p.leftOut.Add(c.leftOut)
+	if c.leftOut > 0 {
+		p.log.Error("records that PostgreSQL does not take were left out: they are in the local files only", "part", part.String(), "records", c.leftOut)
+	}
+	return nil
+}
+
+func (p *postgres) copyStatement() string {
+	return `COPY ` + p.table.Sanitize() + ` (ts, path, user_agent, extra) FROM STDIN (FORMAT binary)`
+}
+
+// compare decides whether the part that is stored already is this one. The
+// transaction is rolled back in any case.
+func (p *postgres) compare(ctx context.Context, tx pgx.Tx, part Part, open func() (io.ReadCloser, error)) (err error) {
+	var to, records int64
+	var sum string
+	err = tx.QueryRow(ctx, `SELECT "to", records, sha256 FROM `+p.parts.Sanitize()+` WHERE node = $1 AND generation = $2 AND hour = $3 AND "from" = $4`,
+		part.Node, int64(part.Generation), instant(part.Hour), part.From).Scan(&to, &records, &sum)
+	if err != nil {
+		return err
+	}
+	r, err := open()
+	if err != nil {
+		return err
+	}
+	lines := newLineReader(part, r)
+	_, err = io.Copy(io.Discard, struct{ io.Reader }{lines})
+	if err = errors.Join(err, lines.Close()); err != nil {
+		return err
+	}
+	if d := lines.digest(); to != part.To || records != d.Records || sum != d.SHA256 {
+		return fmt.Errorf("%v: logforge_parts says that bytes %d to %d are stored, %d records with SHA-256 %s, and the lines are %d with %s: %w",
+			part, part.From, to, records, sum, d.Records, d.SHA256, errDamaged)
+	}
+	return tx.Rollback(ctx)
+}
+
+// isDataError reports whether err is about a value rather than about the
+// database: SQLSTATE class 22, data exception; 54, program limit exceeded.
+func isDataError(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "54"))
+}
