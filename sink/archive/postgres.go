@@ -115,7 +115,7 @@ func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "logforge"
 	}
-	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing prepared: a pooler may stand between
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
@@ -167,6 +167,11 @@ func (p *postgres) Store(ctx context.Context, part Part, open func() (io.ReadClo
 	})
 }
 
+// sessionLimits end a transaction whose client is gone without having said so:
+// the next attempt waits for it.
+const sessionLimits = `SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '60s';
+	SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3`
+
 // storeOnce stores a part in one transaction.
 func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, open func() (io.ReadCloser, error), careful bool) (err error) {
 	tx, err := conn.Begin(ctx)
@@ -180,6 +185,9 @@ func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, ope
 			_ = tx.Rollback(ctx) // a connection that cannot even do that is dropped
 		}
 	}()
+	if _, err := tx.Exec(ctx, sessionLimits); err != nil {
+		return err
+	}
 	// The row first: it waits for another attempt at this part, whose commit
 	// may be under way although its connection was cut.
 	tag, err := tx.Exec(ctx, `INSERT INTO `+p.parts.Sanitize()+` (node, generation, hour, "from", "to", records, sha256) VALUES ($1, $2, $3, $4, $5, 0, '')

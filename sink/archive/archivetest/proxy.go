@@ -2,7 +2,6 @@ package archivetest
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -224,7 +223,6 @@ func (c *Cable) carry(client net.Conn, addr string) {
 		if cut {
 			time.Sleep(50 * time.Millisecond) // for the server to do it
 			_ = client.Close()
-			_, _ = io.Copy(io.Discard, server)
 			return
 		}
 	}
