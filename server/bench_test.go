@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttputil"
 
+	"logforge/bench/corpus"
 	"logforge/codec"
 	"logforge/sink"
 )
@@ -88,8 +89,12 @@ func exchange(b *testing.B, h *fasthttp.Server, wire []byte, records int) {
 }
 
 func BenchmarkLogs(b *testing.B) {
+	recs, err := corpus.OpenAccessLog("../bench/testdata/access.log.gz")
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, batch := range []int{1, 100, 1000} {
-		body := array(batch)
+		body := string(corpus.AppendJSON(nil, recs[:batch])) // a real log compresses as such
 		for _, c := range []struct {
 			name string
 			wire []byte
