@@ -1,6 +1,9 @@
 package codec
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // Records that do not come in a body of one of the forms, but one at a time:
 // from a protocol that has the values already, or wraps each record in its own
@@ -45,16 +48,31 @@ func (b *Batch) Append(at time.Time, path, userAgent, extra []byte) (e RecordErr
 }
 
 // AppendRecord adds a record in one of the forms that a single one can have: a
-// JSON object, or, by the rules of shippers, an access log line too. A time
-// within it wins over at, which is the zero time if there is none. The extra
-// members, as those of Append, come before its own.
+// JSON object, or, by the rules of shippers, an access log line, or a JSON
+// string of either. A time within it wins over at, which is the zero time if
+// there is none. The extra members, as those of Append, come before its own.
 func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e RecordError, ok bool) {
 	d := &b.one
 	if !d.admit() {
 		return RecordError{d.index, "record", d.over.Error()}, false
 	}
 	good := d.good
-	d.oneLine(record, 0)
+	d.line = record
+	if !d.fits(len(record)) {
+		return d.added(good)
+	}
+	if record = bytes.TrimSpace(record); d.rules.shipper && len(record) > 1 && record[0] == '"' && d.b.scan.skip(record, 0) == len(record) {
+		d.b.plain = Unescape(d.b.plain[:0], record[1:len(record)-1])
+		record = d.b.plain
+	}
+	arrival := d.now
+	if d.before = extra; !at.IsZero() {
+		d.now, d.hasTime, d.b.arrival = at, true, d.b.arrival[:0]
+	}
+	d.oneText(record)
+	if d.before = nil; d.hasTime {
+		d.now, d.hasTime, d.b.arrival = arrival, false, d.b.arrival[:0]
+	}
 	return d.added(good)
 }
 

@@ -40,7 +40,20 @@ type Batch struct {
 	extra   []byte   // the extra members of a record, each after a comma
 	spare   []Run    // runs' twin
 	scan    scanner
-	order   []uint8 // the columns of a CSV body
+
+	// What reading the bodies of shippers works with.
+	outer, inner object // records, and objects in their members
+	log          logLine
+	recent       recent
+	common       commonHour
+	moment       [32]byte // the last time that was not RFC 3339
+	plain        []byte   // a string without its escapes
+	converted    []byte   // a record written anew as JSON
+	extended     extended
+	columns      []column // of CSV
+	names        []byte   // theirs
+	headed       bool     // they are those of a header line
+	order        []uint8  // the columns of a CSV body
 }
 
 // span is a part of a body.
@@ -128,5 +141,8 @@ const runBytes = 32
 
 // held returns the bytes of memory that b keeps.
 func (b *Batch) held() int {
-	return cap(b.buf) + cap(b.scratch) + cap(b.extra) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.scan.nesting) + cap(b.order)
+	const memberBytes, columnBytes = 24, 48
+	shipper := cap(b.plain) + cap(b.converted) + cap(b.names) + cap(b.extended.names) + columnBytes*(cap(b.columns)+cap(b.extended.columns)) +
+		memberBytes*(cap(b.outer.members)+cap(b.inner.members))
+	return shipper + cap(b.buf) + cap(b.scratch) + cap(b.extra) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.scan.nesting) + cap(b.order)
 }

@@ -83,7 +83,7 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 			if !d.within.hour(c.hour) {
 				break
 			}
-			d.turn(c.hour, len(d.out)+i-from, good)
+			d.startRun(c.hour, len(d.out)+i-from, good)
 		}
 		good++
 		i = end
@@ -163,7 +163,7 @@ func (c *clock) record(b []byte) int {
 	if i = ordinary(b, i); i < len(b) && b[i] != '"' {
 		i = canonicalText(b, i)
 	}
-	if i == start || !inked(b[start]) || len(b)-i < len(`","userAgent":"-"}`) ||
+	if i == start || !startsNonBlank(b[start]) || len(b)-i < len(`","userAgent":"-"}`) ||
 		(load(b, i)^commaUserA)|(load(b, i+7)^agentColon) != 0 {
 		return -1
 	}
@@ -172,8 +172,8 @@ func (c *clock) record(b []byte) int {
 	if i = ordinary(b, i); i >= len(b) || b[i] != '"' {
 		i = canonicalText(b, i)
 	}
-	if i == start || !inked(b[start]) || i+1 >= len(b) || b[i] != '"' || b[i+1] != '}' {
-		if i > start && inked(b[start]) && i+1 < len(b) && b[i] == '"' && b[i+1] == ',' {
+	if i == start || !startsNonBlank(b[start]) || i+1 >= len(b) || b[i] != '"' || b[i+1] != '}' {
+		if i > start && startsNonBlank(b[start]) && i+1 < len(b) && b[i] == '"' && b[i+1] == ',' {
 			return -i - 1
 		}
 		return -1

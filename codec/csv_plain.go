@@ -46,7 +46,7 @@ func (d *decoder) plainRow(b []byte, i int) int {
 				i = copyField(line[end:], b, start)
 			}
 			if column != none {
-				if i == start || !inked(b[start]) {
+				if i == start || !startsNonBlank(b[start]) {
 					return 0
 				}
 				end += i - start
@@ -80,7 +80,7 @@ func (d *decoder) plainRow(b []byte, i int) int {
 	copy(line[hourAt+20:pathAt], `","path":"`)
 	copy(line[end:end+3], "\"}\n")
 	if d.b.clock.hour != d.hour {
-		d.turn(d.b.clock.hour, len(d.out), d.good)
+		d.startRun(d.b.clock.hour, len(d.out), d.good)
 	}
 	d.out = d.out[:len(d.out)+end+3]
 	d.good++

@@ -12,12 +12,29 @@ type Format uint8
 
 // The forms a body can have. Auto decides by the first byte that is neither
 // white space nor part of a byte order mark: { or [ is JSON, anything else CSV.
+// By the rules of shippers it looks at each line: what is not JSON, and not CSV
+// from the first line on, is an access log line.
 const (
-	Auto   Format = iota
-	JSON          // an array of records, one record, or records one after another
-	NDJSON        // one record a line; blank lines are skipped
-	CSV           // RFC 4180, header line optional
+	Auto     Format = iota
+	JSON            // an array of records, one record, or records one after another
+	NDJSON          // one record a line; blank lines are skipped
+	CSV             // RFC 4180, header line optional
+	Combined        // access log lines with referer and user agent
+	Common          // access log lines without them
+	W3C             // W3C extended log files, with their #Fields line
+	ALB             // access log lines of AWS load balancers
 )
+
+var formats = map[string]Format{
+	"json": JSON, "ndjson": NDJSON, "csv": CSV, "combined": Combined, "common": Common, "w3c": W3C, "alb": ALB,
+}
+
+// ParseFormat returns the form of that name: json, ndjson, csv, combined,
+// common, w3c or alb.
+func ParseFormat(name string) (f Format, ok bool) {
+	f, ok = formats[name]
+	return f, ok
+}
 
 // SentPerStored is how many bytes a record may have as it was sent for each byte
 // that its canonical line may have: Limits.SentBytes of a server that limits
@@ -94,11 +111,19 @@ type decoder struct {
 	missed int // times in a row that a record was not canonical
 	known  int // of b.skipped
 
-	now    time.Time
-	within interval // in which the records' times have to be
+	now      time.Time // of records without a time
+	hasTime  bool      // now is the record's own, known from elsewhere
+	before   []byte    // extra members that come before those of the record
+	only     Format    // of a body of a shipper: Auto if it may have several
+	wrappers bool      // the body has lists of records within objects
+	arrays   bool      // the body is an array, or several
+	within   interval  // in which the records' times have to be
 
 	// Of the record that is being read:
-	fields [columns]field
+	fields     [columns]field
+	badMoment  fault // its time is of no known kind
+	lineMember span  // in the extra members: that of a CSV column which may hold a line
+	noEscapes  bool  // it is a log line in which a backslash is a backslash
 }
 
 // The members of a record, in canonical order.
@@ -135,6 +160,9 @@ func (b *Batch) decoder(r *Rules, now time.Time) decoder {
 	d.now, b.arrival = now, b.arrival[:0]
 	d.within = intervalOf(now, r.limits)
 	b.scan.depth = r.limits.Depth
+	if r.table != nil {
+		b.recent.reset(r.table)
+	}
 	if b.clock.head == 0 { // a new batch
 		b.clock.reset()
 	}
@@ -150,9 +178,13 @@ func (b *Batch) decoder(r *Rules, now time.Time) decoder {
 func (d *decoder) reserve(n int) bool { return d.grow(n + 64) }
 
 func (d *decoder) body(body []byte, f Format) {
-	i := blanks(body, 0)
+	if d.bad != nil || d.rules.shipper || f > CSV {
+		d.shipperBody(body, f)
+		return
+	}
+	i := skipSpace(body, 0)
 	if i == len(body) {
-		d.nothing()
+		d.reportEmpty()
 		return
 	}
 	if f == Auto {
@@ -171,9 +203,9 @@ func (d *decoder) body(body []byte, f Format) {
 	}
 }
 
-// turn begins a run: from the record number good and the byte at of the output
+// startRun begins a run: from the record number good and the byte at of the output
 // on, everything is of hour h.
-func (d *decoder) turn(h Hour, at, good int) {
+func (d *decoder) startRun(h Hour, at, good int) {
 	runs := d.b.runs
 	if n := len(runs); n > 0 {
 		last := &runs[n-1]
@@ -233,9 +265,9 @@ func (d *decoder) put() {
 		return
 	}
 	at, p, agent := d.fields[timestamp].text, d.fields[path].text, d.fields[userAgent].text
-	arrived := d.rules.arrival && blank(at)
-	if arrived {
-		at = d.arrivalText()
+	arrived := false
+	if (d.rules.arrival || d.hasTime) && d.badMoment == 0 && blank(at) {
+		at, arrived = d.arrivalText(), !d.hasTime
 	}
 	if d.rules.dash {
 		switch noPath, noAgent := blank(p), blank(agent); {
@@ -256,6 +288,9 @@ func (d *decoder) put() {
 	line := d.out[n:cap(d.out)]
 	copy(line[:hourAt], `{"timestamp":"`)
 	end, bad := d.b.clock.write(line[hourAt:hourAt+atMost], at)
+	if d.badMoment != 0 {
+		bad = d.badMoment
+	}
 	switch {
 	case bad != 0:
 		d.badTime(at, bad)
@@ -291,7 +326,7 @@ func (d *decoder) put() {
 				return
 			}
 		}
-		d.turn(h, n, d.good)
+		d.startRun(h, n, d.good)
 		if !whole {
 			d.hour = noHour // the next record of this hour is looked at, too
 		}
@@ -307,7 +342,8 @@ func (d *decoder) put() {
 // dash stands for a path or a user agent that a record does not have.
 var dash = []byte("-")
 
-// arrivalText returns the time at which the batch arrived.
+// arrivalText returns the time of a record that has none of its own: the one at
+// which the batch arrived, or that AppendRecord was given.
 func (d *decoder) arrivalText() []byte {
 	b := d.b
 	if len(b.arrival) == 0 {
@@ -371,9 +407,9 @@ func (d *decoder) report(field, reason string) {
 	}
 }
 
-// nothing reports a body in which there is not even an empty list. No record
+// reportEmpty reports a body in which there is not even an empty list. No record
 // has been seen there, so none is counted.
-func (d *decoder) nothing() {
+func (d *decoder) reportEmpty() {
 	d.report("record", "the body is empty")
 	d.index = 0
 }

@@ -21,13 +21,13 @@ func (d *decoder) json(b []byte, i int) {
 
 // array reads what follows the opening bracket.
 func (d *decoder) array(b []byte, i int) {
-	i = blanks(b, i)
+	i = skipSpace(b, i)
 	if i < len(b) && b[i] == ']' {
 		i++
 	} else if i = d.elements(b, i); i < 0 {
 		return
 	}
-	if i = blanks(b, i); i < len(b) {
+	if i = skipSpace(b, i); i < len(b) {
 		d.syntax(b, i, "after the array")
 	}
 }
@@ -38,14 +38,14 @@ func (d *decoder) elements(b []byte, i int) int {
 	for {
 		var whole bool
 		if i, whole = d.canonical(b, i, inArray); !whole {
-			if i = d.value(b, blanks(b, i)); i < 0 {
+			if i = d.value(b, skipSpace(b, i)); i < 0 {
 				return i
 			}
 		}
-		i = blanks(b, i)
+		i = skipSpace(b, i)
 		switch {
 		case i < len(b) && b[i] == ',':
-			i = blanks(b, i+1)
+			i = skipSpace(b, i+1)
 		case i < len(b) && b[i] == ']':
 			return i + 1
 		default:
@@ -59,14 +59,14 @@ func (d *decoder) objects(b []byte, i int) {
 	for i < len(b) {
 		var whole bool
 		if i, whole = d.canonical(b, i, inObjects); !whole {
-			if i = blanks(b, i); i == len(b) {
+			if i = skipSpace(b, i); i == len(b) {
 				return
 			}
 			if i = d.value(b, i); i < 0 {
 				return
 			}
 		}
-		i = blanks(b, i)
+		i = skipSpace(b, i)
 	}
 }
 
@@ -92,7 +92,7 @@ func (d *decoder) lines(b []byte) {
 // oneLine reads the line from b[i] to the end of b, without its newline.
 func (d *decoder) oneLine(b []byte, i int) {
 	b = bytes.TrimRight(b, " \t\r")
-	if i = blanks(b, i); i >= len(b) {
+	if i = skipSpace(b, i); i >= len(b) {
 		return
 	}
 	d.line = b[i:]
@@ -103,12 +103,12 @@ func (d *decoder) oneLine(b []byte, i int) {
 		if i = d.members(b, i); i == len(b) {
 			d.put()
 		} else if i >= 0 {
-			d.syntax(b, blanks(b, i), "after the record")
+			d.syntax(b, skipSpace(b, i), "after the record")
 		}
 	} else if i = d.skip(b, i); i == len(b) {
 		d.noObject()
 	} else if i >= 0 {
-		d.syntax(b, blanks(b, i), "after the value")
+		d.syntax(b, skipSpace(b, i), "after the value")
 	}
 }
 
@@ -141,12 +141,12 @@ func (d *decoder) members(b []byte, i int) int {
 	d.fields, d.b.scratch, d.b.extra = [columns]field{}, d.b.scratch[:0], d.b.extra[:0]
 	d.b.scan.deep = false
 	others := 0 // members that are not ours, so far
-	i = blanks(b, i+1)
+	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
 	}
 	for {
-		column, text := opened(b, i)
+		column, text := knownMember(b, i)
 		if column == none {
 			if n := d.asBefore(b, i, others); n > 0 {
 				d.keep(b[i:i+n], false)
@@ -191,10 +191,10 @@ func (d *decoder) members(b []byte, i int) int {
 			i++
 			continue
 		}
-		i = blanks(b, i)
+		i = skipSpace(b, i)
 		switch {
 		case i < len(b) && b[i] == ',':
-			i = blanks(b, i+1)
+			i = skipSpace(b, i+1)
 		case i < len(b) && b[i] == '}':
 			return i + 1
 		default:
@@ -230,10 +230,10 @@ func (d *decoder) remember(b []byte, start, end, place int) {
 	}
 }
 
-// opened recognises one of our members at b[i] whose value is a string, with
+// knownMember recognises one of our members at b[i] whose value is a string, with
 // nothing or one blank between it and the colon. It returns its column and
 // where its text begins.
-func opened(b []byte, i int) (column, text int) {
+func knownMember(b []byte, i int) (column, text int) {
 	if i > len(b)-16 {
 		return none, 0
 	}
@@ -301,9 +301,9 @@ func (d *decoder) keep(member []byte, loose bool) {
 	}
 }
 
-// blanks returns the index of the first byte from b[i] on that is not JSON
+// skipSpace returns the index of the first byte from b[i] on that is not JSON
 // white space.
-func blanks(b []byte, i int) int {
+func skipSpace(b []byte, i int) int {
 	for i < len(b) && b[i] <= ' ' && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}

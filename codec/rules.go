@@ -91,11 +91,38 @@ type Rules struct {
 	dash   bool // for what is blank
 	// The time of arrival is that of records without one.
 	arrival bool
+
+	// For bodies in which single records may be bad.
+	shipper        bool
+	table          *table
+	zone           *time.Location // nil is UTC
+	canonicalFirst bool           // a canonical record is what the names would make of it
 }
 
 // NewRules returns the rules of o.
 func NewRules(o Options) (*Rules, error) {
-	return &Rules{limits: o.Limits, keep: o.Extra == KeepExtra, dash: o.Blank == DashForBlank, arrival: o.NoTime == ArrivalTime}, nil
+	r := &Rules{
+		limits: o.Limits, keep: o.Extra == KeepExtra, dash: o.Blank == DashForBlank, arrival: o.NoTime == ArrivalTime,
+		shipper: o.Shipper, table: strictNames, canonicalFirst: true,
+	}
+	if !o.Shipper {
+		return r, nil
+	}
+	if o.Zone != nil && o.Zone != time.UTC {
+		r.zone = o.Zone
+	}
+	n, d := o.Names, DefaultNames()
+	for list, byDefault := range map[*[]string][]string{&n.Timestamp: d.Timestamp, &n.Path: d.Path, &n.UserAgent: d.UserAgent, &n.Line: d.Line} {
+		if *list == nil {
+			*list = byDefault
+		}
+	}
+	for c, list := range [columns][]string{n.Timestamp, n.Path, n.UserAgent} {
+		r.canonicalFirst = r.canonicalFirst && len(list) > 0 && list[0] == names[c]
+	}
+	var err error
+	r.table, err = newTable(n, true)
+	return r, err
 }
 
 // DecodeWith replaces the contents of b by the records of body. It keeps

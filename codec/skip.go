@@ -11,6 +11,7 @@ import (
 type scanner struct {
 	nesting []uint64 // one bit a level: the level outside it is an array
 	depth   int      // levels of nesting that are allowed; 0 is any number
+	open    int      // levels that are open around the value
 
 	// What has been found since these were last reset:
 	deep  bool // a value is nested deeper than depth
@@ -35,7 +36,7 @@ func (s *scanner) space(b []byte, i int) int {
 	if i < len(b) && b[i] > ' ' {
 		return i
 	}
-	end := blanks(b, i)
+	end := skipSpace(b, i)
 	s.loose = s.loose || end > i
 	return end
 }
@@ -55,7 +56,7 @@ value:
 		i = s.text(b, i+1)
 	case '{', '[':
 		depth++
-		if s.depth > 0 && depth > s.depth {
+		if s.depth > 0 && depth+s.open > s.depth {
 			s.deep = true
 		}
 		s.push(depth, inArray)

@@ -263,13 +263,13 @@ func appendRune(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
 }
 
-// inked reports whether c, as the first byte of a text, is enough to know that
+// startsNonBlank reports whether c, as the first byte of a text, is enough to know that
 // the text is not blank.
-func inked(c byte) bool { return c-'!' < 0x7f-'!' && c != '\\' }
+func startsNonBlank(c byte) bool { return c-'!' < 0x7f-'!' && c != '\\' }
 
 // blank reports whether nothing is left of a canonical text once it is trimmed.
 func blank(text []byte) bool {
-	if len(text) > 0 && inked(text[0]) {
+	if len(text) > 0 && startsNonBlank(text[0]) {
 		return false
 	}
 	for len(text) > 0 {

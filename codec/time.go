@@ -27,6 +27,7 @@ const (
 	faultFraction
 	faultOffset
 	faultRange
+	faultKind
 )
 
 var faults = [...]string{
@@ -37,6 +38,7 @@ var faults = [...]string{
 	faultFraction: "has more than 9 fraction digits",
 	faultOffset:   "has an offset that does not exist",
 	faultRange:    "is outside the years 0000 to 9999 in UTC",
+	faultKind:     "is not a time that is known, such as 2026-02-09T15:23:00Z, 09/Feb/2026:15:23:00 +0000 or 1770650580",
 }
 
 // clock remembers the last hour and the last date. reset makes it ready.
