@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"logforge/config"
@@ -19,13 +20,20 @@ type keys struct {
 	header    string
 	bearer    bool // header is Authorization: a key may follow the word Bearer
 	hashes    [][sha256.Size]byte
-	challenge string // WWW-Authenticate of a 401 (RFC 9110, section 11.6.1)
+	used      []*metrics.Counter // requests with each of them; nil for one without a name
+	names     []string           // of those that have one
+	challenge string             // WWW-Authenticate of a 401 (RFC 9110, section 11.6.1)
 }
 
 var scheme = []byte("Bearer ")
 
-func newKeys(cfg config.Auth) keys {
-	k := keys{
+// keyMetric is the name of the counter of requests with the key of this name.
+func keyMetric(name string) string {
+	return `logforge_key_requests_total{key="` + name + `"}`
+}
+
+func newKeys(cfg config.Auth, set *metrics.Set) *keys {
+	k := &keys{
 		enabled:   cfg.Enabled,
 		header:    cfg.HeaderName,
 		bearer:    strings.EqualFold(cfg.HeaderName, fasthttp.HeaderAuthorization),
@@ -36,6 +44,12 @@ func newKeys(cfg config.Auth) keys {
 	}
 	for _, key := range cfg.Keys {
 		k.hashes = append(k.hashes, sha256.Sum256([]byte(key.Value)))
+		var used *metrics.Counter
+		if key.Name != "" {
+			k.names = append(k.names, key.Name)
+			used = set.GetOrCreateCounter(keyMetric(key.Name))
+		}
+		k.used = append(k.used, used)
 	}
 	return k
 }
@@ -71,12 +85,15 @@ func (k *keys) checkShipper(h *fasthttp.RequestHeader) error {
 // key, whichever matches, in constant time.
 func (k *keys) accept(given []byte) error {
 	hash := sha256.Sum256(given)
-	match := 0
+	match := -1
 	for i := range k.hashes {
-		match |= subtle.ConstantTimeCompare(hash[:], k.hashes[i][:])
+		match = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], k.hashes[i][:]), i, match)
 	}
-	if match == 0 || len(given) == 0 {
+	if match < 0 || len(given) == 0 {
 		return errKey
+	}
+	if used := k.used[match]; used != nil {
+		used.Inc()
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -35,8 +36,8 @@ const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 
 // dashboard serves the page, its files and its figures.
 type dashboard struct {
-	page    dashboardFile
-	files   map[string]dashboardFile // by path below /dashboard/
+	page    atomic.Pointer[dashboardFile] // depends on the header that takes the key
+	files   map[string]dashboardFile      // by path below /dashboard/
 	facts   dashboardFacts
 	metrics func(io.Writer)                                             // writes this process's metrics as Prometheus text
 	span    func() (first, recent, last codec.Hour, ok bool, err error) // of the days with summaries
@@ -98,16 +99,24 @@ func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer), summ
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded dashboard: %w", err)
 	}
-	page := d.files["index.html"].body
-	delete(d.files, "index.html")
-	if cfg.Auth.Enabled {
-		// The page has to know before its first request which header takes the key.
-		asks := fmt.Appendf(nil, `data-key-header="%s"`, html.EscapeString(cfg.Auth.HeaderName))
-		page = bytes.Replace(page, []byte(`data-key-header=""`), asks, 1)
-	}
-	d.page = newDashboardFile("index.html", page)
+	d.setAuth(cfg.Auth)
 	return d, nil
 }
+
+// setAuth makes the page, which has to know before its first request which
+// header takes the key.
+func (d *dashboard) setAuth(cfg config.Auth) {
+	page := d.files[indexFile].body
+	if cfg.Enabled {
+		asks := fmt.Appendf(nil, `data-key-header="%s"`, html.EscapeString(cfg.HeaderName))
+		page = bytes.Replace(page, []byte(`data-key-header=""`), asks, 1)
+	}
+	file := newDashboardFile(indexFile, page)
+	d.page.Store(&file)
+}
+
+// indexFile is the page; it is served at / only.
+const indexFile = "index.html"
 
 func newDashboardFile(name string, body []byte) dashboardFile {
 	kind, ok := dashboardKinds[path.Ext(name)]
@@ -140,12 +149,13 @@ func factsOf(cfg *config.Config, build Build) dashboardFacts {
 }
 
 // servePage answers GET /.
-func (d *dashboard) servePage(ctx *fasthttp.RequestCtx) { d.page.serve(ctx) }
+func (d *dashboard) servePage(ctx *fasthttp.RequestCtx) { d.page.Load().serve(ctx) }
 
 // serveFile answers GET /dashboard/NAME, or 404 through notFound.
 func (d *dashboard) serveFile(ctx *fasthttp.RequestCtx, notFound fasthttp.RequestHandler) {
-	file, ok := d.files[strings.TrimPrefix(string(ctx.Path()), "/dashboard/")]
-	if !ok {
+	name := strings.TrimPrefix(string(ctx.Path()), "/dashboard/")
+	file, ok := d.files[name]
+	if !ok || name == indexFile {
 		notFound(ctx)
 		return
 	}

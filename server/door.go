@@ -201,9 +201,9 @@ func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
 // admit checks everything that can be told from the header.
 func (s *Server) admit(ctx *fasthttp.RequestCtx, d *door) (w wants, err error) {
 	h := &ctx.Request.Header
-	check := s.keys.check
+	check := s.keys.Load().check
 	if d.shippers {
-		check = s.keys.checkShipper
+		check = s.keys.Load().checkShipper
 	}
 	if err = check(h); err != nil {
 		return w, err

@@ -19,9 +19,9 @@ import (
 // connections are the open connections of a server and their limits.
 type connections struct {
 	max      int
-	maxPerIP int    // 0: no limit
-	refusal  []byte // the whole answer to the one connection too many; empty with TLS
-	tls      *tls.Config
+	maxPerIP int                         // 0: no limit
+	refusal  []byte                      // the whole answer to the one connection too many; empty with TLS
+	tls      *atomic.Pointer[tls.Config] // nil: plain HTTP; replaced by Reload
 	log      *slog.Logger
 	refused  func() // counts it
 
@@ -71,8 +71,8 @@ func (l *listener) Accept() (net.Conn, error) {
 			l.refuse(c)
 			continue
 		}
-		if l.tls != nil {
-			t := tls.Server(c, l.tls)
+		if current := l.tls.Load(); current != nil {
+			t := tls.Server(c, current)
 			own.Conn = t
 			return &secureConn{own, t}, nil
 		}

@@ -52,7 +52,7 @@ func (s *Server) problemOf(err error) problem {
 			p.Supported = append(p.Supported, a.String())
 		}
 	case r.err == errKey:
-		p.Detail += ": it belongs in the header " + s.keys.header
+		p.Detail += ": it belongs in the header " + s.keys.Load().header
 	case r.err == errFormat:
 		p.Supported = slices.Sorted(maps.Keys(formats))
 	case r.err == errType:
@@ -103,6 +103,6 @@ func (s *Server) problemHeaders(ctx *fasthttp.RequestCtx, status int) {
 	case fasthttp.StatusServiceUnavailable:
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, s.retryAfter)
 	case fasthttp.StatusUnauthorized:
-		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, s.keys.challenge)
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, s.keys.Load().challenge)
 	}
 }

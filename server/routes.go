@@ -93,7 +93,7 @@ func (s *Server) notFound(ctx *fasthttp.RequestCtx) { s.fail(ctx, errNoRoute) }
 // guarded asks for the API key, where keys are on, and answers h's error.
 func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		err := s.keys.check(&ctx.Request.Header)
+		err := s.keys.Load().check(&ctx.Request.Header)
 		if err == nil {
 			err = h(ctx)
 		}

@@ -36,11 +36,11 @@ type Server struct {
 	dashboard *dashboard // nil: off
 
 	http   *fasthttp.Server
-	byPath *router.Router      // finds a door without going through it
-	routes map[string][]string // paths by method, for the test of openapi.json
-	tls    *tls.Config         // nil: plain HTTP
+	byPath *router.Router             // finds a door without going through it
+	routes map[string][]string        // paths by method, for the test of openapi.json
+	tls    atomic.Pointer[tls.Config] // nil: plain HTTP; replaced by Reload
 	conns  *connections
-	keys   keys
+	keys   atomic.Pointer[keys] // replaced by Reload
 	count  *counters
 	zstd   *zstd.Decoder
 
@@ -77,7 +77,6 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		build:     build,
 		log:       log,
 		set:       set,
-		keys:      newKeys(cfg.Auth),
 		acks:      acksOf(cfg),
 		limits: codec.Limits{
 			Records:     cfg.Ingestion.MaxBatchRecords,
@@ -97,10 +96,12 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		return nil, fmt.Errorf("server.maxInFlightBytes is %s, too small for server.maxBodyBytes %s: at least %s is needed",
 			cfg.Server.MaxInFlightBytes, cfg.Server.MaxBodyBytes, config.Bytes(least))
 	}
-	var err error
-	if s.tls, err = newTLS(cfg.Server.TLS); err != nil {
+	s.keys.Store(newKeys(cfg.Auth, set))
+	t, err := newTLS(cfg.Server.TLS)
+	if err != nil {
 		return nil, err
 	}
+	s.tls.Store(t)
 	if s.zstd, err = newUnzstd(); err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
@@ -143,7 +144,7 @@ func (s *Server) newConnections() *connections {
 	c := &connections{
 		max:      s.cfg.MaxConnections,
 		maxPerIP: s.cfg.MaxConnectionsPerIP,
-		tls:      s.tls,
+		tls:      &s.tls,
 		log:      s.log,
 		bytes:    &s.bytes,
 		refused:  s.count.refusedConns.Inc,
@@ -157,7 +158,7 @@ func (s *Server) newConnections() *connections {
 			idle:      s.cfg.IdleTimeout,
 		},
 	}
-	if s.tls == nil { // with TLS there is nobody to talk to before a handshake
+	if s.tls.Load() == nil { // with TLS there is nobody to talk to before a handshake
 		var ctx fasthttp.RequestCtx
 		s.sendProblem(&ctx, s.problemOf(errConns))
 		ctx.SetConnectionClose()

@@ -212,7 +212,7 @@ func (s *Server) makeRules(cfg *config.Config) error {
 
 // elastic answers what Elasticsearch clients ask beside _bulk.
 func (s *Server) elastic(ctx *fasthttp.RequestCtx) {
-	if err := s.keys.checkShipper(&ctx.Request.Header); err != nil {
+	if err := s.keys.Load().checkShipper(&ctx.Request.Header); err != nil {
 		s.failDoor(ctx, doorNamed("/_bulk"), err)
 		return
 	}

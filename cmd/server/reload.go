@@ -31,18 +31,22 @@ func (s *service) reload() {
 		s.log.Error("reload refused: the configuration in effect stays", "err", err)
 		return
 	}
-	// What needs a restart stays as it is in every part.
+	// What needs a restart stays as it is in every part. Turning TLS on or off does.
 	effective := *s.cfg
-	effective.Auth, effective.Server.TLS, effective.Log.Level = next.Auth, next.Server.TLS, next.Log.Level
-	if r, ok := any(s.server).(reloader); ok {
-		if err := r.Reload(&effective); err != nil {
+	effective.Auth, effective.Log.Level = next.Auth, next.Log.Level
+	sameTLS := (next.Server.TLS.CertFile == "") == (s.cfg.Server.TLS.CertFile == "")
+	if sameTLS {
+		effective.Server.TLS = next.Server.TLS
+	}
+	for _, part := range s.reloaders {
+		if err := part.Reload(&effective); err != nil {
 			s.log.Error("reload refused: the configuration in effect stays", "err", err)
 			return
 		}
 	}
 	changed, restart := []string{}, []string{}
 	for _, key := range config.Changes(s.cfg, next) {
-		if reloadable(key) {
+		if reloadable(key) && (sameTLS || !strings.HasPrefix(key, "server.tls.")) {
 			changed = append(changed, key)
 		} else {
 			restart = append(restart, key)
@@ -51,9 +55,20 @@ func (s *service) reload() {
 	s.cfg = &effective
 	s.log.setLevel(effective.Log)
 	// The certificates' files are read again in any case.
-	s.log.Info("reloaded", "changed", strings.Join(changed, ","), "keys", len(effective.Auth.Keys), "authentication", effective.Auth.Enabled)
+	s.log.Info("reloaded", "changed", strings.Join(changed, ","), "authentication", effective.Auth.Enabled, "keys", len(effective.Auth.Keys), "names", keyNames(effective.Auth.Keys))
 	if len(restart) > 0 {
 		slices.Sort(restart)
 		s.log.Warn("changes that take effect only after a restart", "settings", strings.Join(restart, ","))
 	}
+}
+
+// keyNames returns the names of the keys that have one, for the log.
+func keyNames(keys config.Keys) string {
+	var names []string
+	for _, key := range keys {
+		if key.Name != "" {
+			names = append(names, key.Name)
+		}
+	}
+	return strings.Join(names, ",")
 }

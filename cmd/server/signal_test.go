@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +97,87 @@ func TestSignal_SIGHUPPutsTheLevelIntoEffectAndNamesWhatNeedsARestart(t *testing
 	c.find(`msg="(reload refused)`)
 	c.find(`(did you mean server.addr)`)
 	post(t, url, "b", 10)
+	c.signal(syscall.SIGTERM)
+	c.expect(0, "stopped")
+}
+
+// Ensure that keys and their files, and certificates, are in effect after a
+// SIGHUP, that no key is logged, and that a configuration which is refused
+// leaves those in effect that were.
+func TestSignal_SIGHUPPutsKeysAndCertificatesIntoEffect(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := certificate(t, dir, "a")
+	keys, yaml := filepath.Join(dir, "keys"), filepath.Join(dir, "c.yaml")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(keys, "alice: hunter1\n")
+	write(yaml, "auth: {keysFile: "+keys+"}\nserver: {tls: {certFile: "+cert+", keyFile: "+key+"}}\n")
+	c, url := serving(t, dir, nil, "-config", yaml)
+	addr := strings.TrimPrefix(url, "http://")
+	seen := func() string {
+		t.Helper()
+		conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].DNSNames[1]
+	}
+	answers := func(want int, value string) {
+		t.Helper()
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+		req, err := http.NewRequest("POST", "https://"+addr+"/logs", strings.NewReader(`{"timestamp":"2026-02-09T15:00:00Z","path":"/","userAgent":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-API-Key", value)
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("key %s: %s", value, resp.Status)
+		}
+	}
+	answers(202, "hunter1")
+	answers(401, "hunter2")
+
+	other, otherKey := certificate(t, t.TempDir(), "b")
+	for from, to := range map[string]string{other: cert, otherKey: key} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(to, string(text))
+	}
+	write(keys, "bob: hunter2\n")
+	c.signal(syscall.SIGHUP)
+	c.find(`(msg=reloaded changed=auth.keys .*names=bob)`)
+	answers(401, "hunter1")
+	answers(202, "hunter2")
+	if got := seen(); got != "b" {
+		t.Errorf("the certificate is that of %s", got)
+	}
+
+	c.stderr.take()
+	write(keys, "")
+	c.signal(syscall.SIGHUP)
+	c.find(`msg="(reload refused)`)
+	answers(202, "hunter2")
+	write(keys, "bob: hunter2\n")
+	write(key, "nonsense")
+	c.stderr.take()
+	c.signal(syscall.SIGHUP)
+	c.find(`msg="(reload refused)`)
+	answers(202, "hunter2")
+	if all := c.stderr.String(); strings.Contains(all, "hunter") {
+		t.Errorf("a key is in the log: %s", all)
+	}
 	c.signal(syscall.SIGTERM)
 	c.expect(0, "stopped")
 }

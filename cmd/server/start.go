@@ -54,6 +54,7 @@ type service struct {
 	summaries server.Summaries // for GET /analytics
 	checks    []func() error   // each nil, or why /ready says no
 	server    *server.Server   // nil until it is made
+	reloaders []reloader       // what SIGHUP is passed on to, in this order
 }
 
 // ingests reports whether the process takes batches from clients.
@@ -197,7 +198,7 @@ func (s *service) startServer() error {
 	if err != nil {
 		return err
 	}
-	s.server = srv
+	s.server, s.reloaders = srv, append(s.reloaders, srv)
 	attrs := []any{"addr", ln.Addr().String(), "pipeline", s.cfg.Version, "ack", s.cfg.Ingestion.Ack,
 		"logs", s.cfg.Storage.LogsDir, "analytics", s.cfg.Storage.AnalyticsDir, "build", buildOf(s.cfg).Version}
 	if s.cfg.Version == 2 {
