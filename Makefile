@@ -23,6 +23,7 @@ K6        := .tools/v1.8.1/k6
 NFPM      := .tools/v2.45.2/nfpm
 CYCLONEDX := .tools/v1.9.0/cyclonedx-gomod
 VERSITYGW := .tools/v1.8.0/versitygw
+DUCKDB    := .tools/duckdb-2.0.1/bin/python
 install    = GOBIN=$(CURDIR)/$(@D) go install
 
 # Everything but the tools is a command and no file.
@@ -154,6 +155,8 @@ s3-up s3-down s3-status: s3-%: ## an S3 server on localhost:7070 without Docker,
 postgres-up postgres-down postgres-status: postgres-%: ## PostgreSQL on localhost:15432 without Docker (Debian's postgresql)
 	sink/archive/archivetest/postgres.sh $*
 
+archive-tools: $(VERSITYGW) $(DUCKDB) ## what the tests of the archive need besides PostgreSQL
+
 kafka-topic: build ## the topic logs, if it is not there
 	bin/server topic -config config/examples/config.v2.local.yaml
 
@@ -189,3 +192,5 @@ $(K6):
 	$(install) go.k6.io/k6@$(notdir $(@D))
 $(VERSITYGW):
 	$(install) github.com/versity/versitygw/cmd/versitygw@$(notdir $(@D))
+$(DUCKDB):
+	python3 -m venv $(dir $(@D)) && $(@D)/pip install -q --disable-pip-version-check duckdb==$(patsubst duckdb-%,%,$(notdir $(patsubst %/bin,%,$(@D))))

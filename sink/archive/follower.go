@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -357,7 +358,7 @@ func (f *follower) lineEnd(e hourly.Extent, at int64) (end int64, err error) {
 // store stores the part under way of an hour.
 func (f *follower) store(ctx context.Context, j job) {
 	p, part, e := j.progress, j.part, j.extent
-	err := f.dest.Store(ctx, part, func() (io.ReadCloser, error) { return f.files.Reader(e, part.From) })
+	err := f.try(ctx, part, func() (io.ReadCloser, error) { return f.files.Reader(e, part.From) })
 	if ctx.Err() != nil {
 		return // the next start goes on
 	}
@@ -389,6 +390,17 @@ func (f *follower) store(ctx context.Context, j job) {
 		f.mu.Unlock()
 		f.fail(ctx, fmt.Errorf("%v: %w", part, err))
 	}
+}
+
+// try stores a part. Whatever a client library does with what it is given or
+// answered, the process goes on: it has records to take.
+func (f *follower) try(ctx context.Context, part Part, open func() (io.ReadCloser, error)) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s: %w", cause, debug.Stack(), errDamaged)
+		}
+	}()
+	return f.dest.Store(ctx, part, open)
 }
 
 // backoff returns the pause after so many failures in a row.

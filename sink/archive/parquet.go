@@ -19,7 +19,7 @@ import (
 // between the years 1677 and 2262, which is what 64 bits of nanoseconds hold;
 // extra then has it, as the member timestamp. A pointer is an optional value.
 type row struct {
-	Timestamp *int64 `parquet:"timestamp,optional,delta,timestamp(nanosecond:utc)"`
+	Timestamp *int64 `parquet:"timestamp,optional,timestamp(nanosecond:utc)"`
 	Path      string `parquet:"path,dict"`
 	UserAgent string `parquet:"userAgent,dict"`
 	Extra     string `parquet:"extra,optional"` // the members beside the three as one JSON object; null for none
@@ -50,6 +50,7 @@ func newParquetEncoder(w io.Writer, h codec.Hour, altered *metrics.Counter) *par
 	return &parquetEncoder{
 		hour: h,
 		file: parquet.NewGenericWriter[row](w,
+			parquet.DefaultEncodingFor(parquet.Int64, &parquet.DeltaBinaryPacked),
 			parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 			parquet.MaxRowsPerRowGroup(groupRows),
 			parquet.DictionaryMaxBytes(dictionaryBytes),
