@@ -223,7 +223,7 @@ func (a *Aggregator) grown(ctx context.Context) []hourly.Extent {
 	grown := a.extents[:0]
 	for _, e := range a.extents {
 		last, known := a.seen[e.Hour]
-		if known && last.summary && !a.dir.has(e.Hour) { // removed
+		if (!known || last.summary) && !a.dir.has(e.Hour) { // removed, or not made yet
 			known = false
 			if a.counts.hour == e.Hour {
 				a.counts.valid = false

@@ -49,13 +49,14 @@ func (a *Aggregator) AppendHour(ctx context.Context, dst []byte, h codec.Hour, t
 // JSON object with from, to, records, malformed, requestsPerPath and
 // requestsPerUserAgent over all hours; missing, the hours some counts of which
 // are lost or not there yet because a summary was damaged; and hours, an array
-// of what AppendHour says of each that has a summary. Where none has, the sums
+// of what AppendHour says of each that has a summary, with its hourTop largest
+// counts. Where none has, the sums
 // are 0. The merged maps name as many keys as those of one summary, and count the
 // rest under Other.
 //
 // Only one range is put together at a time; others wait, until their ctx ends.
 // The error is ErrTooLarge, or the cause for which ctx ended.
-func (a *Aggregator) AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top int) ([]byte, error) {
+func (a *Aggregator) AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top, hourTop int) ([]byte, error) {
 	select {
 	case a.ranges <- struct{}{}:
 		defer func() { <-a.ranges }()
@@ -67,7 +68,7 @@ func (a *Aggregator) AppendRange(ctx context.Context, dst []byte, from, to codec
 	var e summaryEncoder
 	e.reset(hours)
 	e.token(jsontext.BeginArray)
-	missing, err := a.copyHours(ctx, &e, from, to, top, merged)
+	missing, err := a.copyHours(ctx, &e, from, to, hourTop, merged)
 	if err != nil {
 		return dst, err
 	}
@@ -130,10 +131,9 @@ func (a *Aggregator) copyHours(ctx context.Context, e *summaryEncoder, from, to 
 	return missing, nil
 }
 
-// Span returns the first and the last day that has a summary, and the last one
-// that is not in the future (by a day or more), each as its first hour. ok is
-// false while there is none.
-func (a *Aggregator) Span() (first, recent, last codec.Hour, ok bool, err error) {
+// Span returns the days that have summaries. A day counts as one of the future
+// from tomorrow's end on: clocks differ.
+func (a *Aggregator) Span(context.Context) (codec.Span, error) {
 	return a.dir.span(codec.HourOf(time.Now().Add(24 * time.Hour)))
 }
 

@@ -113,7 +113,7 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 	}
 	a := s.aggregator(100)
 	s.pass(a)
-	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+30, 0)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+30, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 		t.Error(diff)
 	}
 
-	got, err = a.AppendRange(t.Context(), []byte("\n"), testHour, testHour+30, 1)
+	got, err = a.AppendRange(t.Context(), []byte("\n"), testHour, testHour+30, 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestARangeIsMergedAndHourByHour(t *testing.T) {
 
 func TestARangeWithoutAnySummaryIsEmpty(t *testing.T) {
 	a := newStore(t).aggregator(10)
-	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 5)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 5, 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAMergedRangeNamesNoMoreKeysThanASummary(t *testing.T) {
 	}
 	a := s.aggregator(4)
 	s.pass(a)
-	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+9, 0)
+	got, err := a.AppendRange(t.Context(), nil, testHour, testHour+9, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,11 +184,11 @@ func TestARangeTooLargeToAnswerIsRefused(t *testing.T) {
 	}
 	a := s.aggregator(100_000)
 	s.pass(a)
-	_, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 0)
+	_, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 0, 0)
 	if !errors.Is(err, ErrTooLarge) || !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 100); err != nil {
+	if _, err := a.AppendRange(t.Context(), nil, testHour, testHour+hours-1, 100, 100); err != nil {
 		t.Error(err)
 	}
 	if _, err := a.AppendHour(t.Context(), nil, testHour, 0); err != nil {
@@ -214,7 +214,7 @@ func TestAnswers_OfADamagedSummaryAreRefusedAndARangeSaysThatItIsMissing(t *test
 		if got, err := a.AppendHour(t.Context(), []byte("x"), testHour, 0); !errors.Is(err, fs.ErrClosed) || string(got) != "x" {
 			t.Fatalf("%s\nis answered with %q, %v", damaged, got, err)
 		}
-		body, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 0)
+		body, err := a.AppendRange(t.Context(), nil, testHour, testHour+1, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestAnswersBesidePassesAreWholeSummaries(t *testing.T) {
 			}
 			for _, f := range []func() ([]byte, error){
 				func() ([]byte, error) { return a.AppendHour(t.Context(), nil, h, 0) },
-				func() ([]byte, error) { return a.AppendRange(t.Context(), nil, h, h+1, 0) },
+				func() ([]byte, error) { return a.AppendRange(t.Context(), nil, h, h+1, 0, 0) },
 			} {
 				text, err := f()
 				var r recount

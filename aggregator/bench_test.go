@@ -243,7 +243,7 @@ func BenchmarkAnswer(b *testing.B) {
 		b.Run(fmt.Sprintf("hours=24/top=%d", top), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				dst, _ = a.AppendRange(b.Context(), dst[:0], testHour, testHour+hours-1, top)
+				dst, _ = a.AppendRange(b.Context(), dst[:0], testHour, testHour+hours-1, top, top)
 			}
 			b.SetBytes(int64(len(dst)))
 		})

@@ -171,7 +171,7 @@ func TestSummary_ThatIsDamagedIsKeptAsideWhereThereIsNoFileToCountAgain(t *testi
 	}
 	missing := func() {
 		t.Helper()
-		body, err := a.AppendRange(t.Context(), nil, h, h+1, 0)
+		body, err := a.AppendRange(t.Context(), nil, h, h+1, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func TestSummary_ThatIsDamagedIsKeptAsideWhereThereIsNoFileToCountAgain(t *testi
 	if err := os.Remove(aside(s.summary(h))); err != nil {
 		t.Fatal(err)
 	}
-	if body, err := a.AppendRange(t.Context(), nil, h, h+1, 0); err != nil || len(parse[answer](t, body).Missing) > 0 {
+	if body, err := a.AppendRange(t.Context(), nil, h, h+1, 0, 0); err != nil || len(parse[answer](t, body).Missing) > 0 {
 		t.Errorf("%v in %s", err, body)
 	}
 }

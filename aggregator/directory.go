@@ -238,13 +238,11 @@ func (d *directory) setAside(h codec.Hour) (string, error) {
 	return filepath.Join(d.path, to), err
 }
 
-// span returns the first and the last day that has a folder, and the last one
-// that is not after limit (the first one, if all are), each as its first hour. ok
-// is false where there is none.
-func (d *directory) span(limit codec.Hour) (first, recent, last codec.Hour, ok bool, err error) {
+// span returns the days that have a folder. Recent is one that is not after limit.
+func (d *directory) span(limit codec.Hour) (codec.Span, error) {
 	entries, err := d.readDir(".")
 	if err != nil {
-		return 0, 0, 0, false, err
+		return codec.Span{}, err
 	}
 	var days []codec.Hour
 	for _, entry := range entries {
@@ -253,9 +251,9 @@ func (d *directory) span(limit codec.Hour) (first, recent, last codec.Hour, ok b
 		}
 	}
 	if len(days) == 0 {
-		return 0, 0, 0, false, nil
+		return codec.Span{}, nil
 	}
 	slices.Sort(days)
 	after, _ := slices.BinarySearch(days, limit+1)
-	return days[0], days[max(0, after-1)], days[len(days)-1], true, nil
+	return codec.Span{First: days[0], Recent: days[max(0, after-1)], Last: days[len(days)-1], Known: true}, nil
 }

@@ -62,16 +62,16 @@ func TestDirectory_AnythingElseInItIsPassedOver(t *testing.T) {
 	for i := range 5 {
 		s.check(t, h+codec.Hour(i))
 	}
-	body, err := a.AppendRange(t.Context(), nil, h-12*24, h+12*24, 10)
+	body, err := a.AppendRange(t.Context(), nil, h-12*24, h+12*24, 10, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := parse[answer](t, body); got.Records != 5 {
 		t.Errorf("%s", body)
 	}
-	first, recent, last, ok, err := a.Span()
-	if day := h - codec.Hour(15); first != day || recent != day || last != day || !ok || err != nil {
-		t.Errorf("from %s to %s to %s, %v, %v", first, recent, last, ok, err)
+	first := h - 15
+	if span, err := a.Span(t.Context()); span != (codec.Span{First: first, Recent: first, Last: first, Known: true}) || err != nil {
+		t.Errorf("%+v, %v", span, err)
 	}
 	s.pass(s.aggregator(10))
 }
@@ -89,7 +89,7 @@ func TestDirectory_IsMadeAnewAndCountedAgainWhenItWasRemoved(t *testing.T) {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := a.AppendRange(t.Context(), nil, h, h+100, 0); err != nil {
+		if _, err := a.AppendRange(t.Context(), nil, h, h+100, 0, 0); err != nil {
 			t.Error(err)
 		}
 		s.pass(a)
@@ -105,8 +105,8 @@ func TestDirectory_IsMadeAnewAndCountedAgainWhenItWasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	f(s.cfg.AnalyticsDir)
-	if first, _, _, ok, err := a.Span(); first != h-codec.Hour(15) || !ok || err != nil {
-		t.Errorf("%s, %v, %v", first, ok, err)
+	if span, err := a.Span(t.Context()); span.First != h-15 || !span.Known || err != nil {
+		t.Errorf("%+v, %v", span, err)
 	}
 }
 

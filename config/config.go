@@ -15,6 +15,7 @@ type Config struct {
 	Storage     Storage     `yaml:"storage"`
 	Archive     Archive     `yaml:"archive"`
 	Aggregation Aggregation `yaml:"aggregation"`
+	Analytics   Analytics   `yaml:"analytics"`
 	Consumer    Consumer    `yaml:"consumer" pipeline:"2"`
 	Kafka       Kafka       `yaml:"kafka" pipeline:"2"`
 	Log         Log         `yaml:"log"`
@@ -99,6 +100,22 @@ type Storage struct {
 type Aggregation struct {
 	Interval time.Duration `yaml:"interval" env:"LOGFORGE_AGGREGATION_INTERVAL" env-description:"how often hours that have grown are summarised" above:"0s"`
 	MaxKeys  int           `yaml:"maxKeys" env:"LOGFORGE_AGGREGATION_MAX_KEYS" env-description:"distinct paths, and distinct user agents, an hour's summary names; the rest is counted under (other)" min:"1"`
+}
+
+// Analytics is what GET /analytics and the page answer from.
+type Analytics struct {
+	Peers       []string      `yaml:"peers" env:"LOGFORGE_ANALYTICS_PEERS" env-description:"addresses of the other instances whose summaries are added to this one's, http://HOST:PORT; this one's own may be among them"`
+	PeerTimeout time.Duration `yaml:"peerTimeout" env:"LOGFORGE_ANALYTICS_PEER_TIMEOUT" env-description:"how long to wait for the answers of the peers; one that has not answered is left out and named" above:"0s"`
+	PeerKey     string        `yaml:"peerKey" env:"LOGFORGE_ANALYTICS_PEER_KEY" env-description:"API key that the peers are asked with, in the header auth.headerName" secret:"true"`
+	PeerKeyFile string        `yaml:"peerKeyFile" env:"LOGFORGE_ANALYTICS_PEER_KEY_FILE" env-description:"file with that key"`
+	TLS         PeersTLS      `yaml:"tls"`
+}
+
+// PeersTLS is how peers whose address is https:// are asked.
+type PeersTLS struct {
+	CAFile   string `yaml:"caFile" env:"LOGFORGE_ANALYTICS_TLS_CA_FILE" env-description:"PEM authorities of the peers; empty means the system's"`
+	CertFile string `yaml:"certFile" env:"LOGFORGE_ANALYTICS_TLS_CERT_FILE" env-description:"PEM client certificate shown to the peers"`
+	KeyFile  string `yaml:"keyFile" env:"LOGFORGE_ANALYTICS_TLS_KEY_FILE" env-description:"PEM key of that certificate"`
 }
 
 // Consumer says how often what came from Kafka is committed.
@@ -206,6 +223,7 @@ func Default() Config {
 		},
 		Archive:     defaultArchive(),
 		Aggregation: Aggregation{Interval: 30 * time.Second, MaxKeys: 100_000},
+		Analytics:   Analytics{PeerTimeout: 5 * time.Second},
 		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB, MaxInflatedBytes: 32 * MiB},
 		Kafka: Kafka{
 			Brokers:          []string{"localhost:19092"},

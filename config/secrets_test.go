@@ -148,7 +148,7 @@ func TestSecrets_HaveTheirMarkAndTheirFile(t *testing.T) {
 	}
 	for s := range cfg.Settings() {
 		name := s.Key[strings.LastIndexByte(s.Key, '.')+1:]
-		sounds := regexp.MustCompile(`(?i)(password|secret|token|dsn|connectionstring|^keys$|^url$)`).MatchString(name) && !strings.HasSuffix(name, "File")
+		sounds := regexp.MustCompile(`(?i)(password|secret|token|dsn|connectionstring|^keys$|^url$|peerkey)`).MatchString(name) && !strings.HasSuffix(name, "File")
 		if sounds != s.Secret {
 			t.Errorf("%s: marked as a secret: %v, sounds like one: %v", s.Key, s.Secret, sounds)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -30,6 +31,7 @@ func (c *Config) Validate() error {
 	c.validateIngestion(v)
 	c.validateStorage(v)
 	c.validateArchive(v)
+	c.validateAnalytics(v)
 	if c.Version == 2 {
 		c.validateKafka(v)
 	}
@@ -168,6 +170,24 @@ func (c *Config) validateIngestion(v *validation) {
 
 // maxNames bounds the names that are looked for in every record.
 const maxNames = 64
+
+// maxPeers bounds how many instances one request can ask.
+const maxPeers = 100
+
+func (c *Config) validateAnalytics(v *validation) {
+	a := &c.Analytics
+	for _, peer := range a.Peers {
+		u, err := url.Parse(peer)
+		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+		v.that(ok, "analytics.peers", peer, "the address of a server, such as http://logs-2:8082")
+	}
+	if len(a.Peers) > maxPeers {
+		v.fail("analytics.peers names %d instances: at most %d can be asked", len(a.Peers), maxPeers)
+	}
+	if (a.TLS.CertFile == "") != (a.TLS.KeyFile == "") {
+		v.fail("analytics.tls.certFile and analytics.tls.keyFile must be set together")
+	}
+}
 
 func (c *Config) validateStorage(v *validation) {
 	st := &c.Storage

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/server/peers"
 )
 
 // Summaries is where GET /analytics gets its answers: *aggregator.Aggregator.
@@ -22,11 +24,10 @@ type Summaries interface {
 	AppendHour(ctx context.Context, dst []byte, h codec.Hour, top int) ([]byte, error)
 	// AppendRange appends the JSON of the hours from..to, both included. Its errors
 	// are those of AppendHour, but that a range without a summary is empty.
-	AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top int) ([]byte, error)
-	// Span returns the first and the last day with a summary, and the last one that
-	// does not lie in the future, each as its first hour. ok is false where there is
-	// none.
-	Span() (first, recent, last codec.Hour, ok bool, err error)
+	// hourTop is how many of each map each hour has.
+	AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top, hourTop int) ([]byte, error)
+	// Span returns the days that have summaries.
+	Span(ctx context.Context) (codec.Span, error)
 }
 
 const (
@@ -40,7 +41,9 @@ const (
 type query struct {
 	from, to codec.Hour
 	single   bool
-	top      int
+	top      int // how many of each map; 0 means all
+	hourTop  int // how many of each map for each hour of a range
+	local    bool
 }
 
 func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
@@ -50,11 +53,16 @@ func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
 	}
 	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
 	defer cancel()
+	ctx.Response.Header.Set(peers.Header, s.instance)
+	from := s.summaries
+	if q.local {
+		from = s.local
+	}
 	var body []byte
 	if q.single {
-		body, err = s.summaries.AppendHour(within, nil, q.from, q.top)
+		body, err = from.AppendHour(within, nil, q.from, q.top)
 	} else {
-		body, err = s.summaries.AppendRange(within, nil, q.from, q.to, q.top)
+		body, err = from.AppendRange(within, nil, q.from, q.to, q.top, q.hourTop)
 	}
 	if err != nil {
 		return analyticsError(err)
@@ -63,6 +71,45 @@ func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
 	ctx.Response.SetBodyRaw(body)
 	return nil
 }
+
+// days is GET /analytics/days: the days that have summaries, as 2026-02-09.
+type days struct {
+	First  string `json:"first"` // empty while there is none
+	Recent string `json:"recent"`
+	Last   string `json:"last"`
+}
+
+func daysOf(span codec.Span) days {
+	if !span.Known {
+		return days{}
+	}
+	text := func(h codec.Hour) string { return h.Time().Format(time.DateOnly) }
+	return days{text(span.First), text(span.Recent), text(span.Last)}
+}
+
+func (s *Server) getDays(ctx *fasthttp.RequestCtx) error {
+	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
+	defer cancel()
+	ctx.Response.Header.Set(peers.Header, s.instance)
+	from := s.summaries
+	if isLocal(ctx.QueryArgs()) {
+		from = s.local
+	}
+	span, err := from.Span(within)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(daysOf(span))
+	if err != nil {
+		return err
+	}
+	ctx.SetContentType("application/json")
+	ctx.Response.SetBodyRaw(body)
+	return nil
+}
+
+// isLocal reports whether a request asks for this instance's summaries alone.
+func isLocal(args *fasthttp.Args) bool { return string(args.Peek(peers.Local)) == "true" }
 
 // analyticsError says what an error of Summaries means to a client. What it does
 // not know is answered as that of any other route.
@@ -80,7 +127,7 @@ func analyticsError(err error) error {
 	return err
 }
 
-// parseQuery reads hour= or from= and to=, and top=. The error is errQuery,
+// parseQuery reads hour= or from= and to=, top=, hourTop= and local=. The error is errQuery,
 // wrapped with the form that is right.
 func parseQuery(args *fasthttp.Args, maxHours int) (q query, err error) {
 	const forms = "use hour=2026-02-09T15, or from=2026-02-09T00&to=2026-02-09T23 (UTC, both included), and top=N for the N largest"
@@ -111,11 +158,24 @@ func parseQuery(args *fasthttp.Args, maxHours int) (q query, err error) {
 	if !q.single {
 		q.top = rangeTop
 	}
-	if top := args.Peek("top"); len(top) > 0 {
-		if q.top, err = strconv.Atoi(string(top)); err != nil || q.top < 1 {
-			return q, fmt.Errorf("%w: top=%q is not a whole number from 1 on; %s", errQuery, top, forms)
+	number := func(name string, n *int) error {
+		text := args.Peek(name)
+		if len(text) == 0 {
+			return nil
 		}
+		if *n, err = strconv.Atoi(string(text)); err != nil || *n < 1 {
+			return fmt.Errorf("%w: %s=%q is not a whole number from 1 on; %s", errQuery, name, text, forms)
+		}
+		return nil
 	}
+	if err := number("top", &q.top); err != nil {
+		return q, err
+	}
+	q.hourTop = q.top
+	if err := number("hourTop", &q.hourTop); err != nil {
+		return q, err
+	}
+	q.local = isLocal(args)
 	return q, nil
 }
 

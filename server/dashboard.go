@@ -6,6 +6,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -16,12 +17,10 @@ import (
 	"path"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 
-	"logforge/codec"
 	"logforge/config"
 )
 
@@ -36,11 +35,11 @@ const dashboardPolicy = "default-src 'none'; script-src 'self'; style-src 'self'
 
 // dashboard serves the page, its files and its figures.
 type dashboard struct {
-	page    atomic.Pointer[dashboardFile] // depends on the header that takes the key
-	files   map[string]dashboardFile      // by path below /dashboard/
-	facts   dashboardFacts
-	metrics func(io.Writer)                                             // writes this process's metrics as Prometheus text
-	span    func() (first, recent, last codec.Hour, ok bool, err error) // of the days with summaries
+	page      atomic.Pointer[dashboardFile] // depends on the header that takes the key
+	files     map[string]dashboardFile      // by path below /dashboard/
+	facts     dashboardFacts
+	metrics   func(io.Writer) // writes this process's metrics as Prometheus text
+	summaries Summaries
 }
 
 // dashboardKinds is written out, because package mime asks the machine it runs on.
@@ -73,6 +72,7 @@ type dashboardFacts struct {
 	MaxBatchRecords            int             `json:"maxBatchRecords"`
 	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // version 2 only
 	FirstDay                   string          `json:"firstDay"`        // 2026-02-09; empty while there is no summary
+	Peers                      int             `json:"peers"`           // other instances whose summaries are shown as well
 	RecentDay                  string          `json:"recentDay"`       // the last one that does not lie in the future
 	LastDay                    string          `json:"lastDay"`
 }
@@ -84,7 +84,7 @@ type dashboardKafka struct {
 
 // newDashboard reads the embedded files. metrics writes Prometheus text.
 func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer), summaries Summaries) (*dashboard, error) {
-	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, span: summaries.Span}
+	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, summaries: summaries}
 	err := fs.WalkDir(dashboardFiles, "dashboard", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -129,6 +129,7 @@ func newDashboardFile(name string, body []byte) dashboardFile {
 
 func factsOf(cfg *config.Config, build Build) dashboardFacts {
 	f := dashboardFacts{
+		Peers:   len(cfg.Analytics.Peers),
 		Version: build.Version, Commit: build.Commit,
 		Ack:                        cfg.Ingestion.Ack,
 		SyncIntervalSeconds:        cfg.Storage.SyncInterval.Seconds(),
@@ -183,13 +184,14 @@ func (f dashboardFile) serve(ctx *fasthttp.RequestCtx) {
 // serveConfig answers GET /dashboard/config.
 func (d *dashboard) serveConfig(ctx *fasthttp.RequestCtx) error {
 	facts := d.facts
-	first, recent, last, ok, err := d.span()
+	within, cancel := context.WithTimeout(context.Background(), analyticsTime)
+	defer cancel()
+	span, err := d.summaries.Span(within)
 	if err != nil {
 		return fmt.Errorf("list the days with summaries: %w", err)
 	}
-	if ok {
-		facts.FirstDay, facts.RecentDay, facts.LastDay = dayText(first), dayText(recent), dayText(last)
-	}
+	days := daysOf(span)
+	facts.FirstDay, facts.RecentDay, facts.LastDay = days.First, days.Recent, days.Last
 	body, err := json.Marshal(facts)
 	if err != nil {
 		return fmt.Errorf("encode the dashboard's configuration: %w", err)
@@ -206,5 +208,3 @@ func (d *dashboard) serveMetrics(ctx *fasthttp.RequestCtx) {
 	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
 	d.metrics(ctx)
 }
-
-func dayText(h codec.Hour) string { return h.Time().Format(time.DateOnly) }

@@ -66,13 +66,16 @@ func (summaries) AppendHour(_ context.Context, dst []byte, h codec.Hour, top int
 	return fmt.Appendf(dst, `{"hour":%q,"top":%d}`, h, top), nil
 }
 
-func (summaries) Span() (first, recent, last codec.Hour, ok bool, err error) {
-	return known, known, known, true, nil
+func (summaries) Span(context.Context) (codec.Span, error) {
+	return codec.Span{First: known, Recent: known, Last: known, Known: true}, nil
 }
 
-func (summaries) AppendRange(_ context.Context, dst []byte, from, to codec.Hour, top int) ([]byte, error) {
+func (summaries) AppendRange(_ context.Context, dst []byte, from, to codec.Hour, top, hourTop int) ([]byte, error) {
 	if from == 0 {
 		return nil, fmt.Errorf("ask for fewer hours: %w", fs.ErrInvalid)
+	}
+	if hourTop != top {
+		return fmt.Appendf(dst, `{"from":%q,"to":%q,"top":%d,"hourTop":%d}`, from, to, top, hourTop), nil
 	}
 	return fmt.Appendf(dst, `{"from":%q,"to":%q,"top":%d}`, from, to, top), nil
 }

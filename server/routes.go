@@ -35,6 +35,7 @@ func (s *Server) handler() fasthttp.RequestHandler {
 		}
 	}
 	get("/analytics", "/analytics", s.guarded(s.getAnalytics))
+	get("/analytics/days", "/analytics", s.guarded(s.getDays))
 	get("/metrics", "/metrics", s.getMetrics)
 	get("/health", "/health", s.getHealth)
 	get("/livez", "/health", s.getHealth)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/server/peers"
 	"logforge/sink"
 )
 
@@ -28,7 +30,9 @@ type Server struct {
 	cfg       config.Server
 	sink      sink.Sink
 	ready     func() error
-	summaries Summaries
+	summaries Summaries // of all instances
+	local     Summaries // of this one
+	instance  string    // what GET /analytics calls this process
 	build     Build
 	log       *slog.Logger
 	set       *metrics.Set
@@ -74,6 +78,8 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		sink:      to,
 		ready:     ready,
 		summaries: summaries,
+		local:     summaries,
+		instance:  rand.Text(),
 		build:     build,
 		log:       log,
 		set:       set,
@@ -114,8 +120,13 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		return nil, err
 	}
 	s.conns = s.newConnections()
+	if len(cfg.Analytics.Peers) > 0 {
+		if s.summaries, err = peers.New(cfg.Analytics, cfg.Auth.HeaderName, s.instance, summaries, log, set); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.Server.Dashboard {
-		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics, summaries); err != nil {
+		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics, s.summaries); err != nil {
 			return nil, err
 		}
 	}
@@ -226,6 +237,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.end()
 		s.starting.Unlock()
 		s.watching.Wait()
+		if view, ok := s.summaries.(*peers.View); ok {
+			view.Close()
+		}
 	}()
 	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, s.conns.hurry)
 	defer hurry.Stop()

@@ -264,10 +264,8 @@ func (noSummaries) AppendHour(_ context.Context, dst []byte, _ codec.Hour, _ int
 	return dst, fs.ErrNotExist
 }
 
-func (noSummaries) AppendRange(_ context.Context, dst []byte, _, _ codec.Hour, _ int) ([]byte, error) {
+func (noSummaries) AppendRange(_ context.Context, dst []byte, _, _ codec.Hour, _, _ int) ([]byte, error) {
 	return dst, fs.ErrNotExist
 }
 
-func (noSummaries) Span() (first, recent, last codec.Hour, ok bool, err error) {
-	return 0, 0, 0, false, nil
-}
+func (noSummaries) Span(context.Context) (codec.Span, error) { return codec.Span{}, nil }
