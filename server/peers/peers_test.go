@@ -269,7 +269,9 @@ func TestView_NamesThePeersThatDoNotAnswer(t *testing.T) {
 	f("401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
 	f("404", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }) // not a server of this kind
 	f("503", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set(Header, "x"); w.WriteHeader(503) })
-	f("307", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect) })
+	f("307", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	})
 	f("64 MiB", func(w http.ResponseWriter, _ *http.Request) {
 		blank := make([]byte, 1<<20)
 		for i := range blank {
