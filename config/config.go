@@ -168,7 +168,7 @@ type SASL struct {
 	Mechanism    string `yaml:"mechanism" env:"LOGFORGE_KAFKA_SASL_MECHANISM" env-description:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty means none" oneof:" PLAIN SCRAM-SHA-256 SCRAM-SHA-512"`
 	Username     string `yaml:"username" env:"LOGFORGE_KAFKA_SASL_USERNAME" env-description:"user name"`
 	Password     string `yaml:"password" env:"LOGFORGE_KAFKA_SASL_PASSWORD" env-description:"password" secret:"true"`
-	PasswordFile string `yaml:"passwordFile" env:"LOGFORGE_KAFKA_SASL_PASSWORD_FILE" env-description:"file with the password"`
+	PasswordFile string `yaml:"passwordFile" env:"LOGFORGE_KAFKA_SASL_PASSWORD_FILE" env-description:"file with the password; read again for every new connection to a broker"`
 }
 
 // Log is the program's own log.

@@ -154,7 +154,10 @@ func (c *Config) readSecrets(origins map[string]Origin) error {
 		path, _ := file.Value.(string)
 		own, other := origins[s.Key].Layer, origins[file.Key].Layer
 		switch {
-		case path == "" || own > other:
+		case path == "":
+			continue
+		case own > other:
+			file.field.SetString("") // is not in effect
 			continue
 		case own == other && own != LayerDefault:
 			errs = append(errs, fmt.Errorf("%s and %s are both set: remove one of them", s.Key, file.Key))
@@ -168,13 +171,35 @@ func (c *Config) readSecrets(origins map[string]Origin) error {
 		if keys, ok := s.field.Addr().Interface().(*Keys); ok {
 			keys.parseFile(string(text))
 		} else {
-			s.field.SetString(strings.TrimRight(string(text), "\r\n"))
+			s.field.SetString(secretOf(text))
 		}
 		if s.field.IsZero() {
 			errs = append(errs, fmt.Errorf("%s: %s is empty", named(file.Key), path))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// secretOf returns the secret in a file, which may end in a line end.
+func secretOf(text []byte) string { return strings.TrimRight(string(text), "\r\n") }
+
+// CurrentPassword returns what passwordFile holds now, for a new connection to a
+// broker; the password that Load has read where there is no file, or where the
+// file cannot be read at this moment.
+func (s SASL) CurrentPassword() string {
+	if s.PasswordFile != "" {
+		if text, err := readFile(s.PasswordFile); err == nil && secretOf(text) != "" {
+			return secretOf(text)
+		}
+	}
+	return s.Password
+}
+
+// FromFile reports whether the setting with this key is a secret that is read
+// from a file.
+func (c *Config) FromFile(key string) bool {
+	s := c.setting(key)
+	return s.Secret && c.setting(key+"File").Value != ""
 }
 
 // readFile reads a file of at most maxFileBytes, without a byte order mark.

@@ -107,16 +107,19 @@ func TestSecrets_AreReadFromFilesOnEveryLoad(t *testing.T) {
 	if err := os.WriteFile(file, []byte("open"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if got := cfg.Kafka.SASL.CurrentPassword(); got != "open" {
+		t.Errorf("a new connection uses %q", got)
+	}
 	if cfg, _ := mustLoad(t, text, nil); cfg.Kafka.SASL.Password != "open" {
 		t.Errorf("got %q", cfg.Kafka.SASL.Password)
 	}
 
 	// The later layer wins, whichever of the two it names.
-	if cfg, _ := mustLoad(t, text, map[string]string{"LOGFORGE_KAFKA_SASL_PASSWORD": "env"}); cfg.Kafka.SASL.Password != "env" {
+	if cfg, _ := mustLoad(t, text, map[string]string{"LOGFORGE_KAFKA_SASL_PASSWORD": "env"}); cfg.Kafka.SASL.CurrentPassword() != "env" {
 		t.Errorf("the file of an earlier layer won: %q", cfg.Kafka.SASL.Password)
 	}
 	inline := "version: 2\nkafka: {sasl: {mechanism: PLAIN, username: u, password: inline}}"
-	if cfg, _ := mustLoad(t, inline, map[string]string{"LOGFORGE_KAFKA_SASL_PASSWORD_FILE": file}); cfg.Kafka.SASL.Password != "open" {
+	if cfg, _ := mustLoad(t, inline, map[string]string{"LOGFORGE_KAFKA_SASL_PASSWORD_FILE": file}); cfg.Kafka.SASL.CurrentPassword() != "open" {
 		t.Errorf("the value of an earlier layer won: %q", cfg.Kafka.SASL.Password)
 	}
 

@@ -15,9 +15,10 @@ type reloader interface {
 	Reload(cfg *config.Config) error
 }
 
-// reloadable reports whether a setting takes effect without a restart.
-func reloadable(key string) bool {
-	return key == "log.level" || strings.HasPrefix(key, "auth.") || strings.HasPrefix(key, "server.tls.")
+// reloadable reports whether a setting takes effect without a restart. A secret
+// in a file does: whoever uses it reads the file for each new connection.
+func reloadable(key string, next *config.Config) bool {
+	return key == "log.level" || strings.HasPrefix(key, "auth.") || strings.HasPrefix(key, "server.tls.") || next.FromFile(key)
 }
 
 // reload reads the configuration again and puts into effect what can be. A
@@ -46,7 +47,7 @@ func (s *service) reload() {
 	}
 	changed, restart := []string{}, []string{}
 	for _, key := range config.Changes(s.cfg, next) {
-		if reloadable(key) && (sameTLS || !strings.HasPrefix(key, "server.tls.")) {
+		if reloadable(key, next) && (sameTLS || !strings.HasPrefix(key, "server.tls.")) {
 			changed = append(changed, key)
 		} else {
 			restart = append(restart, key)

@@ -319,11 +319,17 @@ func clientOptions(cfg config.Kafka, log *slog.Logger) ([]kgo.Opt, error) {
 	switch s := cfg.SASL; s.Mechanism {
 	case "":
 	case "PLAIN":
-		opts = append(opts, kgo.SASL(plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()))
+		opts = append(opts, kgo.SASL(plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: s.Username, Pass: s.CurrentPassword()}, nil
+		})))
 	case "SCRAM-SHA-256":
-		opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()))
+		opts = append(opts, kgo.SASL(scram.Sha256(func(context.Context) (scram.Auth, error) {
+			return scram.Auth{User: s.Username, Pass: s.CurrentPassword()}, nil
+		})))
 	case "SCRAM-SHA-512":
-		opts = append(opts, kgo.SASL(scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()))
+		opts = append(opts, kgo.SASL(scram.Sha512(func(context.Context) (scram.Auth, error) {
+			return scram.Auth{User: s.Username, Pass: s.CurrentPassword()}, nil
+		})))
 	default:
 		return nil, fmt.Errorf("kafka.sasl.mechanism: %q is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", s.Mechanism)
 	}

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ import (
 )
 
 func TestAProducerIsLetInByPasswordAndCertificate(t *testing.T) {
+	inFile := false // the password is in a file, which was changed after the start
 	f := func(mechanism string, encrypted bool) {
 		t.Helper()
 		opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser(mechanism, "forge", "secret")}
@@ -34,6 +36,12 @@ func TestAProducerIsLetInByPasswordAndCertificate(t *testing.T) {
 		}
 		_, cfg := fakeCluster(t, opts...)
 		cfg.Kafka.SASL = config.SASL{Mechanism: mechanism, Username: "forge", Password: "secret"}
+		if inFile {
+			cfg.Kafka.SASL.Password, cfg.Kafka.SASL.PasswordFile = "old", filepath.Join(t.TempDir(), "password")
+			if err := os.WriteFile(cfg.Kafka.SASL.PasswordFile, []byte("secret\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		cfg.Kafka.TLS = config.KafkaTLS{Enabled: encrypted, CAFile: caFile}
 		p, _ := newTestProducer(t, cfg)
 		o := newOracle()
@@ -44,7 +52,11 @@ func TestAProducerIsLetInByPasswordAndCertificate(t *testing.T) {
 	}
 	f("PLAIN", false)
 	f("PLAIN", true)
+	inFile = true
+	f("PLAIN", false)
 	f("SCRAM-SHA-256", true)
+	f("SCRAM-SHA-512", false)
+	inFile = false
 	f("SCRAM-SHA-512", false)
 }
 
