@@ -107,6 +107,8 @@ var others = map[string]documented{
 	"GET /analytics 401":          {query: "hour=2026-02-09T15", change: withKeys},
 	"GET /analytics 404":          {query: "hour=2026-02-09T16"},
 	"GET /analytics 500":          {query: "hour=2026-02-09T17"},
+	"GET /analytics/days 200":     {},
+	"GET /analytics/days 401":     {change: withKeys},
 	"GET /analytics 503":          {query: "hour=2026-02-09T18"},
 	"GET /ready 503":              {ready: sink.ErrDiskFull},
 	"GET /loki/ready 503":         {ready: sink.ErrDiskFull},
