@@ -38,8 +38,8 @@ var (
 	ErrFenced = errors.New("another consumer has taken this one's place")
 )
 
-// ErrElsewhere: the logs directory holds what another group, topic or cluster
-// had. It is returned by NewConsumer, and by Run once the cluster is known.
+// ErrElsewhere says that the logs directory holds what another group, topic or
+// cluster had. It is returned by NewConsumer, and by Run once the cluster is known.
 var ErrElsewhere = errors.New("this logs directory belongs elsewhere")
 
 // What Ready says before the group has been joined, and after Run.

@@ -8,16 +8,19 @@ package kafka
 // came from.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"logforge/codec"
+	"logforge/sink"
 )
 
 // Headers of records in the topic.
@@ -119,14 +122,88 @@ func (b *badLines) letters() []*kgo.Record {
 	return letters
 }
 
+// Headers of a dead letter that was a record set aside by a route, beside field,
+// reason and cut.
+const (
+	headerRoute  = "logforge-route"  // as metrics name it
+	headerClient = "logforge-client" // the client's address, without its port
+	headerAt     = "logforge-at"     // when its request arrived, RFC 3339
+)
+
+// Reject implements sink.RejectSink: records that a route has set aside go to the
+// dead-letter topic, all in one call, and are there, on every in-sync replica,
+// when it returns nil, whatever ack says: they are few, and to keep them in
+// memory is no good reason to lose them. They take room in the buffer, as
+// batches do. It does not retain records or what they hold.
+func (p *Producer) Reject(ctx context.Context, records []sink.Rejected, _ sink.Ack) error {
+	if len(records) == 0 {
+		return nil
+	}
+	letters := make([]*kgo.Record, len(records))
+	need := 0
+	for i := range records {
+		letters[i] = rejectedLetter(&records[i])
+		need += letterBytes(letters[i])
+	}
+	room := min(p.roomSize, int64(need))
+	if err := p.admit(ctx, room, sink.Replicated); err != nil {
+		return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
+	}
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.unsettled.Add(1)
+	}
+	p.mu.Unlock()
+	if closed {
+		p.release(room)
+		return fmt.Errorf("%w: %w", sink.ErrNotSetAside, sink.ErrClosed)
+	}
+	inFlight := new(sync.WaitGroup)
+	err := p.client.produceDeadLetters(ctx, letters, p.server.RequestTimeout, inFlight)
+	free := func() {
+		inFlight.Wait()
+		p.release(room)
+		p.unsettled.Done()
+	}
+	switch {
+	case err == nil:
+		free()
+		p.rejected.Add(len(records))
+		return nil
+	case !errors.Is(err, sink.ErrRefused):
+		err = fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
+	}
+	go free() // what is still on its way keeps its room
+	p.writerErrors.Inc()
+	return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
+}
+
+func rejectedLetter(r *sink.Rejected) *kgo.Record {
+	letter := &kgo.Record{
+		Value: bytes.Clone(r.Record),
+		Headers: []kgo.RecordHeader{
+			{Key: headerRoute, Value: []byte(r.Route)},
+			{Key: headerClient, Value: []byte(r.From)},
+			{Key: headerAt, Value: r.At.UTC().AppendFormat(nil, time.RFC3339Nano)},
+			{Key: headerField, Value: []byte(r.Field)},
+			{Key: headerReason, Value: []byte(r.Reason)},
+		},
+	}
+	if r.Bytes > len(r.Record) {
+		setHeader(letter, headerCut, strconv.Itoa(r.Bytes))
+	}
+	return letter
+}
+
 // letterBytes is about what a dead letter takes in memory and on the wire.
 func letterBytes(r *kgo.Record) int { return len(r.Key) + len(r.Value) + recordOverhead }
 
 // produceDeadLetters produces letters to the dead-letter topic and returns once
 // every in-sync replica has them. It gives up when none is acknowledged for
-// patience, or ctx ends: some may then be there.
-func (c *client) produceDeadLetters(ctx context.Context, letters []*kgo.Record, patience time.Duration) error {
-	tooLarge, err := c.produceOnce(ctx, letters, patience)
+// patience, or ctx ends: those that inFlight then counts may still arrive.
+func (c *client) produceDeadLetters(ctx context.Context, letters []*kgo.Record, patience time.Duration, inFlight *sync.WaitGroup) error {
+	tooLarge, err := c.produceOnce(ctx, letters, patience, inFlight)
 	if err != nil || len(tooLarge) == 0 {
 		return err
 	}
@@ -134,14 +211,14 @@ func (c *client) produceDeadLetters(ctx context.Context, letters []*kgo.Record, 
 		if !shorten(letters[0]) {
 			return fmt.Errorf("producing to dead-letter topic %s: %w", DeadLetterTopic(c.cfg), kerr.MessageTooLarge)
 		}
-		return c.produceDeadLetters(ctx, letters, patience)
+		return c.produceDeadLetters(ctx, letters, patience, inFlight)
 	}
 	// A record batch is refused as a whole: fewer of them may fit.
 	half := (len(tooLarge) + 1) / 2
-	if err := c.produceDeadLetters(ctx, tooLarge[:half], patience); err != nil || half == len(tooLarge) {
+	if err := c.produceDeadLetters(ctx, tooLarge[:half], patience, inFlight); err != nil || half == len(tooLarge) {
 		return err
 	}
-	return c.produceDeadLetters(ctx, tooLarge[half:], patience)
+	return c.produceDeadLetters(ctx, tooLarge[half:], patience, inFlight)
 }
 
 // errStuck is a dead-letter topic that is too slow for what was sent.
@@ -149,7 +226,7 @@ var errStuck = errors.New("too slow")
 
 // produceOnce is produceDeadLetters without another try. It returns the letters
 // that were refused for the size of their record batch.
-func (c *client) produceOnce(ctx context.Context, letters []*kgo.Record, patience time.Duration) (tooLarge []*kgo.Record, err error) {
+func (c *client) produceOnce(ctx context.Context, letters []*kgo.Record, patience time.Duration, inFlight *sync.WaitGroup) (tooLarge []*kgo.Record, err error) {
 	topic := DeadLetterTopic(c.cfg)
 	type outcome struct {
 		letter *kgo.Record
@@ -158,7 +235,13 @@ func (c *client) produceOnce(ctx context.Context, letters []*kgo.Record, patienc
 	outcomes := make(chan outcome, len(letters))
 	for _, r := range letters {
 		r.Topic = topic
-		c.Produce(ctx, r, func(r *kgo.Record, err error) { outcomes <- outcome{r, err} })
+		inFlight.Add(1)
+		// Not ctx: a record that ends early takes with it whatever else waits
+		// for its partition.
+		c.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+			outcomes <- outcome{r, err}
+			inFlight.Done()
+		})
 	}
 	stuck := time.NewTimer(patience)
 	defer stuck.Stop()

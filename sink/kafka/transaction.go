@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -146,7 +147,7 @@ func (s *session) sendDeadLetters(ctx context.Context) error {
 	if len(s.tx.dead) == 0 {
 		return nil
 	}
-	if err := s.cl.produceDeadLetters(ctx, s.tx.dead, s.c.commitTimeout); err != nil {
+	if err := s.cl.produceDeadLetters(ctx, s.tx.dead, s.c.commitTimeout, new(sync.WaitGroup)); err != nil {
 		s.c.deadLetterErrors.Inc()
 		if errors.Is(err, errStuck) {
 			s.c.deadLimit = max(1, len(s.tx.dead)/2)
