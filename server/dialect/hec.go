@@ -50,14 +50,10 @@ func (w *Writer) hecEvent(b []byte, i int) int {
 			event = span{i, end}
 		case "fields":
 			if b[i] == '{' {
-				extra = appendMembers(extra, b[i:end])
+				extra = w.appendMembers(extra, b[i:end])
 			}
 		default:
-			if len(extra) > 0 {
-				extra = append(extra, ',')
-			}
-			extra = append(append(append(extra, '"'), name...), '"', ':')
-			extra = append(extra, b[i:end]...)
+			extra = w.appendMember(extra, name, b[i:end])
 		}
 		return end
 	})

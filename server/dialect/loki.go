@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"logforge/codec"
 )
 
 // unixNano reads decimal nanoseconds since 1970; the zero time if there are none.
@@ -50,7 +52,7 @@ func (w *Writer) lokiStreamJSON(b []byte, i int) int {
 			known = true
 			end := valueEnd(b, i)
 			if end >= 0 && b[i] == '{' {
-				w.resource = appendMembers(w.resource, b[i:end])
+				w.resource = w.appendMembers(w.resource, b[i:end])
 			}
 			return end
 		case string(name) != "values":
@@ -67,19 +69,6 @@ func (w *Writer) lokiStreamJSON(b []byte, i int) int {
 		return -1
 	}
 	return end
-}
-
-// appendMembers appends the members of a JSON object, with a comma before the
-// first if there is one already.
-func appendMembers(dst, object []byte) []byte {
-	inner := bytes.TrimSpace(object[1 : len(object)-1])
-	if len(inner) == 0 {
-		return dst
-	}
-	if len(dst) > 0 {
-		dst = append(dst, ',')
-	}
-	return append(dst, inner...)
 }
 
 // lokiEntryJSON reads [time, line] or [time, line, metadata].
@@ -103,15 +92,15 @@ func (w *Writer) lokiEntryJSON(b []byte, i int) int {
 		return end
 	}
 	raw := b[parts[1].start+1 : parts[1].end-1]
+	extra := w.resource
+	if meta := parts[2]; n > 2 && b[meta.start] == '{' {
+		w.object = w.appendMembers(append(w.object[:0], w.resource...), b[meta.start:meta.end])
+		extra = w.object
+	}
 	line, ok := w.unescape(raw)
 	if !ok {
 		w.reject(b[start:end], "is not JSON: its line has an escape that there is not")
 		return end
-	}
-	extra := w.resource
-	if meta := parts[2]; n > 2 && b[meta.start] == '{' {
-		w.object = appendMembers(append(w.object[:0], w.resource...), b[meta.start:meta.end])
-		extra = w.object
 	}
 	w.add(line, unixNano(bytes.Trim(b[parts[0].start:parts[0].end], `"`)), extra)
 	return end
@@ -230,10 +219,7 @@ func appendLabelProto(dst, pair []byte) ([]byte, bool) {
 		}
 		return n
 	})
-	if len(dst) > 0 {
-		dst = append(dst, ',')
-	}
-	return appendString(append(appendString(dst, name), ':'), value), ok
+	return codec.AppendMember(dst, name, value), ok
 }
 
 // appendLabels appends labels as Prometheus writes them, {job="nginx", host="a"},
@@ -252,10 +238,6 @@ func appendLabels(dst, labels []byte) []byte {
 		if err != nil {
 			return dst
 		}
-		if len(dst) > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendString(dst, bytes.TrimSpace(name)), ':')
-		dst = appendString(dst, []byte(value))
+		dst = codec.AppendMember(dst, bytes.TrimSpace(name), []byte(value))
 	}
 }

@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"sync"
 	"time"
@@ -63,6 +65,7 @@ type Writer struct {
 
 	object []byte // the record that is being put together
 	text   []byte // one string without its escapes
+	name   []byte // the same, of a member's name
 
 	resource, scope []byte // members that records have from around them, each after a comma
 }
@@ -95,11 +98,11 @@ func GetWriter() *Writer { return writers.Get().(*Writer) }
 // PutWriter gives w back. Its result must not be used afterwards.
 func PutWriter(w *Writer) {
 	items := w.result.Items[:0]
-	if cap(w.object)+cap(w.text)+cap(w.resource)+cap(w.scope)+cap(items)*itemBytes > retained {
+	if cap(w.object)+cap(w.text)+cap(w.name)+cap(w.resource)+cap(w.scope)+cap(items)*itemBytes > retained {
 		return
 	}
 	clear(items[:cap(items)])
-	*w = Writer{object: w.object[:0], text: w.text[:0], resource: w.resource[:0], scope: w.scope[:0]}
+	*w = Writer{object: w.object[:0], text: w.text[:0], name: w.name[:0], resource: w.resource[:0], scope: w.scope[:0]}
 	w.result.Items = items
 	writers.Put(w)
 }
@@ -114,6 +117,49 @@ func (w *Writer) begin() []byte { return w.object[:0] }
 // inherit appends the members that the record has from around it.
 func (w *Writer) inherit(dst []byte) []byte {
 	return append(append(dst, w.resource...), w.scope...)
+}
+
+// appendMembers appends the members of a JSON object to extra members. What is
+// not JSON in it, and the names of the three, are left out.
+func (w *Writer) appendMembers(dst, object []byte) []byte {
+	members(object, 0, func(name []byte, i int) int {
+		end := valueEnd(object, i)
+		if end >= 0 {
+			dst = w.appendMember(dst, name, object[i:end])
+		}
+		return end
+	})
+	return dst
+}
+
+// appendMember appends one member to extra members. name is escaped, as it stands
+// in the body, and so is value.
+func (w *Writer) appendMember(dst, name, value []byte) []byte {
+	text, ok := w.unescape(name)
+	if !ok {
+		return dst
+	}
+	if value[0] == '"' {
+		w.name = append(w.name[:0], text...) // unescape has one memory
+		if text, ok = w.unescape(value[1 : len(value)-1]); !ok {
+			return dst
+		}
+		return codec.AppendMember(dst, w.name, text)
+	}
+	// The value of the string is exchanged for this one.
+	before := len(dst)
+	if dst = codec.AppendMember(dst, text, nil); len(dst) == before {
+		return dst
+	}
+	dst = dst[:len(dst)-len(`""`)]
+	if value[0] != '{' && value[0] != '[' {
+		return append(dst, value...)
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, value) != nil {
+		return dst[:before]
+	}
+	return append(dst, compact.Bytes()...)
 }
 
 func appendRaw(dst []byte, name string, value []byte) []byte {
