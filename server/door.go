@@ -195,7 +195,11 @@ func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
 	if in.records == 0 {
 		return nil
 	}
-	return s.sink.Write(deadline, in.batch, in.ack)
+	if err := s.sink.Write(deadline, in.batch, in.ack); err != nil {
+		return err
+	}
+	s.count.arrival.Add(in.batch.ArrivalTimes())
+	return nil
 }
 
 // admit checks everything that can be told from the header.

@@ -51,6 +51,7 @@ type counters struct {
 
 	received *metrics.Counter // records decoded, good and bad
 	written  *metrics.Counter // records of acknowledged batches
+	arrival  *metrics.Counter // those of them that have the time of arrival
 
 	bodyBytes     *metrics.Counter
 	inflatedBytes *metrics.Counter
@@ -75,6 +76,7 @@ func newCounters(set *metrics.Set) *counters {
 		invalid:       set.NewCounter("invalid_requests_total"),
 		received:      set.NewCounter("logforge_records_received_total"),
 		written:       set.NewCounter("logforge_records_written_total"),
+		arrival:       set.NewCounter("logforge_records_timed_on_arrival_total"),
 		bodyBytes:     set.NewCounter("logforge_received_bytes_total"),
 		inflatedBytes: set.NewCounter("logforge_inflated_bytes_total"),
 		panics:        set.NewCounter("logforge_panics_total"),

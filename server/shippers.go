@@ -98,9 +98,13 @@ func requestOf(ctx *fasthttp.RequestCtx) dialect.Request {
 
 // formats are the words of ?format=.
 var formats = map[string]codec.Format{
-	"json":   codec.JSON,
-	"ndjson": codec.NDJSON,
-	"csv":    codec.CSV,
+	"json":     codec.JSON,
+	"ndjson":   codec.NDJSON,
+	"csv":      codec.CSV,
+	"combined": codec.Combined,
+	"common":   codec.Common,
+	"w3c":      codec.W3C,
+	"alb":      codec.ALB,
 }
 
 var errFormat = errors.New("this format is not known")

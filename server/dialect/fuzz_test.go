@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -314,6 +315,7 @@ func FuzzIngest(f *testing.F) {
 					if r.Accepted != w.Batch.Records() || r.Rejected != aside {
 						t.Errorf("%s: accepted %d, in the batch %d; rejected %d, set aside %d", d.Route, r.Accepted, w.Batch.Records(), r.Rejected, aside)
 					}
+					canonical(t, w.Batch)
 					a := d.Answer(nil, req, r)
 					if len(a.Body) > maxAnswer+400 && d.Route != "/_bulk" {
 						t.Errorf("%s: an answer of %d bytes", d.Route, len(a.Body))
@@ -327,6 +329,26 @@ func FuzzIngest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// canonical fails unless every line of a batch is what the codec would make of it
+// again.
+func canonical(t *testing.T, b *codec.Batch) {
+	t.Helper()
+	for _, run := range b.Runs() {
+		for line := range bytes.Lines(b.Lines(run)) {
+			if !json.Valid(line) {
+				t.Errorf("a line is not JSON: %s", line)
+			}
+			again := new(codec.Batch)
+			again.AppendLines(line, codec.Limits{Depth: 1000}, func(_ []byte, e codec.RecordError) { t.Errorf("%s %s: %s", e.Field, e.Reason, line) })
+			for _, run := range again.Runs() {
+				if got := again.Lines(run); !bytes.Equal(got, line) {
+					t.Errorf("%s becomes %s", line, got)
+				}
+			}
+		}
+	}
 }
 
 // otlpMessage returns an ExportLogsServiceRequest with n records.

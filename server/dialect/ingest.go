@@ -28,6 +28,9 @@ func (w *Writer) ingest(req *Request, body []byte) error {
 			return decode(w, req, body)
 		}
 	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil // no record, and so none that is wrong
+	}
 	if !isText(body) {
 		return malformed("the body is no text, and no protobuf or compression that is known here")
 	}
