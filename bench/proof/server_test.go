@@ -68,12 +68,19 @@ func directory(t *testing.T) string {
 // fall into one.
 func start(t *testing.T, dir, addr string, flags ...string) *child.Process {
 	t.Helper()
+	return startWith(t, dir, addr, nil, flags...)
+}
+
+// startWith is start with variables (NAME=value) besides those of the test.
+func startWith(t *testing.T, dir, addr string, env []string, flags ...string) *child.Process {
+	t.Helper()
 	server, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(server, append([]string{"-version", "1", "-addr", addr, "-aggregation-interval", "50ms",
 		"-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics")}, flags...)...)
+	cmd.Env = append(os.Environ(), env...)
 	p, err := child.Start(addr, cmd)
 	if err != nil {
 		t.Fatal(err)
