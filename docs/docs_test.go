@@ -225,14 +225,10 @@ func testNames(t *testing.T) map[string]bool {
 const within = 30 * time.Second
 
 // Ensure that each session on the front page prints what the page shows, in
-// order, against a server that was started as the page says. Three dots stand
+// order, against a server that was started with make run. Three dots stand
 // for the rest of a line.
 func TestREADME_SessionsPrintWhatThePageShows(t *testing.T) {
 	dir := t.TempDir()
-	server := filepath.Join(dir, "bin/server")
-	if out, err := exec.Command("go", "build", "-pgo=off", "-o", server, "../cmd/server").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	absolute, err := filepath.Abs(root)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +236,18 @@ func TestREADME_SessionsPrintWhatThePageShows(t *testing.T) {
 	if err := os.Symlink(filepath.Join(absolute, "bench"), filepath.Join(dir, "bench")); err != nil {
 		t.Fatal(err)
 	}
-	addr := start(t, server, dir)
+	addr := freeAddr(t)
+	makeRun(t, "run", "LOGFORGE_SERVER_ADDR="+addr, "LOGFORGE_AGGREGATION_INTERVAL=100ms",
+		"LOGFORGE_STORAGE_LOGS_DIR="+filepath.Join(dir, "logs"), "LOGFORGE_STORAGE_ANALYTICS_DIR="+filepath.Join(dir, "analytics"))
+	eventually(t, "the server is ready", func() bool {
+		resp, err := http.Get("http://" + addr + "/ready")
+		if err != nil {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 
 	blocks, _ := read(t, filepath.Join(root, "README.md"))
 	sessions := 0
@@ -317,34 +324,33 @@ func shell(t *testing.T, dir, text string) string {
 	return string(out)
 }
 
-// start starts the server in dir, as make run does, but on a free port and with
-// summaries made at once. It returns the address.
-func start(t *testing.T, server, dir string) string {
+// makeRun starts a make target that runs until it is told to stop, with more
+// variables, and tells it at the end of the test.
+func makeRun(t *testing.T, target string, env ...string) {
 	t.Helper()
-	addr := freeAddr(t)
-	cmd := exec.Command(server, "-addr", addr, "-aggregation-interval", "100ms")
-	cmd.Dir = dir
+	cmd := exec.Command("make", "-s", target)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // make does not pass signals on
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil || t.Failed() {
-			t.Logf("the server: %v\n%s", err, log.String())
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		_ = cmd.Wait() // make says that it was interrupted
+		if t.Failed() {
+			t.Logf("make %s:\n%s", target, log.String())
 		}
 	})
-	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
-		if resp, err := http.Get("http://" + addr + "/ready"); err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return addr
-			}
-		}
+}
+
+// eventually waits as long as a first build may take.
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Minute); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("the server is not ready")
+			t.Fatalf("not in time: %s", what)
 		}
 	}
 }
@@ -362,4 +368,53 @@ func freeAddr(t *testing.T) string {
 	}
 	t.Fatal("no free port")
 	return ""
+}
+
+// Ensure that version 2 runs with the page's commands, on other ports and
+// directories than the page's so that nothing that runs here is in the way.
+func TestREADME_Version2RunsAsThePageSays(t *testing.T) {
+	for _, program := range []string{"java", "mvn"} {
+		if _, err := exec.LookPath(program); err != nil && os.Getenv("CI") != "true" {
+			t.Skipf("%s is missing: without it there is no Kafka to run", program)
+		}
+	}
+	dir := t.TempDir()
+	_, port, err := net.SplitHostPort(freeAddr(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := freeAddr(t)
+	env := []string{
+		"KAFKA_PORT=" + port, "KAFKA_DIR=" + filepath.Join(dir, "kafka"),
+		"LOGFORGE_KAFKA_BROKERS=127.0.0.1:" + port, "LOGFORGE_SERVER_ADDR=" + addr,
+		"LOGFORGE_STORAGE_LOGS_DIR=" + filepath.Join(dir, "logs"), "LOGFORGE_STORAGE_ANALYTICS_DIR=" + filepath.Join(dir, "analytics"),
+	}
+	target := func(name string) *exec.Cmd {
+		cmd := exec.Command("make", "-s", name)
+		cmd.Dir, cmd.Env = root, append(os.Environ(), env...)
+		return cmd
+	}
+	t.Cleanup(func() {
+		if out, err := target("kafka-down").CombinedOutput(); err != nil {
+			t.Errorf("make kafka-down: %v\n%s", err, out)
+		}
+	})
+	if out, err := target("kafka-up").CombinedOutput(); err != nil {
+		t.Fatalf("make kafka-up: %v\n%s", err, out)
+	}
+	makeRun(t, "run-v2", env...)
+	const line = `203.0.113.9 - - [09/Feb/2026:15:23:00 +0000] "GET /home HTTP/1.1" 200 5 "-" "curl/8"` + "\n"
+	file := filepath.Join(dir, "logs/2026-02-09/15.log.json")
+	sent := false
+	eventually(t, "the line is in "+file, func() bool {
+		if !sent {
+			if resp, err := http.Post("http://"+addr+"/ingest", "text/plain", strings.NewReader(line)); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+				sent = resp.StatusCode == http.StatusOK
+			}
+		}
+		text, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(text), `"path":"/home"`)
+	})
 }

@@ -47,9 +47,6 @@ type query struct {
 }
 
 func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
-	if s.noReports != nil {
-		return s.noReports
-	}
 	q, err := parseQuery(ctx.QueryArgs(), s.cfg.MaxAnalyticsHours)
 	if err != nil {
 		return err

@@ -119,10 +119,7 @@ var others = map[string]documented{
 	"GET /dashboard/{file} 304":   {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
 	"GET /dashboard/{file} 404":   {path: "/dashboard/nothing.js"},
 	"GET /dashboard/config 401":   {change: withKeys},
-	"GET /dashboard/metrics 401": {change: func(c *config.Config) {
-		withKeys(c)
-		c.Auth.Metrics = true
-	}},
+	"GET /dashboard/metrics 401":  {change: withKeys},
 }
 
 // troubled is summaries with two hours that are in trouble.

@@ -148,7 +148,8 @@ func FuzzDecoder(f *testing.F) {
 			return
 		}
 		want, wantErr := oracle(body, form)
-		got, err := inflate(body, form, int(step))
+		// Each step copies what there is: few of them for long bodies.
+		got, err := inflate(body, form, max(int(step), len(want)/50))
 		if (err == nil) != (wantErr == nil) {
 			t.Fatalf("%v, but the standard library says %v", err, wantErr)
 		}
