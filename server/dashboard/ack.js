@@ -1,6 +1,6 @@
 // "What a 202 means here": the acknowledgement level in words, and the facts
 // of the process behind it.
-import { growth, sum } from "./exposition.js";
+import { growth, select, sum } from "./exposition.js";
 import * as f from "./format.js";
 import { el, say, byId } from "./dom.js";
 import { names } from "./names.js";
@@ -69,6 +69,20 @@ export class Process {
     if (cell) say(cell, text);
   }
 
+  // A row for each destination of the archive: whether it has everything.
+  archive(now) {
+    for (const { labels, value } of select(now, names.archivePending)) {
+      const id = `archive-${labels.destination}`;
+      if (!this.values.has(id)) {
+        const cell = el("td", { id: `fact-${id}` });
+        this.values.set(id, cell);
+        byId("process").querySelector("tbody").append(el("tr", {}, el("th", { scope: "row" }, `Archive (${labels.destination})`), cell));
+      }
+      const oldest = select(now, names.archiveOldest).find((s) => s.labels.destination === labels.destination)?.value ?? 0;
+      this.say(id, value > 0 ? `${f.bytes(value)} not stored yet, the oldest for ${f.span(oldest)}` : "has everything");
+    }
+  }
+
   show(before, now) {
     const cores = growth(before, now, names.cpu);
     this.say("up", f.span(sum(now, names.uptime)));
@@ -76,6 +90,7 @@ export class Process {
     this.say("memory", f.bytes(sum(now, names.memory)));
     this.say("openFiles", f.count(sum(now, names.openFiles)));
     this.say("bytes", `${f.bytes(sum(now, names.writtenBytes))} since the start`);
+    this.archive(now);
     this.say("kafka", sum(now, names.kafkaUp) === 1 ? "reachable" : "not reachable");
   }
 }

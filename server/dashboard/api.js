@@ -51,9 +51,9 @@ export const readConfig = async () => (await get("dashboard/config")).json();
 /** This process's metrics as Prometheus text. */
 export const readMetrics = async () => (await get("dashboard/metrics")).text();
 
-/** The merged summary of the hours from..to ("2026-02-09T15", both included), and each hour's. */
+/** The merged summary of the hours from..to ("2026-02-09T15", both included) with the top largest counts, and each hour's largest. */
 export async function readRange(from, to, top) {
-  const query = new URLSearchParams({ from, to, top });
+  const query = new URLSearchParams({ from, to, top, hourTop: 1 });
   return (await get(`analytics?${query}`, { timeout: 30_000 })).json();
 }
 
@@ -66,6 +66,12 @@ export async function readHour(hour, top) {
     throw error;
   }
 }
+
+/** The answer to a query of GET /analytics as it comes, with the key where one is needed. */
+export const readJSON = async (query) => (await get(`analytics?${query}`, { timeout: 30_000 })).blob();
+
+/** Records that were set aside: {counts: [{route, reason, records}], newest: [{at, from, route, reason, record}]}. */
+export const readRejected = async () => (await get("dashboard/rejected")).json();
 
 /** {ready, reason}: a server that is not ready says why; a ready one, what stands still behind it. */
 export async function readReady() {

@@ -11,6 +11,12 @@ const known = (n) => n !== null && n !== undefined && Number.isFinite(n);
 /** 12,345 */
 export const count = (n) => (known(n) ? whole.format(n) : none);
 
+/** 1 record, 12,345 records */
+export const records = (n) => plural(n, "record");
+
+/** 1 day, 14 days */
+export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+
 /** 12.3K, but 9,999 as it is */
 export const compact = (n) => (!known(n) ? none : Math.abs(n) < 10_000 ? (Math.abs(n) < 10 ? one : whole).format(n) : short.format(n));
 

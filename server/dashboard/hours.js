@@ -4,16 +4,28 @@
 import { readRange } from "./api.js";
 import * as f from "./format.js";
 import { el, say, byId } from "./dom.js";
+import { choiceQuery, readChoice } from "./address.js";
+import { copyButton } from "./copy.js";
 
 const levels = 6;
 const narrow = matchMedia("(max-width: 640px)");
 const dayOf = (h) => Math.floor(h / 24);
 
-// What the darkest colour stands for: the 95th percentile of the hours with
-// records, so that one flood does not make all the others look alike.
-function fullScale(counts) {
+/**
+ * The least and the most records that each colour stands for, the lightest first.
+ * Each colour is that of about as many hours as every other one, so that hours
+ * that differ look different, whether by a few records or a thousandfold.
+ */
+export function scale(counts) {
   const rising = counts.filter((n) => n > 0).sort((a, b) => a - b);
-  return rising[Math.ceil(0.95 * rising.length) - 1] ?? 0;
+  const steps = [];
+  for (let i = 1; i <= levels && rising.length > 0; i++) {
+    const most = rising[Math.ceil((i * rising.length) / levels) - 1];
+    if (most === steps.at(-1)?.most) continue;
+    steps.push({ least: rising.find((n) => n > (steps.at(-1)?.most ?? 0)), most });
+  }
+  // Few steps are far apart.
+  return steps.map((s, i) => ({ ...s, level: steps.length === 1 ? 4 : 1 + Math.round((i * (levels - 1)) / (steps.length - 1)) }));
 }
 
 export class Hours {
@@ -21,17 +33,22 @@ export class Hours {
   constructor(config, choose, failed) {
     Object.assign(this, { config, choose, failed });
     this.records = new Map();
-    this.lastDay = config.lastDay ? dayOf(f.hourOf(`${config.lastDay}T00`)) : dayOf(Date.now() / 3_600_000);
-    this.firstDay = config.firstDay ? dayOf(f.hourOf(`${config.firstDay}T00`)) : this.lastDay;
-    this.shownTo = this.lastDay;
+    this.setDays(config);
+    this.shownTo = this.recentDay;
+    const linked = readChoice(location.hash);
+    if (linked && linked.to - linked.from < config.maxAnalyticsHours) {
+      this.shownTo = dayOf(linked.to);
+      this.take(linked.from, linked.to);
+    }
+    addEventListener("hashchange", () => this.goTo(readChoice(location.hash)));
     byId("earlier").addEventListener("click", () => this.move(-this.days));
     byId("later").addEventListener("click", () => this.move(this.days));
-    byId("newest").addEventListener("click", () => this.show(this.lastDay));
+    byId("newest").addEventListener("click", () => this.show(this.recentDay));
+    byId("future").addEventListener("click", () => this.show(this.lastDay));
     byId("range").addEventListener("submit", (e) => this.ask(e));
     const clock = (minute) => Array.from({ length: 24 }, (_, c) => el("option", { value: c }, `${String(c).padStart(2, "0")}:${minute}`));
     byId("from-hour").replaceChildren(...clock("00"));
     byId("to-hour").replaceChildren(...clock("59"));
-    byId("scale").replaceChildren("fewer", ...Array.from({ length: levels }, (_, i) => el("i", { "data-level": i + 1 })), "more");
     narrow.addEventListener("change", () => this.show(this.shownTo));
   }
 
@@ -49,15 +66,34 @@ export class Hours {
 
   /** The configuration read again: there may be newer days. */
   renew(config) {
-    const atEnd = this.shownTo === this.lastDay;
-    if (config.lastDay) this.lastDay = dayOf(f.hourOf(`${config.lastDay}T00`));
-    if (config.firstDay) this.firstDay = dayOf(f.hourOf(`${config.firstDay}T00`));
-    if (atEnd) this.shownTo = this.lastDay;
+    const atEnd = this.shownTo === this.recentDay;
+    this.setDays(config);
+    if (atEnd) this.shownTo = this.recentDay;
     this.config = config;
   }
 
+  // The newest day with records is not the last one where a clock is wrong and
+  // records of the year 9999 have come.
+  setDays(config) {
+    const day = (text) => dayOf(f.hourOf(`${text}T00`));
+    this.recentDay = config.recentDay ? day(config.recentDay) : dayOf(Date.now() / 3_600_000);
+    this.lastDay = config.lastDay ? day(config.lastDay) : this.recentDay;
+    this.firstDay = config.firstDay ? day(config.firstDay) : this.recentDay;
+  }
+
+  // To hours that the address names.
+  goTo(choice) {
+    if (!choice || choice.to - choice.from >= this.config.maxAnalyticsHours) return;
+    if (this.chosen?.from === choice.from && this.chosen.to === choice.to) return;
+    this.take(choice.from, choice.to);
+    if (choice.to < this.from || choice.from > this.to) this.show(dayOf(choice.to));
+    else this.mark();
+  }
+
   move(days) {
-    this.show(Math.max(this.firstDay, Math.min(this.lastDay, this.shownTo + days)));
+    // Within what is not in the future, or within what is.
+    const last = days > 0 && this.shownTo < this.recentDay ? this.recentDay : this.lastDay;
+    this.show(Math.max(this.firstDay, Math.min(last, this.shownTo + days)));
   }
 
   show(lastDay) {
@@ -67,7 +103,7 @@ export class Hours {
 
   /** Chooses the newest hour with records, and the next one once it has some, until somebody chooses another. */
   follow() {
-    if (this.chosen !== undefined && (!this.following || this.shownTo !== this.lastDay)) return;
+    if (this.chosen !== undefined && (!this.following || this.shownTo !== this.recentDay)) return;
     const newest = Math.max(...[...this.records].filter(([, n]) => n > 0).map(([h]) => h));
     if (newest === -Infinity || newest === this.chosen?.from) return;
     this.take(newest, newest);
@@ -106,7 +142,20 @@ export class Hours {
 
   async fetch(from, to) {
     const merged = await readRange(f.hourText(from), f.hourText(to), 1);
+    this.say(merged);
     return new Map((merged.hours ?? []).map((h) => [f.hourOf(h.hour.slice(0, 13)), h.records]));
+  }
+
+  // What the counts shown lack: instances that did not answer, hours whose summary
+  // was damaged.
+  say({ peers = [], missing = [] }) {
+    const silent = peers.filter((p) => !p.answered);
+    const lines = silent.map((p) => `Not in these counts: ${p.url}, which did not answer (${p.error}).`);
+    if (missing.length > 0) {
+      lines.push(`Counts of ${f.plural(missing.length, "hour")} are missing, because a summary was damaged: ${missing.slice(0, 3).map((h) => h.slice(0, 13)).join(", ")}${missing.length > 3 ? ", …" : ""}.`);
+    }
+    byId("lacking").hidden = lines.length === 0;
+    if (byId("lacking").textContent !== lines.join("")) byId("lacking").replaceChildren(...lines.map((line) => el("p", {}, line)));
   }
 
   /** How many records the chosen hours hold, as far as they are shown. */
@@ -130,7 +179,13 @@ export class Hours {
     const anchor = extend && this.anchor !== undefined ? this.anchor : h;
     if (!extend) this.anchor = h;
     this.take(anchor, h);
+    this.link();
     this.mark();
+  }
+
+  // Somebody has chosen: the address names it, so that it can be linked to.
+  link() {
+    location.hash = choiceQuery(this.chosen.from, this.chosen.to);
   }
 
   ask(event) {
@@ -148,6 +203,7 @@ export class Hours {
     }
     this.anchor = from;
     this.take(from, to);
+    this.link();
     if (to < this.from || from > this.to) this.show(dayOf(to));
     else this.mark();
   }
@@ -155,7 +211,10 @@ export class Hours {
   draw() {
     const days = Array.from({ length: this.days }, (_, i) => this.shownTo - this.days + 1 + i);
     const clock = Array.from({ length: 24 }, (_, i) => i);
-    this.top = fullScale([...this.records.values()]);
+    this.steps = scale([...this.records.values()]);
+    byId("scale").replaceChildren(...this.steps.map(({ least, most, level }) => el("li", {}, el("i", { "data-level": level, "aria-hidden": "true" }),
+      least === most ? f.compact(most) : `${f.compact(least)}–${f.compact(most)}`)));
+    byId("scale").hidden = this.steps.length === 0;
     this.cells = new Map();
     const total = days.map((d) => clock.reduce((n, c) => n + (this.records.get(d * 24 + c) ?? 0), 0));
     const dayHead = (d, scope) => el("th", { scope, class: "day" },
@@ -177,9 +236,12 @@ export class Hours {
     byId("heat").replaceChildren(table);
     if (this.records.size === 0) byId("heat").append(this.empty());
     say(byId("span"), this.spanText());
-    byId("later").disabled = byId("newest").disabled = this.shownTo >= this.lastDay;
+    byId("later").disabled = this.shownTo >= this.lastDay || (this.shownTo === this.recentDay && this.lastDay > this.recentDay);
+    byId("newest").disabled = this.shownTo === this.recentDay;
+    byId("future").hidden = this.lastDay <= this.recentDay;
+    say(byId("future"), `In the future: ${f.plainDay(this.lastDay * 24)}`);
     byId("earlier").disabled = this.shownTo - this.days < this.firstDay;
-    say(byId("hours-note"), `${f.count(total.reduce((a, b) => a + b, 0))} records in these ${this.days} days, summarised every ${f.span(this.config.aggregationIntervalSeconds)}`);
+    say(byId("hours-note"), `${f.records(total.reduce((a, b) => a + b, 0))} in ${this.days === 1 ? "this day" : `these ${this.days} days`}, summarised every ${f.span(this.config.aggregationIntervalSeconds)}`);
     this.mark();
     if (held !== undefined) this.cells.get(held)?.focus();
   }
@@ -190,14 +252,17 @@ export class Hours {
 
   empty() {
     if (this.config.lastDay) return el("p", { class: "empty" }, "No records in these days.");
-    return el("p", { class: "empty" }, "No hour has been summarised yet. Records posted to ", el("code", {}, "/logs"),
-      ` show up here within ${f.span(this.config.aggregationIntervalSeconds)}.`);
+    const key = document.documentElement.dataset.keyHeader;
+    const line = `curl --data-binary @access.log ${key ? `-H '${key}: KEY' ` : ""}${new URL("ingest", location.href.split("#")[0])}`;
+    return el("div", { class: "empty" },
+      el("p", {}, "No hour has been summarised yet. Records show up here within ", `${f.span(this.config.aggregationIntervalSeconds)}. An access log, as nginx or Apache writes it, can be sent with`),
+      el("p", { class: "line" }, el("code", {}, line), copyButton("Copy", () => line)));
   }
 
   cell(h) {
     const n = this.records.get(h) ?? 0;
-    const level = n > 0 ? Math.min(levels, Math.ceil((levels * n) / this.top)) : 0;
-    const words = `${f.fullDay(h)}, ${f.clock(h)} UTC: ${n > 0 ? `${f.count(n)} records` : "no records"}`;
+    const level = n > 0 ? this.steps.find((s) => n <= s.most)?.level ?? levels : 0;
+    const words = `${f.fullDay(h)}, ${f.clock(h)} UTC: ${n > 0 ? f.records(n) : "no records"}`;
     const button = el("button", { type: "button", tabindex: -1, "data-level": level, "data-hour": f.hourText(h), "aria-label": words, title: words,
       onclick: (e) => { this.focusOn(h); this.pick(h, e.shiftKey); } });
     this.cells.set(h, button);

@@ -6,6 +6,7 @@ import { parse } from "./exposition.js";
 import { Live } from "./live.js";
 import { Hours } from "./hours.js";
 import { Top } from "./top.js";
+import { Aside } from "./aside.js";
 import { showAck, Process } from "./ack.js";
 import { redraw } from "./chart.js";
 import { say, byId } from "./dom.js";
@@ -65,13 +66,14 @@ function begin(config) {
   const top = new Top(failed);
   const hours = new Hours(config, (from, to) => top.load(from, to).catch(failed), failed);
   showAck(config);
-  parts = { config, top, hours, live: new Live(config), process: new Process(config) };
+  parts = { config, top, hours, live: new Live(config), process: new Process(config), aside: new Aside() };
 }
 
 async function summaries() {
   summarised = Date.now();
   const { hours, top } = parts;
   hours.renew(await readConfig());
+  await parts.aside.refresh();
   const before = hours.chosenRecords, chosen = hours.chosen;
   await hours.refresh();
   if (chosen && hours.chosenRecords !== before && !document.activeElement?.matches("input[type=search]")) {

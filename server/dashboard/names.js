@@ -1,5 +1,7 @@
 // The metrics this page reads, each under the name the server gives it. The
 // Go test of the dashboard holds that the server exports every one of them.
+const archive = (what) => `logforge_archive_${what}`; // only where there is one
+
 export const names = {
   written: "logforge_records_written_total",
   rejected: "logforge_records_rejected_total",
@@ -14,5 +16,7 @@ export const names = {
   cpu: "process_cpu_seconds_total",
   memory: "process_resident_memory_bytes",
   uptime: "logforge_uptime_seconds",
+  archivePending: archive("pending_bytes"),
+  archiveOldest: archive("oldest_pending_seconds"),
 };
 

@@ -1,8 +1,11 @@
 // "Top": the most frequent paths and user agents of the chosen hours, with
 // search. The first thousand are fetched; a search fetches the rest once.
-import { readHour, readRange, Refused } from "./api.js";
+import { key, readHour, readJSON, readRange, Refused } from "./api.js";
 import * as f from "./format.js";
 import { el, say, byId } from "./dom.js";
+import { choiceQuery } from "./address.js";
+import { copyButton } from "./copy.js";
+import { name, visible } from "./text.js";
 
 const first = 1000, everything = 1_000_000_000;
 const page = 12;
@@ -15,6 +18,13 @@ export class Top {
       new List(byId("paths"), "Paths", "path", "requestsPerPath", searched),
       new List(byId("agents"), "User agents", "user agent", "requestsPerUserAgent", searched),
     ];
+    const address = () => new URL(`#${choiceQuery(...this.hours)}`, location.href).href;
+    byId("chosen-links").append(copyButton("Copy link", address));
+    byId("chosen-json").addEventListener("click", (event) => {
+      if (!key.header) return; // the link needs no key
+      event.preventDefault();
+      this.save().catch(failed);
+    });
   }
 
   /** Fetches and shows the hours from..to; the same hours again are a refresh, which leaves the lists as long as they are. */
@@ -25,10 +35,20 @@ export class Top {
       this.complete = this.refused = false;
       say(byId("chosen"), f.hours(from, to));
       say(byId("top-note"), "Loading");
+      byId("chosen-links").hidden = false;
+      byId("chosen-json").href = `analytics?${choiceQuery(from, to)}`;
       for (const list of this.lists) list.shown = page;
     }
     const summary = await this.fetch(this.complete ? everything : first);
     if (summary) this.show(summary);
+  }
+
+  // A link cannot carry the key: the answer is fetched and handed to the browser.
+  async save() {
+    const query = choiceQuery(...this.hours);
+    const url = URL.createObjectURL(await readJSON(query));
+    el("a", { href: url, download: `logforge-${query.replace(/[^0-9A-Za-z]+/g, "-")}.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
 
   // The summary of the chosen hours; null where another choice was made meanwhile.
@@ -40,7 +60,8 @@ export class Top {
   }
 
   show(summary) {
-    say(byId("top-note"), `${f.count(summary.records)} records, UTC`);
+    const low = Math.max(0, ...Object.values(summary.countsLowBy ?? {}));
+    say(byId("top-note"), `${f.records(summary.records)}, UTC${low > 0 ? `; a count may be up to ${f.count(low)} too low, as other instances name their largest only` : ""}`);
     for (const list of this.lists) list.take(summary);
   }
 
@@ -96,20 +117,20 @@ class List {
 
   draw() {
     const wanted = this.search.value.trim().toLowerCase();
-    const rows = wanted ? this.rows.filter(([name]) => name.toLowerCase().includes(wanted)) : this.rows;
+    const rows = wanted ? this.rows.filter(([text]) => text.toLowerCase().includes(wanted) || visible(text).toLowerCase().includes(wanted)) : this.rows;
     const most = this.rows[0]?.[1] ?? 1;
-    this.body.replaceChildren(...rows.slice(0, this.shown).map(([name, n]) => this.row(name, n, most)));
+    this.body.replaceChildren(...rows.slice(0, this.shown).map(([text, n]) => this.row(text, n, most)));
     this.more.hidden = rows.length <= this.shown;
     this.none.hidden = rows.length > 0;
-    say(this.none, wanted ? `No ${this.noun} contains “${this.search.value.trim()}”.` : "No records in this hour.");
+    say(this.none, wanted ? `No ${this.noun} contains “${this.search.value.trim()}”.` : "No records in these hours.");
     const sum = rows.reduce((total, [, n]) => total + n, 0);
     say(this.found, rows.length === 0 ? "" : wanted ? `${f.count(rows.length)} found, ${f.share(sum, this.records)} of records` : "");
   }
 
-  row(name, n, most) {
+  row(text, n, most) {
     const bar = el("span", { class: "bar", "aria-hidden": "true" });
     bar.style.setProperty("--part", String(n / most));
-    return el("tr", {}, el("th", { scope: "row", tabindex: -1, title: name }, bar, el("span", { class: "name" }, name)),
+    return el("tr", {}, el("th", { scope: "row", tabindex: -1 }, bar, name(text)),
       el("td", {}, f.count(n)), el("td", { class: "share" }, f.share(n, this.records)));
   }
 }

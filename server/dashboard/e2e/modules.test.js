@@ -56,3 +56,30 @@ test("hours are the server's: UTC, counted from the epoch, both ends included", 
   assert.equal(f.hours(f.hourOf("2026-02-08T22"), f.hourOf("2026-02-09T01")), "8 Feb 2026, 22:00 – 9 Feb 2026, 02:00");
   assert.equal(f.clock(-1), "23:00");
 });
+
+const { visible, shortened } = await import("../text.js");
+const { readChoice, choiceQuery } = await import("../address.js");
+
+test("nothing that a client sends is invisible", () => {
+  assert.equal(visible("/a b é 中 🎉"), "/a b é 中 🎉");
+  assert.equal(visible("\u0000\t\u001b\u007f"), "␀␉␛␡");
+  assert.equal(visible("a\u202eb\u2066c\u200bd\u00a0e\u2028f\ufefeg\u0085h\u{e0041}i"),
+    "a⟨U+202E⟩b⟨U+2066⟩c⟨U+200B⟩d⟨U+00A0⟩e⟨U+2028⟩f⟨U+FEFE⟩g⟨U+0085⟩h⟨U+E0041⟩i");
+  assert.equal(shortened("x".repeat(160)), null);
+  assert.deepEqual(shortened("🎉".repeat(161)).map((s) => [...s].length), [96, 48], "whole characters");
+});
+
+test("an address that names no hours is passed over", () => {
+  const hour = f.hourOf("2026-02-09T15");
+  assert.deepEqual(readChoice("#hour=2026-02-09T15"), { from: hour, to: hour });
+  assert.deepEqual(readChoice(`#${choiceQuery(hour - 3, hour)}`), { from: hour - 3, to: hour });
+  for (const wrong of ["", "#", "#hour=", "#hour=2026-02-09", "#hour=2026-13-09T15", "#from=2026-02-09T15", "#from=2026-02-09T15&to=2026-02-09T14", "#hour=<script>", "#content"]) {
+    assert.equal(readChoice(wrong), null, wrong);
+  }
+});
+
+test("one is singular", () => {
+  assert.equal(f.records(1), "1 record");
+  assert.equal(f.records(0), "0 records");
+  assert.equal(f.plural(2000, "hour"), "2,000 hours");
+});

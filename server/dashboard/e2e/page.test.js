@@ -223,6 +223,137 @@ async function sameRows(page, hours) {
   return true;
 }
 
+describe("records of every kind", () => {
+  const hour = "2015-05-20T21", start = Date.parse(`${hour}:00:00Z`);
+  const long = `/${"segment-".repeat(40)}end`, invisible = "/evil\u202egnp.exe\n\u200b.";
+  let odd;
+
+  before(async () => {
+    odd = await Server.start();
+    const record = (timestamp, path) => ({ timestamp: new Date(timestamp).toISOString(), path, userAgent: "one" });
+    const days = [];
+    // Between 74 and 136 records an hour, as in a real log, and one hour with a flood.
+    for (let h = 1; h <= 48; h++) {
+      for (let i = 0; i < (h === 7 ? 5000 : 74 + ((h * 17) % 63)); i++) days.push(record(start - h * hourMillis + i, "/"));
+    }
+    const records = [record(start, long), record(start + 1, invisible), { ...record(start, "/future"), timestamp: "9999-12-31T23:00:00Z" }];
+    assert.equal((await odd.post([...days, ...records])).status, 202);
+    const lines = ["no log line", '{"timestamp":"never","path":"/a","userAgent":"b"}', `{"x":"${"y".repeat(500)}\\u202e"}`].join("\n");
+    assert.equal((await fetch(`${odd.url}/ingest`, { method: "POST", body: lines })).status, 200);
+  });
+
+  after(() => odd?.stop());
+
+  test("names of any length and with any character are shown as they are", async () => {
+    const { page, complaints, close } = await open(browser, odd.url);
+    await ready(page);
+    const names = page.locator("#paths .name");
+    await eventually("both are listed", async () => (await names.count()) === 2);
+    const texts = await names.allTextContents();
+    assert.ok(texts.includes("/evilU+202Egnp.exe␊U+200B."), `invisible characters have signs: ${texts}`);
+    const shown = names.filter({ hasText: "segment" });
+    assert.ok((await shown.textContent()).length < 200, "shortened");
+    assert.match(await shown.textContent(), /end$/, "in the middle");
+    await shown.getByRole("button").press("Enter");
+    assert.ok((await shown.textContent()).startsWith(long), "opened");
+    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-expanded")), "true");
+    await shown.getByRole("button").press("Enter");
+    assert.ok((await shown.textContent()).length < 200, "closed again");
+    assert.ok(await noSidewaysScrolling(page));
+    await page.getByRole("searchbox", { name: "Search paths" }).fill("U+202E");
+    await eventually("a sign can be searched for", async () => (await names.count()) === 1);
+    await page.setViewportSize({ width: 320, height: 640 });
+    await eventually("nor on a phone", () => noSidewaysScrolling(page), 5);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("records of the year 9999 hide nothing, and can be looked at", async () => {
+    const { page, close } = await open(browser, odd.url);
+    await ready(page);
+    assert.equal(await text(page, "#chosen"), "20 May 2015, 21:00–22:00", "the newest hour that is not in the future");
+    assert.ok(await page.locator("#later").isDisabled());
+    await page.getByRole("button", { name: "In the future: 31 Dec 9999" }).click();
+    await eventually("they are shown", async () => (await page.locator('[data-hour="9999-12-31T23"]').getAttribute("aria-label")).endsWith(": 1 record"));
+    await page.getByRole("button", { name: "Newest" }).click();
+    await eventually("and left again", async () => (await text(page, "#span")) === "7 May – 20 May 2015");
+    await close();
+  });
+
+  test("hours that differ look different, and the legend says the numbers", async () => {
+    const { page, close } = await open(browser, odd.url);
+    await ready(page);
+    const cells = await page.locator("#heat button").evaluateAll((all) => all.map((b) => [b.dataset.level, Number((b.ariaLabel.match(/: ([\d,]+) record/) ?? [0, "0"])[1].replace(",", ""))]));
+    const counted = new Map();
+    for (const [level, n] of cells) if (n > 0) counted.set(level, [...(counted.get(level) ?? []), n]);
+    assert.equal(counted.size, 6, "every colour is used");
+    const legend = await page.locator("#scale li").allInnerTexts();
+    assert.equal(legend.length, 6);
+    for (const [i, words] of legend.entries()) {
+      const values = counted.get(String(i + 1));
+      const ends = words.trim().split("–").map((w) => Number(w.replace(",", "")));
+      assert.deepEqual([Math.min(...values), Math.max(...values)], [ends[0], ends.at(-1)], words);
+    }
+    await close();
+  });
+
+  test("the chosen hours are in the address, which can be copied, opened and gone back in", async () => {
+    const { page, complaints, close } = await open(browser, `${odd.url}/#hour=2015-05-20T03`, { permissions: ["clipboard-read", "clipboard-write"] });
+    await page.locator("#paths tbody tr").first().waitFor();
+    assert.equal(await text(page, "#chosen"), "20 May 2015, 03:00–04:00");
+    await page.locator('[data-hour="2015-05-20T05"]').click();
+    await page.locator('[data-hour="2015-05-20T08"]').click({ modifiers: ["Shift"] });
+    await eventually("the range is named", async () => new URL(page.url()).hash === "#from=2015-05-20T05&to=2015-05-20T08");
+    await page.getByRole("button", { name: "Copy link" }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url());
+    const json = await (await fetch(new URL(await page.getByRole("link", { name: "JSON" }).getAttribute("href"), odd.url))).json();
+    assert.equal(json.hours.length, 4);
+    assert.equal(`${whole.format(json.records)} records, UTC`, await text(page, "#top-note"));
+    await page.goBack();
+    await eventually("back", async () => (await text(page, "#chosen")) === "20 May 2015, 05:00–06:00");
+    await page.goto(`${odd.url}/#from=yesterday`);
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+
+  test("what was set aside is shown by route and reason", async () => {
+    const { page, complaints, close } = await open(browser, odd.url);
+    await page.locator("#aside-section").waitFor();
+    assert.equal(await text(page, "#aside-note"), "3 records since this process started");
+    const rows = await page.locator("#aside-counts tbody tr").allInnerTexts();
+    assert.deepEqual(rows.map((r) => r.split("\t")), [["/ingest", "its time cannot be read", "1"], ["/ingest", "no web request, or too large", "2"]]);
+    const newest = page.locator("#aside-newest li");
+    assert.equal(await newest.count(), 3);
+    assert.match(await newest.last().innerText(), /no log line/);
+    await accessible(page, "set aside");
+    assert.deepEqual(complaints, []);
+    await close();
+  });
+});
+
+describe("several instances", () => {
+  test("what all of them have is shown, and those that do not answer are named", async () => {
+    const other = await Server.start();
+    const one = await Server.start({ LOGFORGE_ANALYTICS_PEERS: `${other.url},http://127.0.0.1:9` });
+    const record = (path) => [{ timestamp: "2026-02-09T15:00:00Z", path, userAgent: "x" }];
+    await one.post(record("/one"));
+    await other.post(record("/other"));
+    const { page, complaints, close } = await open(browser, one.url);
+    await ready(page);
+    await eventually("both are counted", async () => {
+      assert.deepEqual(await ranks(page, "#paths"), [["/one", "1"], ["/other", "1"]]);
+      return true;
+    });
+    assert.match(await text(page, "#lacking"), /^Not in these counts: http:\/\/127\.0\.0\.1:9, which did not answer/);
+    await accessible(page, "several instances");
+    assert.deepEqual(complaints, []);
+    await close();
+    await one.stop();
+    await other.stop();
+  });
+});
+
 describe("a server that is otherwise", () => {
   test("with API keys on, figures are shown only to who has one", async () => {
     const keyed = await Server.start({ LOGFORGE_AUTH_ENABLED: "true", LOGFORGE_AUTH_KEYS: "sesame,other", LOGFORGE_AUTH_HEADER_NAME: "X-Forge-Key" });
@@ -258,6 +389,9 @@ describe("a server that is otherwise", () => {
     const { page, close } = await open(browser, empty.url);
     await page.locator("#heat .empty").waitFor();
     assert.match(await text(page, "#heat .empty"), /No hour has been summarised yet/);
+    assert.equal(await text(page, "#heat .line code"), `curl --data-binary @access.log ${empty.url}/ingest`);
+    await page.getByRole("button", { name: "Copy", exact: true }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
     await accessible(page, "empty");
     await empty.halt();
     await page.locator("#notice").waitFor();
