@@ -86,8 +86,10 @@ fuzz: ## every fuzz target for FUZZTIME
 
 # --- measurements
 
-bench: ## go benchmarks: BENCH=regexp COUNT=runs
+bench: ## go benchmarks: BENCH=regexp COUNT=runs; says beforehand how long it takes
 	@mkdir -p .bench
+	@n=$$(git ls-files '*_test.go' | xargs grep -h '^func Benchmark' | grep -cE '$(or $(filter-out .,$(BENCH)),.)'); \
+	echo "About $$n benchmarks, $(COUNT) runs each, with several cases in most of them: roughly $$((n * $(COUNT) * 8 / 60 + 1)) minutes on an idle machine. BENCH=regexp and COUNT=1 make it shorter."
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee .bench/latest.txt
 
 bench-compare: $(BENCHSTAT) ## version 1 beside version 2; with AGAINST=commit, this tree beside that one
@@ -109,7 +111,7 @@ bench-servers: ## this server beside its baselines, by records per CPU-second
 loadtest: $(K6) build ## k6 against both, with a table; SCENARIO, FORMAT, BATCH, ACK, RATE as in bench/k6/run.sh
 	K6=$(K6) bench/k6/run.sh v1 v2
 
-loadtest-v1 loadtest-v2: loadtest-v%: $(K6) build ## k6 against :8082 or :8083
+loadtest-v1 loadtest-v2: loadtest-v%: $(K6) build ## a smoke test with k6 against :8082 or :8083, or a server of its own where none answers
 	K6=$(K6) bench/k6/run.sh v$*
 
 # --- profiles (cmd/server/profile.go)

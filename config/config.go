@@ -39,6 +39,7 @@ type Server struct {
 	MaxConnectionsPerIP int           `yaml:"maxConnectionsPerIP" env:"LOGFORGE_SERVER_MAX_CONNECTIONS_PER_IP" env-description:"open connections from one IPv4 address; 0 means no limit of its own" min:"0"`
 	MaxConcurrency      int           `yaml:"maxConcurrency" env:"LOGFORGE_SERVER_MAX_CONCURRENCY" env-description:"batches decoded and stored at the same time; more wait for room" min:"1"`
 	MaxAnalyticsHours   int           `yaml:"maxAnalyticsHours" env:"LOGFORGE_SERVER_MAX_ANALYTICS_HOURS" env-description:"longest range of hours one GET /analytics may ask for" min:"1"`
+	AllowedOrigins      []string      `yaml:"allowedOrigins" env:"LOGFORGE_SERVER_ALLOWED_ORIGINS" env-description:"origins, such as https://logs.example.com, whose web pages may send batches and read data beside this server's own; * means every one"`
 	Dashboard           bool          `yaml:"dashboard" env:"LOGFORGE_SERVER_DASHBOARD" env-description:"serve the dashboard page at /"`
 	TLS                 TLS           `yaml:"tls"`
 }
@@ -56,15 +57,19 @@ type Auth struct {
 	HeaderName string `yaml:"headerName" env:"LOGFORGE_AUTH_HEADER_NAME" env-description:"header that carries the key"`
 	Keys       Keys   `yaml:"keys" env:"LOGFORGE_AUTH_KEYS" env-description:"accepted keys, each a key or name: key; names stand for keys in metrics and the log" secret:"true"`
 	KeysFile   string `yaml:"keysFile" env:"LOGFORGE_AUTH_KEYS_FILE" env-description:"file with the accepted keys, one a line; read again on SIGHUP"`
+	Metrics    bool   `yaml:"metrics" env:"LOGFORGE_AUTH_METRICS" env-description:"ask for a key on /metrics as well, and on the metrics of the dashboard; without it both are open"`
 }
 
 // Ingestion says what a 202 means and how large a batch may be.
 type Ingestion struct {
-	Ack             string `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
-	SyncOnIngest    string `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued" pipeline:"2"`
-	MaxBatchRecords int    `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
-	MaxRecordBytes  Bytes  `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes of a record in the form in which it is stored; more is 413" min:"1"`
-	MaxDepth        int    `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`
+	Ack             string        `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
+	SyncOnIngest    string        `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued" pipeline:"2"`
+	MaxBatchHours   int           `yaml:"maxBatchHours" env:"LOGFORGE_INGESTION_MAX_BATCH_HOURS" env-description:"different hours the records of one batch may fall into; more is 413" min:"1"`
+	MaxAge          time.Duration `yaml:"maxAge" env:"LOGFORGE_INGESTION_MAX_AGE" env-description:"how old a record may be by its own timestamp; an older one is invalid; 0 means no limit" min:"0s"`
+	MaxFuture       time.Duration `yaml:"maxFuture" env:"LOGFORGE_INGESTION_MAX_FUTURE" env-description:"how far in the future the timestamp of a record may lie; one beyond is invalid; 0 means no limit; 48h is the advice, as a wrong clock is an everyday fault of shippers" min:"0s"`
+	MaxBatchRecords int           `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
+	MaxRecordBytes  Bytes         `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes of a record in the form in which it is stored; more is 413" min:"1"`
+	MaxDepth        int           `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`
 
 	Invalid          string   `yaml:"invalid" env:"LOGFORGE_INGESTION_INVALID" env-description:"what an invalid record does to its batch on POST /logs: refuse refuses the batch, set-aside stores the others and keeps that one with its reason; a request may ask with ?invalid=" oneof:"refuse set-aside"`
 	Extra            string   `yaml:"extra" env:"LOGFORGE_INGESTION_EXTRA" env-description:"members besides the three, of records that come by POST /ingest or a route of another system: keep or drop" oneof:"keep drop"`
@@ -203,6 +208,7 @@ func Default() Config {
 		Auth: Auth{HeaderName: "X-API-Key"},
 		Ingestion: Ingestion{
 			MaxBatchRecords: 100_000,
+			MaxBatchHours:   10_000,
 			MaxRecordBytes:  256 * KiB,
 			MaxDepth:        64,
 

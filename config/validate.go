@@ -134,6 +134,9 @@ func (c *Config) validateServer(v *validation) {
 	if s.TLS.ClientCAFile != "" && s.TLS.CertFile == "" {
 		v.fail("server.tls.clientCAFile needs server.tls.certFile and server.tls.keyFile")
 	}
+	for _, origin := range s.AllowedOrigins {
+		v.that(origin == "*" || webOrigin.MatchString(origin), "server.allowedOrigins", origin, "an origin, such as https://logs.example.com or http://localhost:3000, or *")
+	}
 	v.that(httpToken.MatchString(c.Auth.HeaderName), "auth.headerName", c.Auth.HeaderName, "the name of an HTTP header")
 	if err := c.Auth.Keys.problem(); err != nil {
 		v.fail("%s: %w", named("auth.keys"), err)
@@ -142,6 +145,10 @@ func (c *Config) validateServer(v *validation) {
 		v.fail("auth.enabled is true, but neither auth.keys (LOGFORGE_AUTH_KEYS) nor auth.keysFile gives a key: nobody could get in")
 	}
 }
+
+// webOrigin is what a browser sends as Origin: a scheme, a host and a port, and no
+// path.
+var webOrigin = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/\s,?#@]+$`)
 
 var httpToken = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 

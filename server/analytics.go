@@ -47,6 +47,9 @@ type query struct {
 }
 
 func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
+	if s.noReports != nil {
+		return s.noReports
+	}
 	q, err := parseQuery(ctx.QueryArgs(), s.cfg.MaxAnalyticsHours)
 	if err != nil {
 		return err

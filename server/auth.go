@@ -13,119 +13,124 @@ import (
 	"logforge/config"
 )
 
-// keys are the accepted API keys, as hashes: all of one length, so that the
-// comparison tells neither a key's length nor how much of it was right.
-type keys struct {
+// keyring holds the accepted API keys, as hashes: all of one length, so that the
+// comparison tells neither a key's length nor how much of it was right. It is
+// never changed: Reload puts another one in its place.
+type keyring struct {
 	enabled   bool
 	header    string
-	bearer    bool // header is Authorization: a key may follow the word Bearer
-	hashes    [][sha256.Size]byte
-	used      []*metrics.Counter // requests with each of them; nil for one without a name
-	names     []string           // of those that have one
-	challenge string             // WWW-Authenticate of a 401 (RFC 9110, section 11.6.1)
+	keys      []acceptedKey
+	names     []string // of those that have one
+	challenge string   // WWW-Authenticate of a 401 (RFC 9110, section 11.6.1)
 }
 
-var scheme = []byte("Bearer ")
-
-// keyMetric is the name of the counter of requests with the key of this name.
-func keyMetric(name string) string {
-	return `logforge_key_requests_total{key="` + name + `"}`
+type acceptedKey struct {
+	hash  [sha256.Size]byte
+	name  string           // "" for a key without one
+	count *metrics.Counter // of the requests that came with it; nil for a key without a name
 }
 
-func newKeys(cfg config.Auth, set *metrics.Set) *keys {
-	k := &keys{
-		enabled:   cfg.Enabled,
-		header:    cfg.HeaderName,
-		bearer:    strings.EqualFold(cfg.HeaderName, fasthttp.HeaderAuthorization),
-		challenge: `ApiKey header="` + cfg.HeaderName + `"`,
-	}
-	if k.bearer {
+const (
+	// mask is what the configuration prints for a key. It is no key, so that what
+	// was printed does not open anything when it is used as a configuration.
+	mask = "********"
+	// maxKeyBytes bounds what is looked at as a key.
+	maxKeyBytes = 4 << 10
+)
+
+func newKeyring(cfg config.Auth, set *metrics.Set) *keyring {
+	k := &keyring{enabled: cfg.Enabled, header: cfg.HeaderName, challenge: `ApiKey header="` + cfg.HeaderName + `"`}
+	if strings.EqualFold(cfg.HeaderName, fasthttp.HeaderAuthorization) {
 		k.challenge = "Bearer"
 	}
 	for _, key := range cfg.Keys {
-		k.hashes = append(k.hashes, sha256.Sum256([]byte(key.Value)))
-		var used *metrics.Counter
+		if key.Value == "" || key.Value == mask {
+			continue
+		}
+		accepted := acceptedKey{hash: sha256.Sum256([]byte(key.Value)), name: key.Name}
 		if key.Name != "" {
 			k.names = append(k.names, key.Name)
-			used = set.GetOrCreateCounter(keyMetric(key.Name))
+			accepted.count = set.GetOrCreateCounter(keyMetric(key.Name))
 		}
-		k.used = append(k.used, used)
+		k.keys = append(k.keys, accepted)
 	}
 	return k
 }
 
-// check returns errKey unless the request carries an accepted key in the
-// configured header.
-func (k *keys) check(h *fasthttp.RequestHeader) error {
-	if !k.enabled {
-		return nil
-	}
-	given := h.Peek(k.header)
-	if k.bearer && len(given) > len(scheme) && bytes.EqualFold(given[:len(scheme)], scheme) {
-		given = bytes.TrimSpace(given[len(scheme):])
-	}
-	return k.accept(given)
+// keyMetric names the counter of a key. The label is bounded by the configuration.
+func keyMetric(name string) string {
+	return `logforge_key_requests_total{key="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(name) + `"}`
 }
 
-// checkShipper is check for the doors for shippers, whose clients may have the
-// key where those of other systems have it.
-func (k *keys) checkShipper(h *fasthttp.RequestHeader) error {
-	if !k.enabled || k.check(h) == nil {
+// check returns the name of the key that the request carries, or errKey. The key
+// may come in the configured header, in own, which the clients of one dialect use
+// ("" for none), or in Authorization: after the word Bearer, Splunk, ApiKey or
+// another, or as the password of Basic.
+func (k *keyring) check(h *fasthttp.RequestHeader, own string) (name string, err error) {
+	if !k.enabled {
+		return "", nil
+	}
+	found := k.find(h.Peek(k.header))
+	if own != "" && found == nil {
+		found = k.find(h.Peek(own))
+	}
+	if found == nil {
+		found = k.findAuthorization(h.Peek(fasthttp.HeaderAuthorization))
+	}
+	if found == nil {
+		return "", errKey
+	}
+	if found.count != nil {
+		found.count.Inc()
+	}
+	return found.name, nil
+}
+
+// find returns the key that was given, or nil. It compares with every key,
+// whichever matches, in constant time.
+func (k *keyring) find(given []byte) *acceptedKey {
+	if len(given) == 0 || len(given) > maxKeyBytes {
 		return nil
 	}
-	for _, given := range k.given(h) {
-		if k.accept(given) == nil {
+	hash := sha256.Sum256(given)
+	match := -1
+	for i := range k.keys {
+		match = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], k.keys[i].hash[:]), i, match)
+	}
+	if match < 0 {
+		return nil
+	}
+	return &k.keys[match]
+}
+
+// findAuthorization looks for a key in the value of Authorization. Basic has it as
+// the password, or as the user of an empty one; ApiKey, as Elasticsearch's clients
+// have it, may have it behind an id, both in base64.
+func (k *keyring) findAuthorization(value []byte) *acceptedKey {
+	scheme, given, ok := bytes.Cut(value, []byte(" "))
+	if !ok {
+		return nil
+	}
+	given = bytes.TrimSpace(given)
+	basic := bytes.EqualFold(scheme, []byte("Basic"))
+	if !basic {
+		if found := k.find(given); found != nil {
+			return found
+		}
+		if !bytes.EqualFold(scheme, []byte("ApiKey")) {
 			return nil
 		}
 	}
-	return errKey
-}
-
-// accept returns errKey unless given is an accepted key. It compares with every
-// key, whichever matches, in constant time.
-func (k *keys) accept(given []byte) error {
-	hash := sha256.Sum256(given)
-	match := -1
-	for i := range k.hashes {
-		match = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], k.hashes[i][:]), i, match)
+	if len(given) > maxKeyBytes {
+		return nil
 	}
-	if match < 0 || len(given) == 0 {
-		return errKey
-	}
-	if used := k.used[match]; used != nil {
-		used.Inc()
-	}
-	return nil
-}
-
-// given returns what a request carries as its key where the clients of other
-// systems have it. Datadog's have a header of their own; in Authorization, Splunk's name the scheme Splunk, Elasticsearch's ApiKey
-// (with the key alone, or with its name and a colon before it, in base64), and
-// those of Loki and others Bearer, or Basic with the key as the password.
-func (k *keys) given(h *fasthttp.RequestHeader) (keys [3][]byte) {
-	keys[0] = h.Peek("DD-API-KEY")
-	word, rest, found := bytes.Cut(h.Peek(fasthttp.HeaderAuthorization), []byte(" "))
-	if !found {
-		return keys
-	}
-	rest = bytes.TrimSpace(rest)
-	switch strings.ToLower(string(word)) {
-	case "bearer", "splunk":
-		keys[1] = rest
-	case "apikey":
-		keys[1], keys[2] = rest, afterColon(rest)
-	case "basic":
-		keys[1] = afterColon(rest)
-	}
-	return keys
-}
-
-// afterColon returns what follows the first colon of a text in base64.
-func afterColon(text []byte) []byte {
-	plain, err := base64.StdEncoding.AppendDecode(nil, text)
+	plain, err := base64.StdEncoding.DecodeString(string(given))
 	if err != nil {
 		return nil
 	}
-	_, after, _ := bytes.Cut(plain, []byte(":"))
-	return after
+	user, password, _ := bytes.Cut(plain, []byte(":"))
+	if len(password) == 0 {
+		password = user
+	}
+	return k.find(password)
 }

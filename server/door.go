@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -15,11 +17,10 @@ import (
 // header, how a body becomes a batch, and how the answer is written. All doors
 // share everything else: keys, limits, inflation, the sink, the metrics.
 type door struct {
-	route   string   // the label of the metrics
-	paths   []string // patterns of the router
-	methods []string
-	// shippers says that the key may stand where other systems have it.
-	shippers bool
+	route     string   // the label of the metrics
+	paths     []string // patterns of the router
+	methods   []string
+	keyHeader string // in which these clients carry the API key, too; "" for none
 
 	// plan reads from the header what the request wants, before its body is read.
 	plan func(s *Server, ctx *fasthttp.RequestCtx) (wants, error)
@@ -46,7 +47,8 @@ type wants struct {
 	format   codec.Format
 	codings  codings
 	rules    *codec.Rules
-	setAside bool // invalid records are set aside; the others are stored
+	setAside bool   // invalid records are set aside; the others are stored
+	key      string // the name of the API key; "" for none
 }
 
 // intake is one request of a door under way.
@@ -95,26 +97,34 @@ func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 		s.count.working.Add(1)
 		defer s.settle(in)
 
+		s.allowReading(ctx)
 		in.err = s.ingest(ctx, d, in)
 		if !in.whole {
 			s.skipBody(ctx)
 		}
 		if in.err != nil {
-			s.failDoor(ctx, d, in.err)
+			s.failDoor(ctx, d, in.key, in.err)
 			return
 		}
 		d.answer(s, ctx, in)
 	}
 }
 
-// failDoor answers err as the clients of d expect it.
-func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, err error) {
+// failDoor answers err as the clients of d expect it, and leaves a line in the log
+// (a repeated one is throttled by the log handler).
+func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, key string, err error) {
+	p := s.problemOf(err)
+	level := slog.LevelWarn
+	if p.Status == fasthttp.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, "batch refused", "route", d.route, "client", clientOf(ctx), "key", key,
+		"status", p.Status, "reason", p.Reason, "error", shortened(err.Error(), maxLogged))
 	if d.refuse == nil {
-		s.fail(ctx, err)
+		s.sendProblem(ctx, p)
 		return
 	}
-	p := s.problemOf(err)
-	s.noteFailure(ctx, p, err)
+	p.Detail = shortened(p.Detail, 2*maxText)
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(p.Status)
 	s.problemHeaders(ctx, p.Status)
@@ -205,17 +215,23 @@ func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
 // admit checks everything that can be told from the header.
 func (s *Server) admit(ctx *fasthttp.RequestCtx, d *door) (w wants, err error) {
 	h := &ctx.Request.Header
-	check := s.keys.Load().check
-	if d.shippers {
-		check = s.keys.Load().checkShipper
-	}
-	if err = check(h); err != nil {
+	if err = s.checkOrigin(h); err != nil {
 		return w, err
+	}
+	key, err := s.keys.Load().check(h, d.keyHeader)
+	if err != nil {
+		return w, err
+	}
+	w.key = key
+	if s.noIngest != nil {
+		return w, s.noIngest
 	}
 	if h.ContentLength() > s.maxBody {
 		return w, errTooLarge
 	}
-	if w, err = d.plan(s, ctx); err != nil {
+	w, err = d.plan(s, ctx)
+	w.key = key
+	if err != nil {
 		return w, err
 	}
 	if len(h.ContentEncoding()) > 0 {

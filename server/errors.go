@@ -13,6 +13,10 @@ import (
 // answer; what varies (a limit, a list) is added by problem.
 var (
 	errKey       = errors.New("no accepted API key in the request")
+	errOrigin    = errors.New("a web page of another site may not do this: see server.allowedOrigins")
+	errNoIngest  = errors.New("this process takes no batches, as its kafka.role is consume: send them to one whose role is ingest or both")
+	errNoReports = errors.New("this process has no summaries, as its kafka.role is ingest: ask one whose role is consume or both")
+	errExpect    = errors.New("only 100-continue can be expected")
 	errNoRoute   = errors.New("there is nothing at this path")
 	errMethod    = errors.New("this path does not take this method")
 	errQuery     = errors.New("bad query") // wrapped with the form that is right
@@ -74,6 +78,11 @@ var table = []row{
 	{errRecount, 503, "recount"},
 	{errNoTime, 503, "timeout"},
 	{errKey, 401, "key"},
+	{errOrigin, 403, "origin"},
+	// 421: another process may take it. A 503 would be sent here again for ever.
+	{errNoIngest, 421, "role"},
+	{errNoReports, 421, "role"},
+	{errExpect, 417, "expect"},
 	{errNoRoute, 404, "route"},
 	{errMethod, 405, "method"},
 	{errQuery, 400, "query"},

@@ -119,7 +119,10 @@ var others = map[string]documented{
 	"GET /dashboard/{file} 304":   {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
 	"GET /dashboard/{file} 404":   {path: "/dashboard/nothing.js"},
 	"GET /dashboard/config 401":   {change: withKeys},
-	"GET /dashboard/metrics 401":  {change: withKeys},
+	"GET /dashboard/metrics 401": {change: func(c *config.Config) {
+		withKeys(c)
+		c.Auth.Metrics = true
+	}},
 }
 
 // troubled is summaries with two hours that are in trouble.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
@@ -52,7 +53,7 @@ func (s *Server) problemOf(err error) problem {
 			p.Supported = append(p.Supported, a.String())
 		}
 	case r.err == errKey:
-		p.Detail += ": it belongs in the header " + s.keys.Load().header
+		p.Detail += ": it belongs in the header " + s.keys.Load().header + ", or in Authorization after the word Bearer"
 	case r.err == errFormat:
 		p.Supported = slices.Sorted(maps.Keys(formats))
 	case r.err == errType:
@@ -65,6 +66,54 @@ func (s *Server) problemOf(err error) problem {
 		p.Limit = int(s.cfg.MaxHeaderBytes)
 	}
 	return p
+}
+
+const (
+	// maxProblem is how long the body of an answer to a refused batch may be:
+	// 3,500 bytes less the headers. Fluent Bit's http output cannot read an answer
+	// above 4,096 bytes, takes it for a broken connection, and sends the batch again.
+	maxProblem = 3000
+	// maxLogged and maxText are the longest text of a client in the log and in an
+	// answer.
+	maxLogged = 300
+	maxText   = 200
+)
+
+// within returns p as JSON of at most n bytes: with as many of its errors as fit
+// (their count stays), and with long texts cut.
+func (p problem) within(n int) []byte {
+	p.Detail = shortened(p.Detail, 2*maxText)
+	own := p.Errors
+	p.Errors = make([]codec.RecordError, len(own)) // those of the codec are another's
+	for i, e := range own {
+		p.Errors[i] = codec.RecordError{Index: e.Index, Field: shortened(e.Field, maxText), Reason: shortened(e.Reason, maxText)}
+	}
+	for {
+		body, err := json.Marshal(p)
+		if err != nil { // cannot fail: strings and numbers only
+			panic(err)
+		}
+		switch {
+		case len(body) <= n:
+			return body
+		case len(p.Errors) > 0:
+			p.Errors = p.Errors[:len(p.Errors)*n/(len(body)+1)]
+		default: // what is left is a text of characters that JSON escapes
+			p.Detail = shortened(p.Detail, len(p.Detail)/2)
+		}
+	}
+}
+
+// shortened returns text, or what of it fits into n bytes with dots behind it.
+func shortened(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	n = max(0, n-len("..."))
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n] + "..."
 }
 
 // fail answers err.
@@ -86,10 +135,7 @@ func (s *Server) noteFailure(ctx *fasthttp.RequestCtx, p problem, err error) {
 }
 
 func (s *Server) sendProblem(ctx *fasthttp.RequestCtx, p problem) {
-	body, err := json.Marshal(p)
-	if err != nil { // cannot fail: strings and numbers only
-		panic(err)
-	}
+	body := p.within(maxProblem)
 	ctx.Response.ResetBody()
 	ctx.SetStatusCode(p.Status)
 	ctx.SetContentType("application/problem+json")

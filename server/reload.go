@@ -20,7 +20,7 @@ func (s *Server) Reload(cfg *config.Config) error {
 		return errors.New("server.tls: turning TLS on or off takes a restart")
 	}
 	s.tls.Store(next)
-	old := s.keys.Swap(newKeys(cfg.Auth, s.set))
+	old := s.keys.Swap(newKeyring(cfg.Auth, s.set))
 	for _, name := range old.names {
 		if !slices.Contains(s.keys.Load().names, name) {
 			s.set.UnregisterMetric(keyMetric(name))

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/fasthttp/router"
@@ -36,7 +34,7 @@ func (s *Server) handler() fasthttp.RequestHandler {
 	}
 	get("/analytics", "/analytics", s.guarded(s.getAnalytics))
 	get("/analytics/days", "/analytics", s.guarded(s.getDays))
-	get("/metrics", "/metrics", s.getMetrics)
+	get("/metrics", "/metrics", s.guardedMetrics(s.getMetrics))
 	get("/health", "/health", s.getHealth)
 	get("/livez", "/health", s.getHealth)
 	get("/ready", "/ready", s.getReady)
@@ -49,29 +47,15 @@ func (s *Server) handler() fasthttp.RequestHandler {
 		get("/dashboard/rejected", "/dashboard", s.guarded(s.getRejected))
 		get("/dashboard/{file:*}", "/dashboard", func(ctx *fasthttp.RequestCtx) { d.serveFile(ctx, s.notFound) })
 		get("/dashboard/config", "/dashboard", s.guarded(d.serveConfig))
-		get("/dashboard/metrics", "/dashboard", s.guarded(func(ctx *fasthttp.RequestCtx) error {
-			d.serveMetrics(ctx)
-			return nil
-		}))
+		get("/dashboard/metrics", "/dashboard", s.guardedMetrics(d.serveMetrics))
 	}
 	s.others(r, page)
 	r.NotFound = s.on("other", s.notFound)
-	r.MethodNotAllowed = s.on("other", func(ctx *fasthttp.RequestCtx) {
-		// The router names OPTIONS whether or not it answers it.
-		allow := strings.Split(string(ctx.Response.Header.Peek(fasthttp.HeaderAllow)), ", ")
-		if ctx.IsOptions() {
-			// What HAProxy's check and browsers ask of a path that there is.
-			ctx.SetStatusCode(fasthttp.StatusNoContent)
-			return
-		}
-		allow = slices.DeleteFunc(allow, func(m string) bool { return m == fasthttp.MethodOptions })
-		ctx.Response.Header.Set(fasthttp.HeaderAllow, strings.Join(allow, ", "))
-		s.fail(ctx, errMethod)
-	})
+	r.MethodNotAllowed = s.on("other", s.otherMethod)
 	s.routes = r.List()
 	elastic := s.on("/elasticsearch", s.elastic)
 	return func(ctx *fasthttp.RequestCtx) {
-		trimSlash(ctx)
+		dropSlashes(ctx)
 		if dialect.IsElastic(ctx.Path()) {
 			elastic(ctx)
 			return
@@ -80,21 +64,41 @@ func (s *Server) handler() fasthttp.RequestHandler {
 	}
 }
 
-// trimSlash makes a path of a batch one without a slash at its end: people and
+// dropSlashes makes a path with slashes at its end one without: people and
 // programs write both.
-func trimSlash(ctx *fasthttp.RequestCtx) {
-	path := ctx.URI().PathOriginal()
-	if n := len(path) - 1; n > 0 && path[n] == '/' && (ctx.IsPost() || ctx.IsPut()) {
+func dropSlashes(ctx *fasthttp.RequestCtx) {
+	path := ctx.Path() // without double slashes already
+	n := len(path)
+	for n > 1 && path[n-1] == '/' {
+		n--
+	}
+	if n < len(path) {
 		ctx.URI().SetPathBytes(path[:n])
 	}
 }
 
 func (s *Server) notFound(ctx *fasthttp.RequestCtx) { s.fail(ctx, errNoRoute) }
 
+// otherMethod answers a known path with a method that it does not take: OPTIONS
+// (HAProxy's check, a browser) hears which it takes, any other is refused.
+func (s *Server) otherMethod(ctx *fasthttp.RequestCtx) {
+	allow := string(ctx.Response.Header.Peek(fasthttp.HeaderAllow)) // by the router, with OPTIONS
+	if !ctx.IsOptions() {
+		s.fail(ctx, errMethod)
+		return
+	}
+	ctx.SetStatusCode(fasthttp.StatusNoContent)
+	s.allowSending(ctx, allow)
+}
+
 // guarded asks for the API key, where keys are on, and answers h's error.
 func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		err := s.keys.Load().check(&ctx.Request.Header)
+		s.allowReading(ctx)
+		err := s.checkOrigin(&ctx.Request.Header)
+		if err == nil {
+			_, err = s.keys.Load().check(&ctx.Request.Header, "")
+		}
 		if err == nil {
 			err = h(ctx)
 		}
@@ -102,6 +106,17 @@ func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHan
 			s.fail(ctx, err)
 		}
 	}
+}
+
+// guardedMetrics is guarded where auth.metrics says so.
+func (s *Server) guardedMetrics(h fasthttp.RequestHandler) fasthttp.RequestHandler {
+	if !s.guardMetrics {
+		return h
+	}
+	return s.guarded(func(ctx *fasthttp.RequestCtx) error {
+		h(ctx)
+		return nil
+	})
 }
 
 // on is what every route has in common: framing, panics, unread bodies, counting.
@@ -174,22 +189,52 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	closeAfter(ctx)
 }
 
+// spellExpect makes an Expect header what fasthttp looks for, since Java writes
+// 100-Continue; what else may be in it stands behind that then, for expect. In
+// HTTP/1.0 there is no such thing, and nobody waits for it (RFC 9110, 10.1.1).
+func spellExpect(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
+	if len(h.Peek(fasthttp.HeaderExpect)) == 0 {
+		return same
+	}
+	others := false
+	for _, value := range h.PeekAll(fasthttp.HeaderExpect) {
+		others = others || !bytes.EqualFold(bytes.TrimSpace(value), continues)
+	}
+	h.Del(fasthttp.HeaderExpect)
+	if h.IsHTTP11() {
+		h.AddBytesV(fasthttp.HeaderExpect, continues)
+		if others {
+			h.Add(fasthttp.HeaderExpect, "something else")
+		}
+	}
+	return same
+}
+
+var continues = []byte("100-continue")
+
 // expect decides on a request that asks with Expect: 100-continue whether to
 // send its body: a batch that will be refused anyway is refused before that.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	trimSlash(ctx)
+	if len(ctx.Request.Header.PeekAll(fasthttp.HeaderExpect)) > 1 {
+		s.fail(ctx, errExpect)
+		closeAfter(ctx)
+		s.count.other.status(fasthttp.StatusExpectationFailed).Inc()
+		return fasthttp.StatusExpectationFailed
+	}
+	dropSlashes(ctx)
 	d := s.doorOf(ctx)
 	if d == nil {
 		return fasthttp.StatusContinue // the route's own handler answers
 	}
 	err := errFraming
+	var w wants
 	if !framedTwice(&ctx.Request.Header) {
-		_, err = s.admit(ctx, d)
+		w, err = s.admit(ctx, d)
 	}
 	if err == nil {
 		return fasthttp.StatusContinue
 	}
-	s.failDoor(ctx, d, err)
+	s.failDoor(ctx, d, w.key, err)
 	closeAfter(ctx)
 	s.count.countBatch(0, nil, err)
 	s.count.route(d.route).status(ctx.Response.StatusCode()).Inc()

@@ -44,7 +44,7 @@ type Server struct {
 	routes map[string][]string        // paths by method, for the test of openapi.json
 	tls    atomic.Pointer[tls.Config] // nil: plain HTTP; replaced by Reload
 	conns  *connections
-	keys   atomic.Pointer[keys] // replaced by Reload
+	keys   atomic.Pointer[keyring] // replaced by Reload
 	count  *counters
 	zstd   *zstd.Decoder
 
@@ -55,18 +55,21 @@ type Server struct {
 	shippers  *codec.Rules // of the doors for shippers
 	named     ruleCache    // of those with names of their own
 
-	acks       []sink.Ack   // what ?ack= may ask for
-	limits     codec.Limits // of one batch
-	maxBody    int          // bytes, as sent and inflated
-	retryAfter string       // whole seconds
-	bytes      room         // server.maxInFlightBytes
-	slots      room         // server.maxConcurrency
-	heavy      room         // places for bodies that become unusually large when inflated
-	deadlines  deadlines
-	end        context.CancelFunc // ends the wait of every request for its sink
-	draining   atomic.Bool
-	starting   sync.Mutex     // of the goroutine of conns.watch, against Shutdown
-	watching   sync.WaitGroup // the goroutine of conns.watch
+	acks         []sink.Ack   // what ?ack= may ask for
+	limits       codec.Limits // of one batch
+	maxBody      int          // bytes, as sent and inflated
+	retryAfter   string       // whole seconds
+	bytes        room         // server.maxInFlightBytes
+	slots        room         // server.maxConcurrency
+	heavy        room         // places for bodies that become unusually large when inflated
+	deadlines    deadlines
+	end          context.CancelFunc // ends the wait of every request for its sink
+	draining     atomic.Bool
+	guardMetrics bool           // auth.metrics
+	noIngest     error          // why no batch is taken here, by kafka.role
+	noReports    error          // why there are no summaries here
+	starting     sync.Mutex     // of the goroutine of conns.watch, against Shutdown
+	watching     sync.WaitGroup // the goroutine of conns.watch
 }
 
 // New returns a server that stores batches in sink and answers /ready by ready
@@ -89,6 +92,9 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 			RecordBytes: int(cfg.Ingestion.MaxRecordBytes),
 			SentBytes:   codec.SentPerStored * int(cfg.Ingestion.MaxRecordBytes),
 			Depth:       cfg.Ingestion.MaxDepth,
+			Hours:       cfg.Ingestion.MaxBatchHours,
+			MaxAge:      cfg.Ingestion.MaxAge,
+			MaxFuture:   cfg.Ingestion.MaxFuture,
 		},
 		maxBody:    int(cfg.Server.MaxBodyBytes),
 		retryAfter: strconv.Itoa(int((cfg.Server.RetryAfter + time.Second - 1) / time.Second)),
@@ -102,7 +108,16 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		return nil, fmt.Errorf("server.maxInFlightBytes is %s, too small for server.maxBodyBytes %s: at least %s is needed",
 			cfg.Server.MaxInFlightBytes, cfg.Server.MaxBodyBytes, config.Bytes(least))
 	}
-	s.keys.Store(newKeys(cfg.Auth, set))
+	s.keys.Store(newKeyring(cfg.Auth, set))
+	s.guardMetrics = cfg.Auth.Metrics
+	if cfg.Version == 2 {
+		switch cfg.Kafka.Role {
+		case "consume":
+			s.noIngest = errNoIngest
+		case "ingest":
+			s.noReports = errNoReports
+		}
+	}
 	t, err := newTLS(cfg.Server.TLS)
 	if err != nil {
 		return nil, err
@@ -180,10 +195,11 @@ func (s *Server) newConnections() *connections {
 
 func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:       s.handler(),
-		ErrorHandler:  s.refuse,
-		ExpectHandler: s.expect,
-		Logger:        printer{s.log},
+		Handler:        s.handler(),
+		ErrorHandler:   s.refuse,
+		ExpectHandler:  s.expect,
+		HeaderReceived: spellExpect,
+		Logger:         printer{s.log},
 
 		ConnState: track, // instead of its time-outs: see timeouts.go
 

@@ -28,7 +28,7 @@ func doorsOfDialects() (all []*door) {
 }
 
 func doorOfDialect(d *dialect.Dialect) *door {
-	o := &door{route: d.Route, paths: append([]string{d.Route}, d.Others...), methods: []string{fasthttp.MethodPost}, shippers: true}
+	o := &door{route: d.Route, paths: append([]string{d.Route}, d.Others...), methods: []string{fasthttp.MethodPost}, keyHeader: "DD-API-KEY"}
 	if d.Route == "/ingest" {
 		o.paths = append(o.paths, "/")
 	}
@@ -216,8 +216,13 @@ func (s *Server) makeRules(cfg *config.Config) error {
 
 // elastic answers what Elasticsearch clients ask beside _bulk.
 func (s *Server) elastic(ctx *fasthttp.RequestCtx) {
-	if err := s.keys.Load().checkShipper(&ctx.Request.Header); err != nil {
-		s.failDoor(ctx, doorNamed("/_bulk"), err)
+	h := &ctx.Request.Header
+	err := s.checkOrigin(h)
+	if err == nil {
+		_, err = s.keys.Load().check(h, "")
+	}
+	if err != nil {
+		s.failDoor(ctx, doorNamed("/_bulk"), "", err)
 		return
 	}
 	req := requestOf(ctx)

@@ -5,16 +5,26 @@
 #   bench/k6/run.sh v1          one version
 #   bench/k6/run.sh v1 v2       both, and a table
 #
+# Where a server answers (:8082 for v1, :8083 for v2) it is loaded, and what it
+# stores stays in its directories: that is said beforehand, with the number of
+# records. Where none answers, one is started on scratch directories, and in v2
+# on a topic and a group of its own; it is stopped afterwards, and its
+# directories are removed.
+#
+# SCENARIO=smoke, the default, is a smoke test: it proves that batches get
+# through and are stored, and its figures mean nothing. constant, ramp and soak
+# are measurements, if nothing else runs on the machine.
+#
 # Environment: SCENARIO, FORMAT, BATCH, ACK, RATE, DURATION, P99 (see ingest.js),
 # LOGS_DIR (the server's, if it is not the one of config/examples), V1_URL and
-# V2_URL, K6 (the program). A server that does not answer yet is started from
-# bin/server with files of its own, and stopped afterwards.
+# V2_URL, K6 and SERVER (the programs), OUT_DIR (for logs, figures and scratch).
 set -eu
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2; }
 k6=${K6:-$(command -v k6 || ls .tools/*/k6 2>/dev/null | tail -n 1)}
 [ -n "$k6" ] || { echo "k6 is missing: make loadtest-v1 installs it, or go install go.k6.io/k6@v1.8.1"; exit 2; }
-out=.bench/k6
+out=${OUT_DIR:-.bench/k6}
+binary=${SERVER:-bin/server}
 mkdir -p "$out"
 server=
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || :' EXIT
@@ -29,6 +39,28 @@ count() {
 		END { for (b in n) { batches++; records += n[b]; if (n[b] == whole) good++ }; print batches + 0, good + 0, records + 0 }'
 }
 
+# records prints about how many records a run sends: see the scenarios in
+# ingest.js.
+records() {
+	echo "${SCENARIO:-smoke} ${RATE:-0} ${DURATION:-0} ${BATCH:-100}" | awk '
+		function seconds(d) {
+			total = 0
+			while (match(d, /^[0-9.]+(ms|s|m|h)/)) {
+				part = substr(d, 1, RLENGTH); d = substr(d, RLENGTH + 1); unit = part; sub(/^[0-9.]+/, "", unit)
+				total += part * (unit == "h" ? 3600 : unit == "m" ? 60 : unit == "s" ? 1 : 0.001)
+			}
+			return total
+		}
+		{
+			rate = $2; time = seconds($3)
+			if ($1 == "smoke") requests = 200
+			else if ($1 == "constant") requests = (rate ? rate : 200) * (time ? time : 30)
+			else if ($1 == "soak") requests = (rate ? rate : 100) * (time ? time : 600)
+			else requests = (10 + (rate ? rate : 4000)) / 2 * (time ? time : 60)
+			printf "%d\n", requests * $4
+		}'
+}
+
 load() {
 	mode=$1
 	run=$(date +%s)$$
@@ -37,23 +69,38 @@ load() {
 	v2) url=${V2_URL:-http://localhost:8083} logs=${LOGS_DIR:-logs-v2} ;;
 	*) echo "$mode: use v1 or v2"; exit 2 ;;
 	esac
-	if ! curl -fsS -m 5 "$url/ready" >/dev/null 2>&1; then
-		[ -x bin/server ] || { echo "nothing is ready at $url, and there is no bin/server: make build"; exit 2; }
-		logs=$out/$mode-logs
-		rm -rf "$logs" "$out/$mode-analytics"
-		bin/server -config "config/examples/config.$mode.local.yaml" -addr "${url#http://}" -logs-dir "$logs" -analytics-dir "$out/$mode-analytics" 2>"$out/$mode-server.log" &
+	scratch=
+	if curl -fsS -m 5 "$url/ready" >/dev/null 2>&1; then
+		echo "A server answers at $url: about $(records) records of this run will stay in its directories ($logs and its summaries)."
+	else
+		[ -x "$binary" ] || { echo "nothing is ready at $url, and there is no $binary: make build"; exit 2; }
+		scratch=$out/$mode-scratch
+		logs=$scratch/logs
+		rm -rf "$scratch"
+		mkdir -p "$scratch"
+		echo "No server answers at $url: one is started there, in $scratch, about $(records) records are sent to it, and it is stopped again."
+		set --
+		if [ "$mode" = v2 ]; then
+			set -- -topic logforge-loadtest -group logforge-loadtest
+			echo "The records stay in the topic logforge-loadtest until Kafka removes them."
+		fi
+		"$binary" -config "config/examples/config.$mode.local.yaml" -addr "${url#http://}" "$@" -logs-dir "$logs" -analytics-dir "$scratch/analytics" 2>"$out/$mode-server.log" &
 		server=$!
 		tries=0
 		until curl -fsS -m 5 "$url/ready" >/dev/null 2>&1; do
 			tries=$((tries + 1))
 			if [ $tries -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
-				echo "bin/server does not become ready at $url:"
+				echo "bin/server does not become ready at $url (version 2 needs Kafka: make kafka-up):"
 				tail "$out/$mode-server.log"
 				exit 1
 			fi
 			sleep 0.1
 		done
 	fi
+	case ${SCENARIO:-smoke} in
+	smoke) echo "This is a smoke test; its figures are no measurement." ;;
+	*) echo "This is a measurement, as good as the machine is quiet." ;;
+	esac
 	[ -d "$logs" ] || { echo "the server's files are not in $logs: set LOGS_DIR"; exit 2; }
 
 	code=0
@@ -80,6 +127,7 @@ load() {
 		kill "$server"
 		wait "$server" || code=$?
 		server=
+		[ "$code" != 0 ] || rm -rf "$scratch"
 	fi
 	return $code
 }

@@ -90,7 +90,7 @@ func TestServe_RolesShareTheWorkAndStop(t *testing.T) {
 		status, body := get(t, out+"/analytics?hour=2026-02-09T15")
 		return status == 200 && strings.Contains(body, `"/a/99"`) && strings.Contains(body, `"/b/49"`)
 	})
-	if status, _ := get(t, in+"/analytics?hour=2026-02-09T15"); status != http.StatusNotFound {
+	if status, _ := get(t, in+"/analytics?hour=2026-02-09T15"); status != http.StatusMisdirectedRequest {
 		t.Errorf("the ingest role knows summaries: %d", status)
 	}
 	resp, err := http.Post(out+"/logs", "application/json", strings.NewReader(`{"timestamp":"2026-02-09T15:00:00Z","path":"/","userAgent":"x"}`))
@@ -98,7 +98,7 @@ func TestServe_RolesShareTheWorkAndStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusServiceUnavailable {
+	if resp.StatusCode != http.StatusMisdirectedRequest {
 		t.Errorf("the consume role takes batches: %s", resp.Status)
 	}
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -80,6 +82,38 @@ func TestConfig_NamesWhatWouldKeepTheServiceFromStarting(t *testing.T) {
 	launch(t, dir, nil, "-check-config", "-addr", strings.TrimPrefix(url, "http://")).expect(0)
 	c.signal(syscall.SIGTERM)
 	c.expect(0)
+}
+
+// Ensure that what docs/configuration.md tells to type works as it stands.
+func TestConfig_CommandsOfItsDocumentWork(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "by="+t.Name()+"\n")
+	commands, _, closed := strings.Cut(block, "```")
+	if !found || !closed {
+		t.Fatal("the document has no commands")
+	}
+	dir := t.TempDir()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o755), os.Symlink(exe, filepath.Join(dir, "bin/server"))); err != nil {
+		t.Fatal(err)
+	}
+	sh := exec.Command("/bin/sh", "-ec", commands)
+	sh.Dir, sh.Env = dir, []string{beServer + "=1", "PATH=" + os.Getenv("PATH")}
+	out, err := sh.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "addr: :8082 # default") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, file := range []string{"logforge.yaml", "schema.json"} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err != nil || info.Size() < 1000 {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
 }
 
 // Ensure that docs/command-line.md holds what the program says of itself;
