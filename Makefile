@@ -89,7 +89,7 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: ## go benchmarks: BENCH=regexp COUNT=runs; says beforehand how long it takes
 	@mkdir -p .bench
 	@n=$$(git ls-files '*_test.go' | xargs grep -h '^func Benchmark' | grep -cE '$(or $(filter-out .,$(BENCH)),.)'); \
-	echo "About $$n benchmarks, $(COUNT) runs each, with several cases in most of them: roughly $$((n * $(COUNT) * 8 / 60 + 1)) minutes on an idle machine. BENCH=regexp and COUNT=1 make it shorter."
+	echo "About $$n benchmarks, $(COUNT) runs each, with about ten cases in each: roughly $$((n * $(COUNT) * 25 / 60 + 1)) minutes on an idle machine. BENCH=regexp and COUNT=1 make it shorter."
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee .bench/latest.txt
 
 bench-compare: $(BENCHSTAT) ## version 1 beside version 2; with AGAINST=commit, this tree beside that one

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,8 +23,8 @@ const maxFileBytes = 1 << 20
 // readYAML lays the file's settings over cfg and returns the line of each of
 // them. A key without a value (null) counts as not written.
 func readYAML(file string, text []byte, cfg *Config) (lines map[string]int, warnings []string, err error) {
-	sections := map[string]string{}
-	shape := reflect.New(shapeOf(reflect.TypeFor[Config](), "", sections))
+	shapeType, sections := documentShape()
+	shape := reflect.New(shapeType)
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	var errs []error
@@ -63,6 +64,12 @@ func readYAML(file string, text []byte, cfg *Config) (lines map[string]int, warn
 	}
 	return lines, warnings, errors.Join(errs...)
 }
+
+// documentShape returns the shape of the whole file and the paths of its sections.
+var documentShape = sync.OnceValues(func() (reflect.Type, map[string]string) {
+	sections := map[string]string{}
+	return shapeOf(reflect.TypeFor[Config](), "", sections), sections
+})
 
 // shapeOf returns the type of t with a yaml.Node for each setting, so that the
 // library keeps each value with its line. sections gets the path of each

@@ -5,12 +5,14 @@ import (
 	"slices"
 
 	"logforge/config"
+	"logforge/server/peers"
 )
 
 // Reload takes over the API keys and the certificates of cfg, read from their
-// files again, while connections and batches go on: a request is checked by the
-// keys of its time, a connection keeps the certificate that it began with. After
-// an error everything is as before. Whether TLS is used at all cannot change.
+// files again, and the key for peers, while connections and batches go on: a
+// request is checked by the keys of its time, a connection keeps the certificate
+// that it began with. After an error everything is as before. Whether TLS is used
+// at all cannot change.
 func (s *Server) Reload(cfg *config.Config) error {
 	next, err := newTLS(cfg.Server.TLS)
 	if err != nil {
@@ -25,6 +27,9 @@ func (s *Server) Reload(cfg *config.Config) error {
 		if !slices.Contains(s.keys.Load().names, name) {
 			s.set.UnregisterMetric(keyMetric(name))
 		}
+	}
+	if view, ok := s.summaries.(*peers.View); ok {
+		view.SetKey(cfg.Auth.HeaderName, cfg.Analytics.PeerKey)
 	}
 	if s.dashboard != nil {
 		s.dashboard.setAuth(cfg.Auth)

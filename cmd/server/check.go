@@ -18,6 +18,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
+	"logforge/sink/archive"
 	"logforge/sink/kafka"
 )
 
@@ -35,6 +36,10 @@ func check(p *program) error {
 	if p.cfg.Version == 2 {
 		broker = kafka.Check(p.cfg)
 	}
+	var archived error
+	if stores(p.cfg) {
+		archived = archive.Check(p.cfg.Archive)
+	}
 	ln, address := listen(p.cfg.Server.Addr)
 	switch {
 	case address == nil:
@@ -42,7 +47,7 @@ func check(p *program) error {
 	case errors.Is(address, syscall.EADDRINUSE):
 		address = nil
 	}
-	return errors.Join(dirs, srv, broker, address)
+	return errors.Join(dirs, srv, broker, archived, address)
 }
 
 // directories are those that a process of this configuration writes into, by

@@ -128,6 +128,13 @@ func TestCheck_AgreesWithTheStart(t *testing.T) {
 				fmt.Sprintf("sasl: {mechanism: %q, username: u, password: %q}", often("PLAIN", []string{"", "SCRAM-SHA-512", "X"}).Draw(t, "sasl"), secret.Draw(t, "password")))
 		}
 		settings = append(settings, "kafka: {"+strings.Join(kafka, ", ")+"}")
+		if rapid.Bool().Draw(t, "archive") {
+			settings = append(settings, fmt.Sprintf("archive: {s3: {bucket: logs, endpoint: 'https://127.0.0.1:1', accessKey: a, secretKeyFile: %q, caFile: %q}}",
+				often(file, []string{"", "/nowhere", dir}).Draw(t, "secretKeyFile"), pem.Draw(t, "archiveCA")))
+		}
+		if rapid.Bool().Draw(t, "peers") {
+			settings = append(settings, fmt.Sprintf("analytics: {peers: ['http://127.0.0.1:1'], tls: {caFile: %q}}", pem.Draw(t, "peersCA")))
+		}
 		text := strings.Join(settings, "\n")
 
 		p, err := loaded(yaml, text)

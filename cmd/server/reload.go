@@ -18,7 +18,7 @@ type reloader interface {
 // reloadable reports whether a setting takes effect without a restart. A secret
 // in a file does: whoever uses it reads the file for each new connection.
 func reloadable(key string, next *config.Config) bool {
-	return key == "log.level" || strings.HasPrefix(key, "auth.") || strings.HasPrefix(key, "server.tls.") || next.FromFile(key)
+	return key == "log.level" || key == "analytics.peerKey" || strings.HasPrefix(key, "auth.") || strings.HasPrefix(key, "server.tls.") || next.FromFile(key)
 }
 
 // reload reads the configuration again and puts into effect what can be. A
@@ -34,7 +34,7 @@ func (s *service) reload() {
 	}
 	// What needs a restart stays as it is in every part. Turning TLS on or off does.
 	effective := *s.cfg
-	effective.Auth, effective.Log.Level = next.Auth, next.Log.Level
+	effective.Auth, effective.Log.Level, effective.Analytics.PeerKey = next.Auth, next.Log.Level, next.Analytics.PeerKey
 	sameTLS := (next.Server.TLS.CertFile == "") == (s.cfg.Server.TLS.CertFile == "")
 	if sameTLS {
 		effective.Server.TLS = next.Server.TLS

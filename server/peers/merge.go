@@ -182,8 +182,8 @@ func (v *View) fetch(ctx context.Context, peer, path string, room *atomic.Int64)
 	if err != nil {
 		return a, err
 	}
-	if v.key != "" {
-		req.Header.Set(v.header, v.key)
+	if k := v.key.Load(); k.value != "" {
+		req.Header.Set(k.header, k.value)
 	}
 	resp, err := v.client.Do(req)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -48,8 +49,7 @@ type View struct {
 	local    Source
 	peers    []string // their addresses, without a slash at the end
 	instance string
-	header   string // in which key is sent
-	key      string
+	key      atomic.Pointer[peerKey] // replaced by SetKey
 	timeout  time.Duration
 	client   *http.Client
 	log      *slog.Logger
@@ -75,8 +75,6 @@ func New(cfg config.Analytics, keyHeader, instance string, local Source, log *sl
 	v := &View{
 		local:    local,
 		instance: instance,
-		header:   keyHeader,
-		key:      cfg.PeerKey,
 		timeout:  cfg.PeerTimeout,
 		log:      log,
 		errors:   set.NewCounter("logforge_analytics_peer_errors_total"),
@@ -87,13 +85,23 @@ func New(cfg config.Analytics, keyHeader, instance string, local Source, log *sl
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	if strings.EqualFold(keyHeader, "Authorization") && v.key != "" {
-		v.key = "Bearer " + v.key
-	}
+	v.SetKey(keyHeader, cfg.PeerKey)
 	for _, peer := range cfg.Peers {
 		v.peers = append(v.peers, strings.TrimRight(peer, "/"))
 	}
 	return v, nil
+}
+
+// peerKey is what the peers are asked with, and the header that it is sent in.
+type peerKey struct{ header, value string }
+
+// SetKey sets the API key that requests from now on are sent with, and its
+// header; an empty key sends none.
+func (v *View) SetKey(header, key string) {
+	if strings.EqualFold(header, "Authorization") && key != "" {
+		key = "Bearer " + key
+	}
+	v.key.Store(&peerKey{header, key})
 }
 
 func clientTLS(cfg config.PeersTLS) (*tls.Config, error) {
