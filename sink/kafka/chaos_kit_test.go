@@ -35,8 +35,12 @@ var (
 	seed = flag.Uint64("chaos.seed", 0, "seed of the chaos tests; 0 draws one")
 )
 
-// childEnv holds the configuration of a child, as JSON.
-const childEnv = "LOGFORGE_TEST_CONSUME"
+const (
+	// childEnv holds the configuration of a child, as JSON.
+	childEnv = "LOGFORGE_TEST_CONSUME"
+	// replayEnv is the directory that a child replays instead of consuming.
+	replayEnv = "LOGFORGE_TEST_REPLAY"
+)
 
 // child is the main function of a child process. It reports false in any other.
 func child() (code int, is bool) {
@@ -72,6 +76,9 @@ func consumeAsChild(text string, log *slog.Logger) error {
 	var cfg config.Config
 	if err := json.Unmarshal([]byte(text), &cfg); err != nil {
 		return err
+	}
+	if dir := os.Getenv(replayEnv); dir != "" {
+		return replayAsChild(cfg, dir)
 	}
 	set := metrics.NewSet()
 	files, err := hourly.Open(cfg.Storage, sink.Written, log, set)

@@ -66,7 +66,8 @@ type Producer struct {
 	tending   sync.WaitGroup
 	unsettled sync.WaitGroup // chunks that exist
 
-	replaying chan struct{} // closed when what the last Replay sent has its outcome; nil when there was none
+	replayBytes int           // how much of a file Replay sends at a time; a seam for tests
+	replaying   chan struct{} // closed when what the last Replay sent has its outcome; nil when there was none
 
 	writerErrors *metrics.Counter
 	lines        *metrics.Counter
@@ -92,6 +93,8 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 		room:     semaphore.NewWeighted(int64(k.MaxBufferedBytes)),
 		open:     make(map[chunkKey]*chunk),
 		wake:     make(chan struct{}, 1),
+
+		replayBytes: replayBytes,
 
 		writerErrors: set.NewCounter("kafka_writer_errors_total"),
 		lines:        set.NewCounter("logforge_kafka_produced_lines_total"),

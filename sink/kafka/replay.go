@@ -130,7 +130,7 @@ func (r *replay) file(ctx context.Context) error {
 	reader := bufio.NewReaderSize(durable.Reader(file, r.at.Done), 256<<10)
 	for more := true; more && err == nil; resumed = false {
 		var piece []byte
-		if piece, more, err = nextPiece(reader, len(why.Sent) > 0); err == nil && len(piece) > 0 {
+		if piece, more, err = nextPiece(reader, r.p.replayBytes, len(why.Sent) > 0); err == nil && len(piece) > 0 {
 			err = r.piece(ctx, piece, why, resumed)
 		}
 	}
@@ -149,9 +149,9 @@ func (r *replay) file(ctx context.Context) error {
 	return nil
 }
 
-// nextPiece reads up to replayBytes of whole lines, or one longer line; with
+// nextPiece reads about size bytes of whole lines, or one longer line; with
 // whole, the rest of the file. more is false at the end of the file.
-func nextPiece(from *bufio.Reader, whole bool) (piece []byte, more bool, err error) {
+func nextPiece(from *bufio.Reader, size int, whole bool) (piece []byte, more bool, err error) {
 	for {
 		line, err := from.ReadSlice('\n')
 		piece = append(piece, line...)
@@ -161,7 +161,7 @@ func nextPiece(from *bufio.Reader, whole bool) (piece []byte, more bool, err err
 			return piece, false, nil
 		case err != nil:
 			return nil, false, err
-		case len(piece) >= replayBytes && !whole:
+		case len(piece) >= size && !whole:
 			return piece, true, nil
 		}
 	}

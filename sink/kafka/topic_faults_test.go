@@ -57,6 +57,15 @@ func alter(t testing.TB, admin *kadm.Client, topic, key, value string) {
 	}
 }
 
+func removeBefore(t testing.TB, admin *kadm.Client, topic string, offset int64) {
+	t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.Add(kadm.Offset{Topic: topic, Partition: 0, At: offset})
+	if _, err := admin.DeleteRecords(t.Context(), offsets); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // writeOn writes batches from many writers until stop is called.
 func writeOn(t testing.TB, p *Producer, o *oracle, writers int, ack sink.Ack, write func(w int) (n, hours, size int)) (stop func()) {
 	t.Helper()
