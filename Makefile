@@ -73,7 +73,7 @@ lint: $(GOLANGCI) ## format, go mod tidy, vet, golangci-lint
 check: lint race ## what a commit has to pass
 
 chaos: ## the long tests with kills, faults and rebalances; they print their seed
-	go test -tags crashpoints ./sink/kafka -run Chaos -count 1 -v -timeout 2h -chaos.long
+	go test -tags crashpoints ./sink/kafka -run 'Chaos|Cluster' -count 1 -v -timeout 2h -chaos.long
 	go test ./bench/proof -run Killed -count 1 -v -timeout 1h -kills 200
 
 fuzz: ## every fuzz target for FUZZTIME
@@ -149,7 +149,7 @@ pgo: ## cmd/server/default.pgo, which builds of bin/server are guided by, from t
 # --- Kafka, Prometheus
 
 kafka-up kafka-down kafka-status: kafka-%: ## Apache Kafka on localhost:19092 without Docker (Java, Maven)
-	sink/kafka/broker/broker.sh $*
+	sink/kafka/kafkatest/broker/broker.sh $*
 
 s3-up s3-down s3-status: s3-%: ## an S3 server on localhost:7070 without Docker, with the bucket logforge
 	sink/archive/archivetest/s3.sh $*

@@ -325,8 +325,12 @@ func (c *Consumer) Ready() error {
 	if c.ready != nil {
 		return fmt.Errorf("consumer: %w", c.ready)
 	}
-	if c.current != nil {
-		return c.current.cl.Ready()
+	if c.current == nil {
+		return nil
+	}
+	// That records are consumed says more than a probe that has not ended yet.
+	if err := c.current.cl.Ready(); !errors.Is(err, errNotProbed) {
+		return err
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ export async function kafka() {
   const dir = await mkdtemp(join(tmpdir(), "logforge-e2e-kafka-"));
   const port = await freePort();
   const broker = (verb) => {
-    const { status, stdout, stderr } = spawnSync(fileURLToPath(new URL("../../../sink/kafka/broker/broker.sh", import.meta.url)), [verb],
+    const { status, stdout, stderr } = spawnSync(fileURLToPath(new URL("../../../sink/kafka/kafkatest/broker/broker.sh", import.meta.url)), [verb],
       { env: { ...process.env, KAFKA_DIR: dir, KAFKA_PORT: String(port) }, encoding: "utf8" });
     if (status !== 0) throw new Error(`broker.sh ${verb}: ${stdout}${stderr}`);
   };

@@ -17,7 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // onFake is what becomes of a test of the shared broker where there is none.
@@ -31,15 +33,16 @@ type Broker struct {
 	Addr string // 127.0.0.1:port
 	Real bool   // Apache Kafka; otherwise kfake
 
-	port, dir string // of one that we started
+	port, dir string   // of one that we started
+	env       []string // for broker.sh, of one in a cluster
 	pidFile   string
 }
 
 // root is the project's directory; script is broker.sh.
 var root, script = func() (string, string) {
 	_, file, _, _ := runtime.Caller(0)
-	dir := filepath.Dir(filepath.Dir(file))
-	return filepath.Dir(filepath.Dir(dir)), filepath.Join(dir, "broker", "broker.sh")
+	dir := filepath.Dir(file)
+	return filepath.Join(dir, "..", "..", ".."), filepath.Join(dir, "broker", "broker.sh")
 }()
 
 // shared is what Shared returned first; Main stops it.
@@ -84,7 +87,9 @@ func Shared(t testing.TB) *Broker {
 	if port == "" {
 		port = "19092"
 	}
-	if answers("127.0.0.1:" + port) {
+	// Somebody else's broker is left alone: it may hold anything, and be of any
+	// settings.
+	if ours("127.0.0.1:" + port) {
 		shared.broker = &Broker{Addr: "127.0.0.1:" + port, Real: true, pidFile: filepath.Join(root, ".kafka", "broker.pid")}
 		return shared.broker
 	}
@@ -203,9 +208,8 @@ func (b *Broker) run(command string) error {
 	cmd.Env = append(os.Environ(), "KAFKA_PORT="+b.port, "KAFKA_DIR="+b.dir,
 		// A process that lives for seconds is not worth compiling twice.
 		"KAFKA_HEAP=-Xms128m -Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-		// A killed broker is let in again only when its session is over: 9 s
-		// by default, which a test need not wait for.
-		"KAFKA_PROPERTIES=broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500")
+		"KAFKA_PROPERTIES="+quickProperties)
+	cmd.Env = append(cmd.Env, b.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("broker.sh %s: %w\n%s", command, err, out)
@@ -224,6 +228,10 @@ func (b *Broker) remove() error {
 	}
 	return os.RemoveAll(b.dir)
 }
+
+// quickProperties: a killed broker is let in again only when its session is over,
+// 9 s by default, which a test need not wait for.
+const quickProperties = "broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500"
 
 const dirPrefix = "logforge-kafka-"
 
@@ -259,6 +267,23 @@ func bindable(port int) bool {
 		return false
 	}
 	return ln.Close() == nil
+}
+
+// ours reports whether the broker of make kafka-up answers at addr.
+func ours(addr string) bool {
+	id, err := os.ReadFile(filepath.Join(root, ".kafka", "cluster.id"))
+	if err != nil || !answers(addr) {
+		return false
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr))
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	md, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	return err == nil && md.Cluster == strings.TrimSpace(string(id))
 }
 
 func answers(addr string) bool {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A real Apache Kafka without Docker: one broker in KRaft mode on 127.0.0.1,
-# from its Maven Central artifacts.
+# from its Maven Central artifacts; or one of the brokers of a cluster.
 #
 #   broker.sh up       fetch (once), format (once), start, wait until it answers
 #   broker.sh down     stop it, if it is ours
@@ -12,15 +12,24 @@
 # KAFKA_HEAP         memory options of the JVM (-Xms256m -Xmx512m)
 # KAFKA_PROPERTIES   more lines for server.properties
 # KAFKA_WAIT         seconds to wait for it to answer (60)
+# KAFKA_FOREIGN      use: take a broker of somebody else that is on the port for
+#                    ours (otherwise that is an error, see up)
+#
+# For a cluster, one call for each broker, side by side:
+# KAFKA_NODE         its number (1)
+# KAFKA_VOTERS       all of them, 1@127.0.0.1:CONTROLLERPORT,2@...
+# KAFKA_CLUSTER_ID   a random id, as kafka.tools.StorageTool random-uuid makes it
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../../.." && pwd)
+root=$(cd "$here/../../../.." && pwd)
 port=${KAFKA_PORT:-19092}
 dir=${KAFKA_DIR:-$root/.kafka}
 libs=${KAFKA_LIBS:-$root/.kafka/libs}
 heap=${KAFKA_HEAP:--Xms256m -Xmx512m}
 wait_for=${KAFKA_WAIT:-60}
+node=${KAFKA_NODE:-1}
+voters=${KAFKA_VOTERS:-}
 addr=127.0.0.1:$port
 
 say() { echo "kafka: $*"; }
@@ -36,7 +45,7 @@ ask() {
 	if [ ! -x "$tool" ] || [ "$here/clusterid/main.go" -nt "$tool" ]; then
 		need go "to ask a broker whose it is" "https://go.dev/doc/install"
 		mkdir -p "$root/.kafka"
-		(cd "$root" && go build -o "$tool.$$" ./sink/kafka/broker/clusterid) && mv "$tool.$$" "$tool"
+		(cd "$root" && go build -o "$tool.$$" ./sink/kafka/kafkatest/broker/clusterid) && mv "$tool.$$" "$tool"
 	fi
 	"$tool" "$addr" 2>"$dir/ask.err"
 }
@@ -97,12 +106,29 @@ fetch() {
 format() {
 	sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER_PORT@|$((port + 1))|g" -e "s|@DATA@|$dir/data|g" \
 		"$here/server.properties.in" >"$dir/server.properties"
+	if [ -n "$voters" ]; then # of a key that is there twice the last one counts
+		sed -i.bak -e '/^controller.quorum.bootstrap.servers=/d' "$dir/server.properties"
+		cat >>"$dir/server.properties" <<-END
+			node.id=$node
+			controller.quorum.voters=$voters
+			default.replication.factor=3
+			min.insync.replicas=2
+			offsets.topic.replication.factor=3
+			transaction.state.log.replication.factor=3
+			transaction.state.log.min.isr=2
+			share.coordinator.state.topic.replication.factor=3
+			share.coordinator.state.topic.min.isr=2
+		END
+	fi
 	echo "${KAFKA_PROPERTIES:-}" >>"$dir/server.properties"
 	[ -s "$dir/cluster.id" ] && [ -f "$dir/data/meta.properties" ] && return
 	say "formatting $dir/data"
 	rm -rf "$dir/data"
-	id=$(java -cp "$libs/*" kafka.tools.StorageTool random-uuid)
-	java -cp "$libs/*" kafka.tools.StorageTool format --standalone -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+	id=${KAFKA_CLUSTER_ID:-$(java -cp "$libs/*" kafka.tools.StorageTool random-uuid)}
+	alone=--standalone
+	[ -z "$voters" ] || alone=
+	# shellcheck disable=SC2086 # none is no argument
+	java -cp "$libs/*" kafka.tools.StorageTool format $alone -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
 		die "could not format: $(cat "$dir/format.log")"
 	echo "$id" >"$dir/cluster.id"
 }
@@ -119,6 +145,14 @@ up() {
 	mkdir -p "$dir"
 	lock "$dir/lock"
 	if id=$(ask); then
+		# Two checkouts on one broker would join one group and share one topic:
+		# each would get a part of the other's records.
+		if [ "$id" != "$(cat "$dir/cluster.id" 2>/dev/null)" ] && [ "${KAFKA_FOREIGN:-}" != use ]; then
+			die "A BROKER OF SOMEBODY ELSE ANSWERS ON $addr: cluster $id, $(whose "$id"). Nothing was started.
+kafka: Stop that one (make kafka-down, where it was started), or choose another port: KAFKA_PORT=$((port + 100)) make kafka-up,
+kafka: and then LOGFORGE_KAFKA_BROKERS=127.0.0.1:$((port + 100)) for the server. To use it all the same: KAFKA_FOREIGN=use,
+kafka: with a topic and a group of your own (kafka.topic, kafka.groupID), or records of both will be mixed"
+		fi
 		say "a broker answers on $addr already: $(whose "$id"). Using it."
 		return
 	elif [ $? -eq 2 ] && ! pid >/dev/null; then
