@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"logforge/sink/kafka/kafkatest"
 )
 
@@ -167,4 +170,57 @@ func TestReplay_SaysWhatItSent(t *testing.T) {
 	v2 := []string{"-version", "2", "-brokers", broker.Addr, "-topic", name}
 	launch(t, dir, nil, append(v2, "replay", "dead")...).expect(0, "records=0")
 	launch(t, dir, nil, append(v2, "replay", "nowhere")...).expect(1, "nowhere")
+}
+
+// Ensure that an error which ends the consumer for good does not end ingestion:
+// batches are taken on, /ready says so, and what stands still behind it; and that
+// the directory of one group is not used for another.
+func TestServe_AConsumerThatHasStoppedForGoodDoesNotEndIngestion(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	dir := t.TempDir()
+	name := broker.Topic(t, 1)
+	v2 := []string{"-version", "2", "-brokers", broker.Addr, "-topic", name, "-group", name}
+	c, url := serving(t, dir, nil, v2...)
+	ready(t, url)
+	post(t, url, "a", 10)
+	waitFor(t, "the records are stored", func() bool { return stored(t, filepath.Join(dir, "logs")) == 10 })
+	c.signal(syscall.SIGTERM)
+	c.expect(0, "stopped")
+
+	launch(t, dir, nil, append(v2, "-group", "other")...).expect(1, "belongs elsewhere", "Set kafka.groupID")
+
+	// Retention removes what was never consumed.
+	client := broker.Client(t)
+	defer client.Close()
+	ctx := t.Context()
+	for range 5 {
+		if err := client.ProduceSync(ctx, &kgo.Record{Topic: name, Value: []byte("{}")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.DeleteRecords(ctx, ends.Offsets()); err != nil {
+		t.Fatal(err)
+	}
+
+	c, url = serving(t, dir, nil, v2...)
+	waitFor(t, "/ready says what stands still", func() bool {
+		status, body := get(t, url+"/ready")
+		return status == http.StatusOK && strings.HasPrefix(body, "ready\n") && strings.Contains(body, "were removed before they were consumed") && strings.Contains(body, "kafka.onGap")
+	})
+	post(t, url, "b", 10)
+	if _, body := get(t, url+"/metrics"); !strings.Contains(body, "\nlogforge_kafka_consumer_stopped 1\n") || !strings.Contains(body, "\nlogforge_ready 1\n") {
+		t.Error("the metrics do not say that the consumer has stopped and the server is ready")
+	}
+	c.signal(syscall.SIGTERM)
+	c.expect(1, "gap in the topic")
+
+	c, _ = serving(t, dir, []string{"LOGFORGE_KAFKA_ON_GAP=continue"}, v2...)
+	waitFor(t, "what was taken meanwhile is stored", func() bool { return stored(t, filepath.Join(dir, "logs")) == 20 })
+	c.signal(syscall.SIGTERM)
+	c.expect(0, "stopped")
 }

@@ -56,7 +56,7 @@ func (j *journal) large() bool { return j.size > max(compactBytes, 2*j.kept) }
 type entry struct {
 	Kind     string                `json:"kind"`
 	Tx       string                `json:"tx,omitempty"`
-	Position []byte                `json:"position,omitempty"`
+	Position position              `json:"position,omitempty"`
 	Sure     int64                 `json:"sure,omitempty"` // the journal was on disk up to this byte
 	Newest   uint64                `json:"newest,omitempty"`
 	Files    map[codec.Hour]int64  `json:"-"`
@@ -68,6 +68,28 @@ type stream struct {
 	Generation uint64 `json:"generation"`
 	Base       int64  `json:"base,omitempty"`
 	Length     int64  `json:"length,omitempty"` // of the file, when the journal was last written anew
+}
+
+// position is what a transaction comes with. A JSON object stands in the journal
+// as it is, for whoever reads it; anything else, and what versions before this one
+// wrote, in base64.
+type position []byte
+
+// MarshalJSON implements json.Marshaler.
+func (p position) MarshalJSON() ([]byte, error) {
+	if bytes.HasPrefix(p, []byte{'{'}) && json.Valid(p) {
+		return p, nil
+	}
+	return json.Marshal([]byte(p))
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *position) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte{'{'}) {
+		*p = bytes.Clone(b)
+		return nil
+	}
+	return json.Unmarshal(b, (*[]byte)(p))
 }
 
 const (
