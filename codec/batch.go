@@ -1,6 +1,9 @@
 package codec
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Run is the part of a Batch whose records fall into one hour: whole canonical
 // lines, in the order in which they arrived.
@@ -54,6 +57,8 @@ type Batch struct {
 	names        []byte   // theirs
 	headed       bool     // they are those of a header line
 	order        []uint8  // the columns of a CSV body
+
+	keepers atomic.Int32 // owners beside the first; see Keep
 }
 
 // span is a part of a body.
@@ -123,9 +128,18 @@ func GetBatchFor(n int, room Room) *Batch {
 	return &Batch{room: room}
 }
 
+// Keep gives the batch one more owner: its memory is used again only after a
+// PutBatch of each of them. A sink calls it when it still reads a batch whose
+// writer has stopped waiting.
+func (b *Batch) Keep() { b.keepers.Add(1) }
+
 // PutBatch gives the batch back. The caller must not use it, nor any slice it
 // gave out, afterwards: built with the tag poison, its memory is overwritten.
 func PutBatch(b *Batch) {
+	if b.keepers.Load() > 0 && b.keepers.Add(-1) >= 0 {
+		return // another owner still reads it
+	}
+	b.keepers.Store(0)
 	poison(b)
 	b.room = nil
 	n := b.held()

@@ -54,6 +54,7 @@ type row struct {
 var told = map[error]string{
 	context.DeadlineExceeded: "the acknowledgement did not come within server.requestTimeout; the batch may have been stored or not",
 	context.Canceled:         "shutting down; the batch may have been stored or not",
+	sink.ErrStorage:          "the files cannot be written for now; /ready and the log say why. The batch may have been stored or not",
 	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
 	sink.ErrRefused:          "Kafka refuses the batch until a right, a setting or the topic is changed; /ready and the log say which. Nothing of the batch was stored",
 	sink.ErrAck:              errAck.Error(),
@@ -68,6 +69,7 @@ var told = map[error]string{
 var table = []row{
 	{sink.ErrFull, 503, "full"},
 	{sink.ErrDiskFull, 503, "disk_full"},
+	{sink.ErrStorage, 503, "storage"},
 	{sink.ErrUnavailable, 503, "unavailable"},
 	{sink.ErrRefused, 503, "refused"},
 	{sink.ErrClosed, 503, "closed"},

@@ -1,32 +1,39 @@
 package sink
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"sync"
 )
 
 var errAborted = errors.New("the commit did not come to its end")
 
 // Group is a group commit: while one commit is under way, whoever arrives joins
-// the next one. There is no timer and no extra goroutine. A caller that finds
-// nobody at work leads, by itself; the others wait, and when the work
-// is done the one who waited longest leads the next commit, for everybody who
-// has come meanwhile. Under load the groups grow by themselves.
+// the next one, and under load the groups grow by themselves.
 //
 //	A  Do ──commit{A}────────┐
-//	B      Do ···wait········lead──commit{B,C}──┐
-//	C         Do ···wait························┴─ done
+//	B      Do ···wait········├─commit{B,C}──┐
+//	C         Do ···wait·····┘··············┴─ done
+//
+// A caller without a deadline that finds nobody at work commits by itself. All
+// others wait for a goroutine that ends when nobody waits any more, so that they
+// can stop waiting: a commit may hang for as long as a disk does.
 //
 // The zero value is not usable: NewGroup.
 type Group[T any] struct {
-	commit func(items []T) error
+	commit        func(items []T) error
+	keep, release func(item T)
+	goroutine     func() // run, as a value: starting it allocates nothing
 
 	mu      sync.Mutex
-	leading bool         // somebody is committing or has been told to
+	working bool         // somebody commits, or is about to
 	waiting []*waiter[T] // in order of arrival
 
-	// Scratch of whoever leads.
+	// Of whoever works.
 	items []T
 	taken []*waiter[T]
 
@@ -34,86 +41,183 @@ type Group[T any] struct {
 }
 
 type waiter[T any] struct {
-	item T
-	err  error
-	lead bool
-	wake chan struct{} // capacity 1, used again and again
+	item  T
+	share bool
+	wake  chan struct{} // capacity 1, used again and again
+
+	// Guarded by Group.mu.
+	taken bool // by a commit
+	left  bool // the caller has stopped waiting
+	done  bool
+	err   error
 }
 
 // NewGroup returns a group that commits with commit. At most one commit runs at
 // a time; items is valid during the call only, and its error is everybody's.
-func NewGroup[T any](commit func(items []T) error) *Group[T] {
-	g := &Group[T]{commit: commit}
+//
+// When a caller stops waiting while its item is being committed, keep is called
+// with the item before Do returns, and release once the commit has ended. Both
+// may be nil, for items without memory of their own.
+func NewGroup[T any](commit func(items []T) error, keep, release func(item T)) *Group[T] {
+	g := &Group[T]{commit: commit, keep: keep, release: release}
+	g.goroutine = g.run
 	g.waiters.New = func() any { return &waiter[T]{wake: make(chan struct{}, 1)} }
 	return g
 }
 
 // Do returns when a commit that began after Do was called, and that includes
-// item, has ended. With share, a caller that finds nobody at work lets those who
-// are ready to run arrive first: with few processors, work too short to be
-// interrupted would otherwise never be shared. For large items that is no gain:
-// what they hold is in the processor's cache now.
-func (g *Group[T]) Do(item T, share bool) error {
+// item, has ended; or, with the cause, when ctx ends before. An item that no
+// commit has taken by then is taken by none; of one that was taken nothing is
+// known. A ctx without a deadline is not looked at.
+//
+// With share, whoever works lets those who are ready to run arrive first: with
+// few processors, work too short to be interrupted would otherwise never be
+// shared. For large items that is no gain: what they hold is in the processor's
+// cache now.
+func (g *Group[T]) Do(ctx context.Context, item T, share bool) error {
+	_, limited := ctx.Deadline()
+	if limited && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	g.mu.Lock()
-	if !g.leading {
-		g.leading = true
+	alone := !g.working
+	g.working = true
+	if alone && !limited {
 		g.mu.Unlock()
-		if share {
-			runtime.Gosched()
-		}
-		return g.run(item, g.take())
+		return g.lead(item, share)
 	}
 	w := g.waiters.Get().(*waiter[T])
-	w.item, w.err, w.lead = item, nil, false
+	w.item, w.share = item, share
 	g.waiting = append(g.waiting, w)
 	g.mu.Unlock()
-
-	<-w.wake
-	err := w.err
-	if w.lead {
-		err = g.run(item, g.take()[1:]) // the first of them is w
+	if alone {
+		go g.goroutine()
 	}
-	var none T
-	w.item = none
-	g.waiters.Put(w)
+	if !limited {
+		<-w.wake
+	} else {
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			if !g.leave(w) {
+				return context.Cause(ctx)
+			}
+			<-w.wake
+		}
+	}
+	err := w.err
+	g.put(w)
 	return err
 }
 
-// take returns all who wait: they are the leader's now.
-func (g *Group[T]) take() []*waiter[T] {
+// leave makes the caller of w stop waiting. It reports true if w's commit has
+// ended already.
+func (g *Group[T]) leave(w *waiter[T]) (done bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.taken, g.waiting = g.waiting, g.taken[:0]
-	return g.taken
+	switch {
+	case w.done:
+		return true
+	case w.taken:
+		w.left = true
+		if g.keep != nil {
+			g.keep(w.item)
+		}
+	default:
+		i := slices.Index(g.waiting, w)
+		g.waiting = slices.Delete(g.waiting, i, i+1)
+		g.put(w)
+	}
+	return false
 }
 
-// run commits item together with those of followers, wakes them, and passes the
-// lead on.
-func (g *Group[T]) run(item T, followers []*waiter[T]) (err error) {
-	g.items = append(g.items[:0], item)
-	for _, w := range followers {
-		g.items = append(g.items, w.item)
+func (g *Group[T]) put(w *waiter[T]) {
+	*w = waiter[T]{wake: w.wake}
+	g.waiters.Put(w)
+}
+
+// lead commits item, of a caller that has found nobody at work, together with
+// those that have come meanwhile.
+func (g *Group[T]) lead(item T, share bool) (err error) {
+	if share {
+		runtime.Gosched()
 	}
+	g.items = append(g.items[:0], item)
+	followers := g.take()
 	// Should commit panic, nobody is left waiting, and nobody is told success.
 	err = errAborted
-	defer func() { g.passOn(followers, err) }()
+	defer func() {
+		g.wake(followers, err)
+		g.mu.Lock()
+		more := len(g.waiting) > 0
+		g.working = more
+		g.mu.Unlock()
+		if more {
+			go g.goroutine()
+		}
+	}()
 	err = g.commit(g.items)
 	return err
 }
 
-func (g *Group[T]) passOn(followers []*waiter[T], err error) {
-	clear(g.items)
-	for _, w := range followers {
-		w.err = err
-		w.wake <- struct{}{}
+// run commits for those who wait until nobody does.
+func (g *Group[T]) run() {
+	for {
+		g.mu.Lock()
+		if len(g.waiting) == 0 {
+			g.working = false
+			g.mu.Unlock()
+			return
+		}
+		share := g.waiting[0].share
+		g.mu.Unlock()
+		if share {
+			runtime.Gosched()
+		}
+		g.items = g.items[:0]
+		if followers := g.take(); len(followers) > 0 {
+			g.wake(followers, g.recovered())
+		}
 	}
+}
+
+// recovered commits g.items. A panic is an error of those who wait: it has no
+// caller of its own here.
+func (g *Group[T]) recovered() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v\n%s", errAborted, p, debug.Stack())
+		}
+	}()
+	return g.commit(g.items)
+}
+
+// take adds the items of all who wait to g.items, and returns who they are.
+func (g *Group[T]) take() []*waiter[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
-		g.leading = false
-		return
+	g.taken, g.waiting = g.waiting, g.taken[:0]
+	for _, w := range g.taken {
+		w.taken = true
+		g.items = append(g.items, w.item)
 	}
-	next := g.waiting[0]
-	next.lead = true
-	next.wake <- struct{}{}
+	return g.taken
+}
+
+// wake tells followers that their commit has ended.
+func (g *Group[T]) wake(followers []*waiter[T], err error) {
+	clear(g.items)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, w := range followers {
+		w.err, w.done = err, true
+		if !w.left {
+			w.wake <- struct{}{}
+			continue
+		}
+		if g.release != nil {
+			g.release(w.item)
+		}
+		g.put(w)
+	}
 }

@@ -1,21 +1,25 @@
 package sink
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
-func TestACallerAloneCommitsAlone(t *testing.T) {
+func TestGroup_ACallerAloneCommitsAlone(t *testing.T) {
 	var groups [][]int
 	g := NewGroup(func(items []int) error {
 		groups = append(groups, slices.Clone(items))
 		return nil
-	})
+	}, nil, nil)
 	for i := range 3 {
-		if err := g.Do(i, false); err != nil {
+		if err := g.Do(t.Context(), i, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -24,7 +28,7 @@ func TestACallerAloneCommitsAlone(t *testing.T) {
 	}
 }
 
-func TestThoseWhoComeMeanwhileShareTheNextCommitAndItsError(t *testing.T) {
+func TestGroup_ThoseWhoComeMeanwhileShareTheNextCommitAndItsError(t *testing.T) {
 	first, entered := make(chan struct{}), make(chan struct{}, 100)
 	errOdd := errors.New("odd group")
 	var groups [][]int
@@ -36,28 +40,21 @@ func TestThoseWhoComeMeanwhileShareTheNextCommitAndItsError(t *testing.T) {
 			return nil
 		}
 		return errOdd
-	})
+	}, nil, nil)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := g.Do(0, false); err != nil {
+		if err := g.Do(t.Context(), 0, false); err != nil {
 			t.Error(err)
 		}
 	})
 	<-entered
 	for i := 1; i <= 10; i++ {
 		wg.Go(func() {
-			if err := g.Do(i, false); !errors.Is(err, errOdd) {
+			if err := g.Do(t.Context(), i, false); !errors.Is(err, errOdd) {
 				t.Errorf("item %d: %v", i, err)
 			}
 		})
-		for { // until it waits
-			g.mu.Lock()
-			n := len(g.waiting)
-			g.mu.Unlock()
-			if n == i {
-				break
-			}
-		}
+		awaitWaiting(g, i)
 	}
 	close(first)
 	wg.Wait()
@@ -66,7 +63,7 @@ func TestThoseWhoComeMeanwhileShareTheNextCommitAndItsError(t *testing.T) {
 	}
 }
 
-func TestEveryItemIsCommittedOnceBeforeDoReturnsAndNeverTwoAtATime(t *testing.T) {
+func TestGroup_EveryItemIsCommittedOnceBeforeDoReturnsAndNeverTwoAtATime(t *testing.T) {
 	var running atomic.Int32
 	var mu sync.Mutex
 	done := map[int]int{}
@@ -81,13 +78,13 @@ func TestEveryItemIsCommittedOnceBeforeDoReturnsAndNeverTwoAtATime(t *testing.T)
 		mu.Unlock()
 		running.Add(-1)
 		return nil
-	})
+	}, nil, nil)
 	var wg sync.WaitGroup
 	for w := range 16 {
 		wg.Go(func() {
 			for i := range 500 {
 				n := w*500 + i
-				if err := g.Do(n, n%2 == 0); err != nil {
+				if err := g.Do(t.Context(), n, n%2 == 0); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -101,23 +98,118 @@ func TestEveryItemIsCommittedOnceBeforeDoReturnsAndNeverTwoAtATime(t *testing.T)
 	wg.Wait()
 }
 
-func TestACommitThatPanicsLeavesNobodyWaitingAndTellsNobodySuccess(t *testing.T) {
+func TestGroup_ACommitThatPanicsLeavesNobodyWaitingAndTellsNobodySuccess(t *testing.T) {
+	entered, first := make(chan struct{}), make(chan struct{})
 	calls := 0
 	g := NewGroup(func([]int) error {
-		if calls++; calls == 1 {
+		calls++
+		switch calls {
+		case 1: // of the caller itself, and of those who joined it
+			close(entered)
+			<-first
+			panic("boom")
+		case 2: // of those who came meanwhile
 			panic("boom")
 		}
 		return nil
-	})
-	func() {
+	}, nil, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		defer func() {
 			if recover() == nil {
 				t.Error("the panic is gone")
 			}
 		}()
-		_ = g.Do(1, false)
-	}()
-	if err := g.Do(2, false); err != nil {
+		_ = g.Do(t.Context(), 1, false)
+	})
+	<-entered
+	for i := range 3 {
+		wg.Go(func() {
+			if err := g.Do(t.Context(), i, false); !errors.Is(err, errAborted) || !strings.Contains(err.Error(), "boom") {
+				t.Errorf("a waiter: %v", err)
+			}
+		})
+	}
+	awaitWaiting(g, 3)
+	close(first)
+	wg.Wait()
+	if err := g.Do(t.Context(), 2, false); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// awaitWaiting returns once n callers wait.
+func awaitWaiting[T any](g *Group[T], n int) {
+	for {
+		g.mu.Lock()
+		waiting := len(g.waiting)
+		g.mu.Unlock()
+		if waiting == n {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestGroup_ACallerWithADeadlineStopsWaitingForACommitThatHangs(t *testing.T) {
+	hanging, hang := make(chan struct{}), make(chan struct{})
+	var committed []int
+	var kept, released []int
+	g := NewGroup(func(items []int) error {
+		committed = append(committed, items...)
+		if len(committed) == 1 {
+			close(hanging)
+			<-hang
+		}
+		return nil
+	}, func(i int) { kept = append(kept, i) }, func(i int) { released = append(released, i) })
+
+	deadline, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	ctx, end := context.WithCancelCause(deadline)
+	errEnd := errors.New("the caller's time is over")
+	var wg sync.WaitGroup
+	do := func(i int) {
+		wg.Go(func() {
+			if err := g.Do(ctx, i, false); !errors.Is(err, errEnd) {
+				t.Errorf("item %d: %v", i, err)
+			}
+		})
+	}
+	do(1)
+	<-hanging
+	do(2)
+	awaitWaiting(g, 1)
+	end(errEnd)
+	wg.Wait() // while the commit hangs
+	if !slices.Equal(kept, []int{1}) || len(released) > 0 {
+		t.Fatalf("kept %v, released %v while the commit of 1 hangs", kept, released)
+	}
+	do(3) // its time is over before it comes
+	wg.Wait()
+	close(hang)
+	if err := g.Do(t.Context(), 4, false); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(committed, []int{1, 4}) {
+		t.Fatalf("committed %v: what nobody waits for is not begun", committed)
+	}
+	if !slices.Equal(released, []int{1}) {
+		t.Fatalf("released %v", released)
+	}
+}
+
+func TestGroup_DoDoesNotAllocate(t *testing.T) {
+	g := NewGroup(func([]int) error { return nil }, nil, nil)
+	limited, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	for _, ctx := range []context.Context{t.Context(), limited} {
+		if n := testing.AllocsPerRun(1000, func() {
+			if err := g.Do(ctx, 1, true); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
 	}
 }

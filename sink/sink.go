@@ -37,11 +37,16 @@ func ParseAck(s string) (Ack, error) {
 
 // Sink is where batches go. hourly.Files and kafka.Producer are the two of them.
 type Sink interface {
-	// Write stores b and returns when it is where ack says. The batch is the
-	// caller's again when Write returns, whatever it returns. On an error
-	// nothing is claimed: see the errors below for what the caller can expect.
+	// Write stores b and returns when it is where ack says, or with its cause
+	// when ctx ends before. On an error nothing is claimed: see the errors below
+	// for what the caller can expect.
 	//
-	// Cancelling ctx stops the waiting, never another caller's batch.
+	// The batch is the caller's again when Write returns, to be given back with
+	// codec.PutBatch; only after an error of ctx the sink may read it for longer
+	// (see codec.Batch.Keep), and nothing else may be done with it.
+	//
+	// The end of ctx ends the waiting, never another caller's batch. A ctx
+	// without a deadline may not end it while Write does the work itself.
 	Write(ctx context.Context, b *codec.Batch, ack Ack) error
 }
 
@@ -51,6 +56,9 @@ var (
 	ErrFull = errors.New("buffer full")
 	// ErrDiskFull: the file system has no room. Nothing of the batch was stored.
 	ErrDiskFull = errors.New("disk full")
+	// ErrStorage: the files cannot be written for another reason that may pass.
+	// The batch may or may not be stored.
+	ErrStorage = errors.New("storage unavailable")
 	// ErrUnavailable: Kafka could not be reached in time; the batch may or may not arrive.
 	ErrUnavailable = errors.New("kafka unreachable")
 	// ErrRefused: Kafka answers and refuses the batch until somebody changes a

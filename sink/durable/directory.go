@@ -20,7 +20,9 @@ var (
 	// ErrInUse means that another process has the directory.
 	ErrInUse = errors.New("in use by another process")
 	// ErrMoved means that the directory's path leads elsewhere, or nowhere.
-	ErrMoved = errors.New("the directory was moved or removed")
+	ErrMoved = errors.New("the directory is no longer at its path")
+	// ErrRemoved is an ErrMoved: the directory was removed, and cannot come back.
+	ErrRemoved = fmt.Errorf("%w: it was removed", ErrMoved)
 )
 
 // Directory is an open directory. Its methods find names relative to it,
@@ -29,6 +31,9 @@ type Directory struct {
 	path string
 	fd   int
 	lock int // of the lock file; -1 without
+
+	taken  bool // Lock has been called, and this process has the directory
+	itself bool // by a flock of the directory itself
 }
 
 // OpenDir opens a directory that is there.
@@ -54,8 +59,14 @@ func (d *Directory) Lock() error {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return d.inUse()
 	}
-	// Some file systems lock no directories; the lock file has to do there.
-	return d.lockFile()
+	// Some file systems lock no directories; the lock file has to do there. On
+	// the others it can wait, for want of space say.
+	d.itself = err == nil
+	if err := d.lockFile(); err != nil && (!d.itself || errors.Is(err, ErrInUse)) {
+		return err
+	}
+	d.taken = true
+	return nil
 }
 
 func flock(fd int) error {
@@ -100,31 +111,37 @@ func (d *Directory) lockFile() error {
 
 // Check returns nil if the path still leads to this directory, and the lock
 // file, if it was locked, is in its place: one that was removed is made again.
-// Else it is ErrMoved, ErrInUse, or what kept it from looking.
+// Else it is ErrMoved, ErrRemoved, ErrInUse, or what kept it from looking.
 func (d *Directory) Check() error {
 	var open, named unix.Stat_t
 	if err := unix.Fstat(d.fd, &open); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path, Err: err}
+	}
+	if open.Nlink == 0 {
+		return fmt.Errorf("%s: %w", d.path, ErrRemoved)
 	}
 	if err := unix.Stat(d.path, &named); err != nil && !missing(err) {
 		return &fs.PathError{Op: "stat", Path: d.path, Err: err}
 	} else if err != nil || open.Ino != named.Ino || open.Dev != named.Dev {
 		return fmt.Errorf("%s: %w", d.path, ErrMoved)
 	}
-	if d.lock < 0 {
+	if !d.taken {
 		return nil
 	}
-	if err := unix.Fstat(d.lock, &open); err != nil {
-		return &fs.PathError{Op: "stat", Path: d.name(lockName), Err: err}
+	if d.lock >= 0 {
+		open = unix.Stat_t{}
+		err := unix.Fstat(d.lock, &open)
+		if err == nil {
+			err = unix.Fstatat(d.fd, lockName, &named, unix.AT_SYMLINK_NOFOLLOW)
+		}
+		if err == nil && open.Ino == named.Ino && open.Dev == named.Dev {
+			return nil
+		}
 	}
-	err := unix.Fstatat(d.fd, lockName, &named, unix.AT_SYMLINK_NOFOLLOW)
-	if err == nil && open.Ino == named.Ino && open.Dev == named.Dev {
-		return nil
+	if err := d.lockFile(); err != nil && (!d.itself || errors.Is(err, ErrInUse)) {
+		return err
 	}
-	if err != nil && !missing(err) {
-		return &fs.PathError{Op: "stat", Path: d.name(lockName), Err: err}
-	}
-	return d.lockFile()
+	return nil
 }
 
 // missing reports whether a stat failed because there is nothing at the name.
@@ -136,7 +153,9 @@ func (d *Directory) Close() error {
 	if d.lock >= 0 {
 		_ = unix.Close(d.lock) // what matters is the lock
 	}
-	return unix.Close(d.fd)
+	fd := d.fd
+	d.fd, d.lock = -1, -1
+	return unix.Close(fd)
 }
 
 func (d *Directory) name(name string) string { return filepath.Join(d.path, name) }

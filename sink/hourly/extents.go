@@ -1,15 +1,17 @@
 package hourly
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
 // Extent is one hour's stream of canonical lines, as far as it is committed.
@@ -29,19 +31,41 @@ type Extent struct {
 // ErrGone is returned for a generation that is no longer there.
 var ErrGone = errors.New("the hour's file was removed or replaced")
 
-// Extents returns every hour that has a file, in ascending order. Length is 0
-// for a file that was emptied.
+// Extents puts what has been written on disk and returns every hour that has a
+// file, in ascending order, as far as that has come: nothing that was read of an
+// extent is lost with the power. Length is 0 for a file that was emptied.
 func (f *Files) Extents() []Extent {
+	f.settle()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	extents := make([]Extent, 0, len(f.segments))
 	for _, s := range f.segments {
 		if s.present {
-			extents = append(extents, Extent{s.hour, s.generation, s.length + s.base})
+			extents = append(extents, s.extent())
 		}
 	}
-	slices.SortFunc(extents, func(a, b Extent) int { return int(a.Hour - b.Hour) })
+	slices.SortFunc(extents, func(a, b Extent) int { return cmp.Compare(a.Hour, b.Hour) })
 	return extents
+}
+
+// settle puts what has been written on disk and notes that in the journal, so
+// that a file that is shortened later is told also after a crash. What fails of
+// it is said by Ready, and extents do not grow.
+func (f *Files) settle() {
+	f.mu.Lock()
+	dirty := false
+	for _, s := range f.open {
+		dirty = dirty || s.visible > s.synced
+	}
+	f.mu.Unlock()
+	if dirty && f.syncs.Do(context.Background(), struct{}{}, false) != nil {
+		return
+	}
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if f.writable() == nil {
+		_ = f.raiseFloors()
+	}
 }
 
 // Reader reads the bytes [from, e.Length) of e's generation: whole lines, if from
@@ -52,27 +76,54 @@ func (f *Files) Reader(e Extent, from int64) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%s: offset %d of %d", e.Hour, from, e.Length)
 	}
 	f.mu.Lock()
-	s := f.segments[e.Hour]
-	if s == nil || !s.present || s.generation != e.Generation || s.length+s.base < e.Length {
-		f.mu.Unlock()
-		return nil, ErrGone
-	}
-	base := s.base
+	root := f.root
 	f.mu.Unlock()
-
-	file, err := f.disk.open(filepath.Join(f.cfg.LogsDir, Path(e.Hour)), false)
+	file, err := root.Open(Path(e.Hour), false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrGone
 	}
 	if err != nil {
-		return nil, err
+		return nil, &failure{kindOf(err), err}
+	}
+	base, err := f.confirm(e, file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return &extentReader{file: file, at: from - base, end: e.Length - base}, nil
 }
 
+// confirm returns the base of e's generation if file is its file.
+func (f *Files) confirm(e Extent, file durable.File) (base int64, err error) {
+	f.mu.Lock()
+	s := f.segments[e.Hour]
+	if s == nil || !s.present || s.generation != e.Generation || s.extent().Length < e.Length {
+		f.mu.Unlock()
+		return 0, ErrGone
+	}
+	base = s.base
+	length, want := s.written, s.tail // of the closed file
+	var open *handle
+	if s.file != nil {
+		open, length = s.use(), e.Length-base
+	}
+	f.mu.Unlock()
+	if open != nil {
+		want, err = tailSum(open, length)
+		f.done(open)
+	}
+	if err != nil || length == 0 {
+		return base, err
+	}
+	sum, err := tailSum(file, length)
+	if err == nil && sum != want {
+		err = ErrGone // replaced, and not noticed yet
+	}
+	return base, err
+}
+
 // extentReader reads a part of one file.
 type extentReader struct {
-	file    file
+	file    durable.File
 	at, end int64
 }
 
@@ -80,31 +131,24 @@ func (r *extentReader) Read(p []byte) (int, error) {
 	if r.at >= r.end {
 		return 0, io.EOF
 	}
-	n, err := r.file.readAt(p[:min(int64(len(p)), r.end-r.at)], r.at)
+	n, err := r.file.ReadAt(p[:min(int64(len(p)), r.end-r.at)], r.at)
 	if err == nil && n == 0 && len(p) > 0 {
 		err = ErrGone // shortened by somebody else
+	} else if err != nil {
+		err = &failure{kindOf(err), err}
 	}
 	r.at += int64(max(n, 0))
 	return max(n, 0), err
 }
 
-func (r *extentReader) Close() error { return r.file.close() }
+func (r *extentReader) Close() error { return r.file.Close() }
 
-// newGeneration returns a number above all that were ever given in this
+// nextGeneration returns a number above all that were ever given in this
 // directory. It counts in milliseconds since 1970, so that this holds also for a
 // directory whose journal was lost.
-func (f *Files) newGeneration() uint64 {
-	f.newest = max(f.newest+1, uint64(time.Now().UnixMilli()))
-	return f.newest
+func (f *Files) nextGeneration() uint64 {
+	return max(f.newest+1, uint64(time.Now().UnixMilli()))
 }
 
-// beginGeneration makes what the segment's file holds from byte start on, and
-// what will follow, a new stream.
-func (f *Files) beginGeneration(s *segment, start int64) {
-	s.generation, s.base, s.journaled = f.newGeneration(), -start, 0
-}
-
-// Sync returns when everything that Extents has shown before is on disk. A
-// follower calls it before it passes lines on: after a power loss an hour could
-// otherwise go on with other lines at the same offsets.
-func (f *Files) Sync() error { return f.syncs.Do(struct{}{}, true) }
+// Sync puts everything that has been written on disk.
+func (f *Files) Sync() error { return f.syncs.Do(context.Background(), struct{}{}, true) }

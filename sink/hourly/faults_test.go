@@ -34,7 +34,6 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 				}
 				return nil
 			}
-			d.full = true
 			more := batch(t, line(1, 4), line(2, 5), line(3, 6), line(4, 7))
 			if err := f.Write(t.Context(), more, sink.Default); !errors.Is(err, sink.ErrDiskFull) {
 				t.Fatalf("write %d fails: %v", failing, err)
@@ -46,7 +45,7 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 			if err := f.tendOnce(); err != nil || f.Ready() == nil {
 				t.Fatalf("still full: tend %v, ready %v", err, f.Ready())
 			}
-			d.fault, d.full = nil, false
+			d.fault = nil
 			if err := f.tendOnce(); err != nil || f.Ready() != nil {
 				t.Fatalf("room again: tend %v, ready %v", err, f.Ready())
 			}
@@ -130,15 +129,15 @@ func TestAFileSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
 		for _, looked := range []bool{true, false} {
 			d := newMemDisk()
 			f := openMem(t, d)
-			if err := f.Write(t.Context(), batch(t, line(1, 1), line(1, 2)), sink.Default); err != nil {
+			if err := f.Write(t.Context(), batch(t, line(1, 1), line(1, 2)), sink.Synced); err != nil {
 				t.Fatal(err)
 			}
 			if !looked { // closed meanwhile
-				f.mu.Lock()
+				f.writing.Lock()
 				if err := f.shut(f.open[0]); err != nil {
 					t.Fatal(err)
 				}
-				f.mu.Unlock()
+				f.writing.Unlock()
 			}
 			what(d, filepath.Join("logs", Path(day0(1))))
 			if err := f.tendOnce(); err != nil {

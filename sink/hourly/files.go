@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +12,7 @@ import (
 	"logforge/codec"
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/durable"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -30,34 +29,43 @@ type Files struct {
 	writes *sink.Group[*codec.Batch]
 	syncs  *sink.Group[struct{}]
 
-	// mu guards everything below. Whoever leads a group of writes holds it
-	// while writing; a sync holds it only to see what there is to sync.
-	mu       sync.Mutex
-	segments map[codec.Hour]*segment // every hour that has a file
-	open     []*segment              // those whose file is open, in no order
-	last     *segment                // the one found last: nearly always the next one too
-	touched  []*segment              // of the group being written
-	reached  int                     // how many of touched may have been written to
+	// writing is held by whoever changes files, for as long as the disk takes: a
+	// group of writes, a step of a transaction, upkeep. It is taken before mu,
+	// and guards what follows.
+	writing  sync.Mutex
+	root     root
+	last     *segment   // the one found last: nearly always the next one too
+	touched  []*segment // of the group being written
 	scratch  []byte
-	round    uint64              // counts groups, for the least recently used
-	dirs     map[string]struct{} // directories whose entries are not synced yet
+	batches  uint64 // counts them, for the least recently used
+	slices   uint64 // counts them; see segment.slice
+	limit    int    // of open files
 	journal  *journal
-	// journalRound counts compactions: a segment with another number is not
-	// in the journal.
-	journalRound uint64 // from 1
-	tx           transaction
-	position     []byte // of the last transaction decided
-	newest       uint64 // the largest generation ever given
-	unlock       func() error
-	closed       bool
+	tx       transaction
+	position []byte // of the last transaction decided
+	newest   uint64 // the largest generation ever given
+	closed   bool
+	// transactional: what is written counts once it is decided, and the journal
+	// says exactly up to where each file is good.
+	transactional bool
 
-	opened atomic.Int64          // len(open)
-	full   atomic.Bool           // the last write found no room
-	sticky atomic.Pointer[error] // the failure after which nothing is written any more
-	failed chan struct{}
+	// mu is held for a moment only, never while the disk works. It guards what
+	// syncs and readers look at: the list of segments, their lengths and files
+	// (see segment), and dirs.
+	mu       sync.Mutex
+	segments map[codec.Hour]*segment
+	open     []*segment          // those whose file is open, in no order
+	dirs     map[string]struct{} // directories whose entries are not synced yet
 
-	stop context.CancelFunc
-	idle sync.WaitGroup // the goroutine that syncs at intervals
+	opened  atomic.Int64            // len(open)
+	trouble atomic.Pointer[trouble] // what failed and may pass
+	lost    atomic.Pointer[failure] // the directory's path leads elsewhere
+	hanging atomic.Bool             // a caller's time ended while the disk worked
+	sticky  atomic.Pointer[error]   // the failure after which nothing is written any more
+	failed  chan struct{}
+
+	stop   context.CancelFunc
+	upkeep sync.WaitGroup
 
 	bytesWritten *metrics.Counter
 	groupBatches *metrics.PrometheusHistogram
@@ -67,10 +75,44 @@ type Files struct {
 	writeErrors  *metrics.Counter
 }
 
+// disk is where tests put a file system that fails, or that forgets what was not
+// synced.
+type disk interface {
+	// attach makes the directory if it is not there, and locks it.
+	attach(dir string) (root, error)
+}
+
+// root is the logs directory.
+type root interface {
+	durable.Dir
+	// Check returns nil if the path given to attach still leads here.
+	Check() error
+	Close() error
+}
+
+type osDisk struct{}
+
+func (osDisk) attach(dir string) (root, error) {
+	if err := durable.MkdirAll(dir); err != nil {
+		return nil, err
+	}
+	d, err := durable.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Lock(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
 // Open opens the logs directory cfg.LogsDir, makes it if it is not there,
 // takes its lock, and brings every file back to whole lines after a crash. ack
 // is the level that Default stands for: Written or Synced. The caller has to
 // Close it.
+//
+// With no room on the disk it opens all the same: Ready then says so, and what
+// recovery could not write is written once there is room.
 func Open(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set) (*Files, error) {
 	return openOn(cfg, ack, log, set, osDisk{})
 }
@@ -81,54 +123,31 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 		ack:      ack,
 		log:      log,
 		disk:     d,
+		limit:    cfg.MaxOpenFiles,
 		segments: map[codec.Hour]*segment{},
 		dirs:     map[string]struct{}{},
 		failed:   make(chan struct{}),
-
-		journalRound: 1,
 	}
-	f.writes = sink.NewGroup(f.writeGroup)
-	f.syncs = sink.NewGroup(f.syncGroup)
+	f.writes = sink.NewGroup(f.writeGroup, (*codec.Batch).Keep, codec.PutBatch)
+	f.syncs = sink.NewGroup(f.syncGroup, nil, nil)
 	f.register(set)
 
-	if err := makeAll(d, filepath.Clean(cfg.LogsDir)); err != nil {
+	root, err := d.attach(cfg.LogsDir)
+	if errors.Is(err, durable.ErrInUse) {
+		err = fmt.Errorf("%w; give this one a directory of its own (storage.logsDir), or stop that one", err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("logs directory: %w", err)
 	}
-	unlock, err := d.lock(filepath.Join(cfg.LogsDir, lockName))
-	if err != nil {
-		return nil, fmt.Errorf("logs directory %s: %w", cfg.LogsDir, err)
-	}
-	f.unlock = unlock
+	f.root = root
 	if err := f.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("logs directory %s: %w", cfg.LogsDir, err), unlock())
+		return nil, errors.Join(fmt.Errorf("logs directory %s: %w", cfg.LogsDir, err), root.Close())
 	}
 
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
-	f.idle.Go(func() { f.tend(ctx) })
+	f.upkeep.Go(func() { f.tend(ctx) })
 	return f, nil
-}
-
-// makeAll makes dir and the parents it lacks. It syncs dir's entry also where it
-// was there: the process that made it may have been killed before that.
-func makeAll(d disk, dir string) error {
-	parent := filepath.Dir(dir)
-	_, err := d.readDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if parent != dir {
-			if err := makeAll(d, parent); err != nil {
-				return err
-			}
-		}
-		err = d.mkdir(dir)
-	}
-	if err != nil {
-		return err
-	}
-	if err := d.syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return err // a parent we may not read was not made by us
-	}
-	return nil
 }
 
 func (f *Files) register(set *metrics.Set) {
@@ -140,7 +159,7 @@ func (f *Files) register(set *metrics.Set) {
 	f.writeErrors = set.NewCounter("logforge_write_errors_total")
 	set.NewGauge("logforge_open_files", func() float64 { return float64(f.opened.Load()) })
 	set.NewGauge("logforge_disk_full", func() float64 {
-		if f.full.Load() {
+		if errors.Is(f.Ready(), sink.ErrDiskFull) {
 			return 1
 		}
 		return 0
@@ -148,57 +167,28 @@ func (f *Files) register(set *metrics.Set) {
 	registerSpace(set, f.cfg.LogsDir)
 }
 
-// fail makes err sticky: nothing is written any more, and Failed is closed.
-func (f *Files) fail(err error) error {
-	err = fmt.Errorf("storage failed, restart needed: %w", err)
-	if f.sticky.CompareAndSwap(nil, &err) {
-		close(f.failed)
-	}
-	return err
-}
-
-// Failed is closed when the files can no longer be trusted: a sync has failed,
-// or what a failed write left could not be taken back. The process has to exit;
-// a restart recovers.
-func (f *Files) Failed() <-chan struct{} { return f.failed }
-
-// Err returns the failure behind Failed, or nil.
-func (f *Files) Err() error {
-	if err := f.sticky.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
-// Ready returns nil if a write can be expected to succeed, or why not.
-func (f *Files) Ready() error {
-	if err := f.Err(); err != nil {
-		return err
-	}
-	if f.full.Load() {
-		return sink.ErrDiskFull
-	}
-	return nil
-}
-
 // Close syncs and closes every file and gives the directory free. What an
 // undecided transaction has appended is left for Pending, or taken back.
 func (f *Files) Close() error {
 	f.stop()
-	f.idle.Wait()
-	err := f.syncs.Do(struct{}{}, true)
+	f.upkeep.Wait()
+	err := f.syncs.Do(context.Background(), struct{}{}, true)
 
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	if f.closed {
+		return nil
+	}
 	f.closed = true
-	if f.Err() == nil && f.tx.prepared == nil {
+	usable := f.Err() == nil && f.lost.Load() == nil
+	if usable && f.tx.prepared == nil {
 		err = errors.Join(err, f.takeBackTx())
 	}
 	for _, s := range slices.Clone(f.open) {
 		err = errors.Join(err, f.shut(s))
 	}
-	if f.Err() == nil && f.tx.prepared == nil {
+	if usable && f.tx.prepared == nil {
 		err = errors.Join(err, f.compact())
 	}
-	return errors.Join(err, f.journal.close(), f.unlock())
+	return errors.Join(err, f.journal.close(), f.root.Close())
 }

@@ -77,7 +77,7 @@ func expect(t check, d *memDisk, f *Files, want map[int]string) {
 	t.Helper()
 	seen := map[codec.Hour]int64{}
 	for h, s := range f.segments {
-		seen[h] = s.length
+		seen[h] = s.visible
 	}
 	for hour, text := range want {
 		if got := contents(t, d, day0(hour)); got != text {

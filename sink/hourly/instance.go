@@ -5,35 +5,47 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"io"
+	"io/fs"
+
+	"logforge/sink/durable"
 )
 
 // Instance returns a random name made with the directory and kept in it for
 // life: a consumer that uses it as its group instance id takes its own place
-// again after a crash.
+// again after a crash. While there is no room to keep it, it is another one
+// after each start.
 func (f *Files) Instance() (string, error) {
-	name := filepath.Join(f.cfg.LogsDir, instanceName)
-	file, err := f.disk.open(name, true)
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	id, err := f.readInstance()
+	if err != nil {
+		return "", fmt.Errorf("instance id: %w", err)
+	}
+	if len(id) == 2*len(TxID{}) {
+		return id, nil
+	}
+	var raw TxID
+	_, _ = rand.Read(raw[:]) // never fails
+	id = hex.EncodeToString(raw[:])
+	err = durable.WriteFile(f.root, instanceName, func(w io.Writer) error {
+		_, err := io.WriteString(w, id)
+		return err
+	})
+	if err = f.classify(err, nil, 0); f.Err() != nil {
+		return "", fmt.Errorf("instance id: %w", err)
+	}
+	return id, nil
+}
+
+func (f *Files) readInstance() (string, error) {
+	file, err := f.root.Open(instanceName, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}
-	id, err := readFrom(file, 0)
-	if err == nil && len(id) != 2*len(TxID{}) {
-		var raw TxID
-		_, _ = rand.Read(raw[:]) // never fails
-		id = []byte(hex.EncodeToString(raw[:]))
-		if err = file.truncate(0); err == nil {
-			err = writeAll(file, id)
-		}
-		if err == nil {
-			err = file.sync()
-		}
-		if err == nil {
-			err = f.disk.syncDir(f.cfg.LogsDir)
-		}
-	}
-	if err := errors.Join(err, file.close()); err != nil {
-		return "", fmt.Errorf("instance id: %w", err)
-	}
-	return string(id), nil
+	id, err := io.ReadAll(io.LimitReader(durable.Reader(file, 0), 1<<10))
+	return string(id), errors.Join(err, file.Close())
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"strconv"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
 // The journal is one append-only file of lines, each the CRC-32C of an entry in
@@ -42,12 +44,13 @@ import (
 // behind that point is what a crash leaves, and is cut off; damage before it is
 // a broken disk, and stops the start.
 type journal struct {
-	disk disk
-	dir  string
-	file file
-	size int64
-	sure int64 // on disk up to here
-	kept int64 // size after it was last written anew
+	dir   durable.Dir
+	file  durable.File // nil if it could not be made yet
+	size  int64        // whole entries
+	sure  int64        // on disk up to here
+	kept  int64        // size after it was last written anew
+	end   int64        // of the file: above size while half an entry could not be cut off
+	named bool         // its name is on disk
 }
 
 // large reports whether the journal should be written anew.
@@ -67,7 +70,11 @@ type entry struct {
 type stream struct {
 	Generation uint64 `json:"generation"`
 	Base       int64  `json:"base,omitempty"`
-	Length     int64  `json:"length,omitempty"` // of the file, when the journal was last written anew
+	// Length is how much of the file was on disk when the journal was written
+	// anew, and Tail a checksum of the last bytes of that: by them a file that
+	// was shortened or replaced while no process ran is told.
+	Length int64  `json:"length,omitempty"`
+	Tail   uint32 `json:"tail,omitempty"`
 }
 
 // position is what a transaction comes with. A JSON object stands in the journal
@@ -184,6 +191,9 @@ func parseJournal(text []byte) (entries []entry, good int64, err error) {
 		}
 		e, ok := parseEntry(text[off : off+end])
 		switch {
+		case !ok && bytes.IndexByte(text[off:off+end], 0) < 0:
+			// A crash leaves the beginning of a line, or NUL bytes.
+			return nil, 0, fmt.Errorf("%w: the entry at byte %d does not read", errCorrupt, off)
 		case !ok:
 			bad = true
 		case bad && e.Sure > good:
@@ -199,109 +209,133 @@ func parseJournal(text []byte) (entries []entry, good int64, err error) {
 	return entries, good, nil
 }
 
-// openJournal reads the journal of dir; a missing one is empty. The tail that a
-// crash left is cut off.
-func openJournal(d disk, dir string) (*journal, []entry, error) {
-	j := &journal{disk: d, dir: dir}
-	// A compaction that did not come to its end.
-	if err := d.remove(j.path() + ".tmp"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
-	f, err := d.open(j.path(), false)
+// openJournal reads the journal of dir. The tail that a crash left is cut off,
+// and returned. One that is not there is made by rewrite.
+func openJournal(dir durable.Dir) (j *journal, entries []entry, torn []byte, err error) {
+	j = &journal{dir: dir}
+	f, err := dir.Open(journalName, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil, j.rewrite(nil)
+		return j, nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	j.file = f
-	text, err := readFrom(f, 0)
-	if err == nil {
-		// The process that made it may have been killed before its name was
-		// on disk.
-		err = d.syncDir(dir)
-	}
+	text, err := io.ReadAll(durable.Reader(f, 0))
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("reading the journal: %w", err), f.close())
+		return nil, nil, nil, errors.Join(fmt.Errorf("reading the journal: %w", err), f.Close())
 	}
 	entries, good, err := parseJournal(text)
 	if err == nil && good < int64(len(text)) {
-		err = f.truncate(good)
+		torn = text[good:]
+		err = f.Truncate(good)
 	}
 	if err == nil {
-		err = f.sync()
+		err = f.Sync()
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, f.close())
+		return nil, nil, nil, errors.Join(err, f.Close())
 	}
-	j.size, j.sure, j.kept = good, good, good
-	return j, entries, nil
+	j.file, j.size, j.sure, j.kept, j.end = f, good, good, good, good
+	return j, entries, torn, nil
 }
 
-func (j *journal) path() string { return j.dir + "/" + journalName }
+// usable reports whether there is a journal that entries can be added to.
+func (j *journal) usable() bool { return j.file != nil }
+
+// moved reports whether the journal's name leads elsewhere.
+func (j *journal) moved() bool {
+	if j.file == nil {
+		return false
+	}
+	st, err := j.file.Stat()
+	return err == nil && st.Moved
+}
 
 // add appends e. With durable it returns once e is on disk.
-func (j *journal) add(e entry, durable bool) error {
-	e.Sure = j.sure
-	line := e.line()
-	if err := writeAll(j.file, line); err != nil {
-		// Half a line must not stay: the next entry would be glued to it.
-		err = fmt.Errorf("writing the journal: %w", err)
-		if failed := j.file.truncate(j.size); failed != nil {
-			return &fatalError{errors.Join(err, failed)}
-		}
+func (j *journal) add(e entry, durably bool) error {
+	if j.file == nil {
+		return errNoJournal
+	}
+	if err := j.cut(); err != nil {
 		return err
 	}
+	e.Sure = j.sure
+	line := e.line()
+	n, err := durable.Writer(j.file).Write(line)
+	j.end += int64(n)
+	if err != nil {
+		// Half a line must not stay: the next entry would be glued to it.
+		return errors.Join(fmt.Errorf("writing the journal: %w", err), j.cut())
+	}
 	j.size += int64(len(line))
-	if !durable {
+	if !durably {
 		return nil
 	}
-	if err := j.file.sync(); err != nil {
-		return &fatalError{fmt.Errorf("syncing the journal: %w", err)}
+	if err := j.file.Sync(); err != nil {
+		return fmt.Errorf("syncing the journal: %w", err)
 	}
 	j.sure = j.size
+	return j.sync()
+}
+
+var errNoJournal = errors.New("there is no journal yet")
+
+// cut takes off what a failed write left behind the last whole entry.
+func (j *journal) cut() error {
+	if j.end == j.size {
+		return nil
+	}
+	if err := j.file.Truncate(j.size); err != nil {
+		return fmt.Errorf("cutting the journal: %w", err)
+	}
+	j.end = j.size
+	return nil
+}
+
+// sync puts the journal's name on disk.
+func (j *journal) sync() error {
+	if j.named {
+		return nil
+	}
+	if err := j.dir.SyncDir("."); err != nil {
+		return err
+	}
+	j.named = true
 	return nil
 }
 
 // rewrite replaces the journal by entries: the compaction. A crash leaves the
 // old one or the new one.
 func (j *journal) rewrite(entries []entry) error {
-	name := j.path() + ".tmp"
-	if err := j.disk.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := j.disk.open(name, true)
-	if err != nil {
-		return err
-	}
-	next := &journal{disk: j.disk, dir: j.dir, file: f}
-	for _, e := range entries {
-		if err := next.add(e, false); err != nil {
-			return errors.Join(err, f.close())
+	if err := durable.Replace(j.dir, journalName, func(w io.Writer) error {
+		for _, e := range entries {
+			if _, err := w.Write(e.line()); err != nil {
+				return err
+			}
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
-	if err := f.sync(); err != nil {
-		return errors.Join(&fatalError{err}, f.close())
+	f, err := j.dir.Open(journalName, false)
+	if err != nil {
+		// The old file has lost its name: nothing may be added to it.
+		return errors.Join(err, j.close())
 	}
-	if err := j.disk.rename(name, j.path()); err != nil {
-		return errors.Join(err, f.close())
+	st, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close(), j.close())
 	}
-	if err := j.disk.syncDir(j.dir); err != nil {
-		return errors.Join(&fatalError{err}, f.close())
-	}
-	old := j.file
-	j.file, j.size, j.sure, j.kept = f, next.size, next.size, next.size
-	if old != nil {
-		return old.close()
-	}
-	return nil
+	err = j.close()
+	j.file, j.size, j.sure, j.kept, j.end, j.named = f, st.Size, st.Size, st.Size, st.Size, false
+	return errors.Join(err, j.sync())
 }
 
-func (j *journal) close() error { return j.file.close() }
-
-// fatalError marks an error after which nothing may be written any more: a
-// failed sync, or half an entry that could not be taken back.
-type fatalError struct{ err error }
-
-func (e *fatalError) Error() string { return e.err.Error() }
-func (e *fatalError) Unwrap() error { return e.err }
+func (j *journal) close() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}

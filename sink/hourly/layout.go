@@ -13,9 +13,9 @@ const (
 	dayLayout  = "2006-01-02"
 	fileLayout = "15.log.json"
 
-	lockName     = ".lock"
 	instanceName = ".instance"
 	journalName  = ".journal"
+	probeName    = ".probe"
 )
 
 // Path returns where an hour's file is within a logs directory:
@@ -32,4 +32,10 @@ func ParsePath(name string) (codec.Hour, bool) {
 	}
 	h := codec.HourOf(t)
 	return h, Path(h) == filepath.ToSlash(name)
+}
+
+// isDay reports whether name is that of a day's directory.
+func isDay(name string) bool {
+	_, err := time.Parse(dayLayout, name)
+	return err == nil
 }

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"logforge/sink/durable"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,6 @@ type memDisk struct {
 	names   map[string]*inode // as a process sees them
 	durable map[string]*inode // as the disk has them
 	locked  map[string]bool
-	full    bool
 
 	// fault is asked before each operation (open, write, sync, truncate,
 	// rename, remove, mkdir, syncdir). A write that fails with errShort
@@ -56,14 +56,66 @@ func (d *memDisk) check(op, name string) error {
 	return d.fault(op, name)
 }
 
-func (d *memDisk) open(name string, create bool) (file, error) {
+// memRoot is a directory of a memDisk.
+type memRoot struct {
+	disk *memDisk
+	dir  string
+	node *inode
+}
+
+func (d *memDisk) attach(dir string) (root, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name = filepath.Clean(name)
+	dir = filepath.Clean(dir)
+	if d.locked[dir] {
+		return nil, durable.ErrInUse
+	}
+	if d.names[dir] == nil {
+		if err := d.check("mkdir", dir); err != nil {
+			return nil, err
+		}
+		d.names[dir] = &inode{dir: true}
+	}
+	if err := d.syncDirLocked(filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
+	d.locked[dir] = true
+	return &memRoot{d, dir, d.names[dir]}, nil
+}
+
+func (r *memRoot) path(name string) string { return filepath.Join(r.dir, name) }
+
+// gone reports whether the directory was moved or removed: nothing is found in it.
+func (r *memRoot) gone() bool { return r.disk.names[r.dir] != r.node }
+
+func (r *memRoot) Check() error {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	if r.gone() {
+		return durable.ErrMoved
+	}
+	return nil
+}
+
+func (r *memRoot) Close() error {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	r.disk.locked[r.dir] = false
+	return nil
+}
+
+func (r *memRoot) Open(name string, create bool) (durable.File, error) {
+	d := r.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name = r.path(name)
 	if err := d.check("open", name); err != nil {
 		return nil, err
 	}
 	n := d.names[name]
+	if r.gone() {
+		n, create = nil, false
+	}
 	if n == nil && create && d.names[filepath.Dir(name)] != nil {
 		n = &inode{}
 		d.names[name] = n
@@ -74,12 +126,16 @@ func (d *memDisk) open(name string, create bool) (file, error) {
 	return &memFile{d, n, name}, nil
 }
 
-func (d *memDisk) mkdir(name string) error {
+func (r *memRoot) Mkdir(name string) error {
+	d := r.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name = filepath.Clean(name)
+	name = r.path(name)
 	if err := d.check("mkdir", name); err != nil {
 		return err
+	}
+	if r.gone() {
+		return unix.ENOENT
 	}
 	if d.names[name] == nil {
 		d.names[name] = &inode{dir: true}
@@ -87,10 +143,11 @@ func (d *memDisk) mkdir(name string) error {
 	return nil
 }
 
-func (d *memDisk) readDir(name string) ([]fs.DirEntry, error) {
+func (r *memRoot) ReadDir(name string) ([]fs.DirEntry, error) {
+	d := r.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name = filepath.Clean(name)
+	name = r.path(name)
 	if d.names[name] == nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: unix.ENOENT}
 	}
@@ -104,22 +161,27 @@ func (d *memDisk) readDir(name string) ([]fs.DirEntry, error) {
 	return entries, nil
 }
 
-func (d *memDisk) rename(from, to string) error {
+func (r *memRoot) Rename(from, to string) error {
+	d := r.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	from, to = filepath.Clean(from), filepath.Clean(to)
+	from, to = r.path(from), r.path(to)
 	if err := d.check("rename", to); err != nil {
 		return err
+	}
+	if d.names[from] == nil {
+		return &fs.PathError{Op: "rename", Path: from, Err: unix.ENOENT}
 	}
 	d.names[to] = d.names[from]
 	delete(d.names, from)
 	return nil
 }
 
-func (d *memDisk) remove(name string) error {
+func (r *memRoot) Remove(name string) error {
+	d := r.disk
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name = filepath.Clean(name)
+	name = r.path(name)
 	if err := d.check("remove", name); err != nil {
 		return err
 	}
@@ -130,12 +192,22 @@ func (d *memDisk) remove(name string) error {
 	return nil
 }
 
-func (d *memDisk) syncDir(dir string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (r *memRoot) SyncDir(dir string) error {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	return r.disk.syncDirLocked(r.path(dir))
+}
+
+func (d *memDisk) syncDirLocked(dir string) error {
 	dir = filepath.Clean(dir)
-	if err := d.check("syncdir", dir); err != nil {
+	if d.names[dir] == nil {
+		return &fs.PathError{Op: "open", Path: dir, Err: unix.ENOENT}
+	}
+	if err := d.check("opendir", dir); err != nil {
 		return err
+	}
+	if err := d.check("syncdir", dir); err != nil {
+		return &durable.SyncError{Name: dir, Err: err}
 	}
 	for n := range d.durable {
 		if n != "." && n != "/" && filepath.Dir(n) == dir {
@@ -148,27 +220,6 @@ func (d *memDisk) syncDir(dir string) error {
 		}
 	}
 	return nil
-}
-
-func (d *memDisk) lock(name string) (func() error, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.locked[name] {
-		return nil, errors.New("locked")
-	}
-	d.locked[name] = true
-	return func() error {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.locked[name] = false
-		return nil
-	}, nil
-}
-
-func (d *memDisk) room(string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.full
 }
 
 // killed returns the disk as the next process finds it after kill -9: all of it.
@@ -192,84 +243,19 @@ func (d *memDisk) killed() *memDisk {
 	return next
 }
 
-// powerLoss returns the disk as it is after the machine went down: what was
-// synced, and of the rest whatever r decides: unsynced data may be missing, cut
-// anywhere, or NUL; an unsynced directory entry may be there or not. Without r
-// nothing survives that was not synced.
-func (d *memDisk) powerLoss(r *rand.Rand) *memDisk {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	kept := map[string]*inode{}
-	for n, i := range d.durable {
-		kept[n] = i
-	}
-	all := map[string]bool{}
-	for n := range d.names {
-		all[n] = true
-	}
-	for n := range d.durable {
-		all[n] = true
-	}
-	for _, n := range slices.Sorted(func(yield func(string) bool) {
-		for n := range all {
-			if !yield(n) {
-				return
-			}
-		}
-	}) {
-		if d.names[n] != d.durable[n] && r != nil && r.IntN(2) == 0 {
-			if kept[n] = d.names[n]; kept[n] == nil {
-				delete(kept, n)
-			}
-		}
-	}
-	next := newMemDisk()
-	for n, i := range kept {
-		if n == "." || n == "/" {
-			continue
-		}
-		reachable := true
-		for dir := filepath.Dir(n); dir != "." && dir != "/"; dir = filepath.Dir(dir) {
-			reachable = reachable && kept[dir] != nil
-		}
-		if !reachable {
-			continue
-		}
-		data := surviving(i, r)
-		c := &inode{i.dir, data, bytes.Clone(data)}
-		next.names[n], next.durable[n] = c, c
-	}
-	return next
-}
-
-func surviving(i *inode, r *rand.Rand) []byte {
-	if r == nil {
-		return bytes.Clone(i.synced)
-	}
-	if bytes.HasPrefix(i.data, i.synced) {
-		rest := i.data[len(i.synced):]
-		data := append(bytes.Clone(i.synced), rest[:r.IntN(len(rest)+1)]...)
-		if n := len(data) - len(i.synced); n > 0 && r.IntN(3) == 0 {
-			from := len(i.synced) + r.IntN(n)
-			clear(data[from : from+r.IntN(len(data)-from)+1])
-		}
-		return data
-	}
-	// A truncation that was not synced.
-	if r.IntN(2) == 0 {
-		return bytes.Clone(i.synced)
-	}
-	return bytes.Clone(i.data)
-}
-
 type memEntry struct {
 	name string
 	dir  bool
 }
 
-func (e memEntry) Name() string               { return e.name }
-func (e memEntry) IsDir() bool                { return e.dir }
-func (e memEntry) Type() fs.FileMode          { return 0 }
+func (e memEntry) Name() string { return e.name }
+func (e memEntry) IsDir() bool  { return e.dir }
+func (e memEntry) Type() fs.FileMode {
+	if e.dir {
+		return fs.ModeDir
+	}
+	return 0
+}
 func (e memEntry) Info() (fs.FileInfo, error) { return nil, errors.New("not asked for") }
 
 type memFile struct {
@@ -278,7 +264,7 @@ type memFile struct {
 	name string
 }
 
-func (f *memFile) writev(parts [][]byte) (int, error) {
+func (f *memFile) Writev(parts [][]byte) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	all := bytes.Join(parts, nil)
@@ -293,42 +279,54 @@ func (f *memFile) writev(parts [][]byte) (int, error) {
 	return len(all), nil
 }
 
-func (f *memFile) readAt(p []byte, off int64) (int, error) {
+func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	if err := f.disk.check("read", f.name); err != nil && !errors.Is(err, errShort) {
+		return -1, err
+	}
 	if off >= int64(len(f.node.data)) {
 		return 0, nil
 	}
 	return copy(p, f.node.data[off:]), nil
 }
 
-func (f *memFile) truncate(size int64) error {
+func (f *memFile) Truncate(size int64) error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if err := f.disk.check("truncate", f.name); err != nil {
 		return err
 	}
-	if size > int64(len(f.node.data)) {
-		return fmt.Errorf("truncate makes %s longer", f.name)
+	if more := size - int64(len(f.node.data)); more > 0 {
+		if !strings.HasSuffix(f.name, probeName) {
+			return fmt.Errorf("truncate makes %s longer", f.name)
+		}
+		f.node.data = append(f.node.data, make([]byte, more)...)
 	}
 	f.node.data = bytes.Clone(f.node.data[:size])
 	return nil
 }
 
-func (f *memFile) sync() error {
+func (f *memFile) Sync() error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if err := f.disk.check("sync", f.name); err != nil {
-		return err
+		return &durable.SyncError{Name: f.name, Err: err}
 	}
 	f.node.synced = bytes.Clone(f.node.data)
 	return nil
 }
 
-func (f *memFile) stat() (fileState, error) {
+func (f *memFile) Stat() (durable.State, error) {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	return fileState{int64(len(f.node.data)), f.disk.names[f.name] != f.node}, nil
+	links := 0
+	for _, i := range f.disk.names {
+		if i == f.node {
+			links++
+		}
+	}
+	return durable.State{Size: int64(len(f.node.data)), Moved: f.disk.names[f.name] != f.node, Links: links}, nil
 }
 
-func (f *memFile) close() error { return nil }
+func (f *memFile) Close() error { return nil }

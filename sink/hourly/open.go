@@ -1,17 +1,23 @@
 package hourly
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"logforge/sink/durable"
 )
 
-// Which files are open: at most cfg.MaxOpenFiles, closed again once idle. And
-// what becomes of a file that somebody else has moved, removed or changed.
+// Which files are open: a bounded number, closed again once idle. And what
+// becomes of a file that somebody else has moved, removed or changed. All of it
+// with f.writing held.
 
 // ensureOpen opens the segment's file if it is closed, and makes it, and its
-// day's directory, if they are not there. f.mu is held.
+// day's directory, if they are not there.
 func (f *Files) ensureOpen(s *segment) error {
 	if s.file != nil {
 		return nil
@@ -19,107 +25,304 @@ func (f *Files) ensureOpen(s *segment) error {
 	if err := f.makeRoom(); err != nil {
 		return err
 	}
-	name := filepath.Join(f.cfg.LogsDir, Path(s.hour))
-	day := filepath.Dir(name)
-	file, err := f.disk.open(name, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = f.disk.mkdir(day); err == nil {
-			file, err = f.disk.open(name, true)
+	file, err := f.openHour(s)
+	if isOutOfDescriptors(err) && len(f.open) > 0 {
+		f.limit = max(1, len(f.open)/2)
+		f.log.Warn("no file descriptors left: keeping fewer files open", "open", len(f.open), "limit", f.limit)
+		if err := f.makeRoom(); err != nil {
+			return err
 		}
+		file, err = f.openHour(s)
 	}
 	if err != nil {
 		return err
 	}
-	s.present = true
-	if !s.listed {
+	st, err := file.Stat()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	f.mu.Lock()
+	if !s.named {
 		// Also for a file that was there: the process that made it may have
 		// been killed before its name was on disk.
-		f.dirs[day], f.dirs[f.cfg.LogsDir] = struct{}{}, struct{}{}
-		s.listed = true
+		f.dirs[filepath.Dir(Path(s.hour))], f.dirs["."] = struct{}{}, struct{}{}
+		s.named = true
 	}
-	s.file = file
+	s.file, s.moved = &handle{File: file}, false
 	f.open = append(f.open, s)
 	f.opened.Store(int64(len(f.open)))
-	return f.check(s)
+	f.mu.Unlock()
+
+	replaced := false
+	if s.present && st.Size >= s.written && s.written > 0 {
+		sum, err := tailSum(file, s.written)
+		if err != nil {
+			return err
+		}
+		replaced = sum != s.tail
+	}
+	switch {
+	case !s.present && st.Size == 0:
+		f.begin(s, 0)
+	case !s.present, replaced:
+		return f.adopt(s, st.Size, 0)
+	case st.Size != s.size:
+		return f.adopt(s, st.Size, s.written)
+	}
+	return nil
 }
 
-// makeRoom closes the files unused longest until one more may be opened. Those
-// being synced stay: it rather goes over the limit for a moment than wait for
-// the disk with the lock held.
+// openHour opens or makes the file of the segment's hour.
+func (f *Files) openHour(s *segment) (durable.File, error) {
+	name := Path(s.hour)
+	file, err := f.root.Open(name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		if s.present {
+			f.log.Warn("an hour's file was removed or moved: a new one begins", "file", name, "bytes", s.visible)
+			f.forget(s)
+		}
+		if err = f.root.Mkdir(filepath.Dir(name)); err == nil {
+			file, err = f.root.Open(name, true)
+		}
+	}
+	return file, err
+}
+
+// forget makes the segment one without a file.
+func (f *Files) forget(s *segment) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.visible, s.written, s.synced, s.size = 0, 0, 0, 0
+	s.journaled, s.before = unknown, 0
+	s.present, s.named, s.moved = false, false, false
+	s.cuts++
+}
+
+// begin makes what the segment's file holds from byte start on, and what will
+// follow, a new generation.
+func (f *Files) begin(s *segment, start int64) {
+	f.newest = f.nextGeneration()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.generation, s.base, s.journaled, s.present = f.newest, -start, unknown, true
+}
+
+// makeRoom closes files, those unused longest first, until one more may be
+// opened. Files of the slice being written stay open, and so do those being
+// synced: rather than wait for them, the limit is exceeded for a moment.
 func (f *Files) makeRoom() error {
-	for len(f.open) >= f.cfg.MaxOpenFiles {
-		var oldest *segment
-		for _, s := range f.open {
-			if s.users == 0 && (oldest == nil || s.used < oldest.used) {
-				oldest = s
-			}
+	if len(f.open) < f.limit {
+		return nil
+	}
+	var idle []*segment
+	for _, s := range f.open {
+		if s.file.users == 0 && s.slice != f.slices {
+			idle = append(idle, s)
 		}
-		if oldest == nil {
-			return nil
-		}
-		if err := f.shut(oldest); err != nil {
+	}
+	slices.SortFunc(idle, func(a, b *segment) int { return cmp.Compare(a.used, b.used) })
+	// A good part of them at once, so that their syncs share the disk.
+	idle = idle[:min(len(idle), max(len(f.open)-f.limit+1, f.limit/4))]
+	if err := f.secure(idle); err != nil {
+		return err
+	}
+	for _, s := range idle {
+		if err := f.shut(s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// shut syncs the file if it has to and closes it: closed without a sync, a write
-// error could be lost for good. f.mu is held and nobody uses the file.
+// shut closes the file. It has to be synced: a write error that the kernel meets
+// later would be lost for good. Only after a failure, when nothing may be synced
+// any more, it is closed as it is.
 func (f *Files) shut(s *segment) error {
-	// After a failure nothing is synced again: it could succeed, and be wrong.
-	if (s.dirty || s.inTx) && f.Err() == nil {
-		if err := f.syncFile(s.file); err != nil {
+	if s.written > s.synced && f.Err() == nil && f.lost.Load() == nil && !s.moved {
+		if err := f.secure([]*segment{s}); err != nil {
 			return err
 		}
-		s.dirty, s.synced = false, s.tail
+		if s.file == nil {
+			return nil
+		}
 	}
-	err := s.file.close()
+	var err error
+	if s.written > 0 && s.present {
+		s.tail, err = tailSum(s.file, s.written)
+	}
+	f.mu.Lock()
+	file := s.file
 	s.file = nil
 	i := slices.Index(f.open, s)
 	f.open = slices.Delete(f.open, i, i+1)
 	f.opened.Store(int64(len(f.open)))
-	return err
+	f.mu.Unlock()
+	return errors.Join(err, f.retire(file))
 }
 
-// check compares the open file with what this process left. A file that was
-// removed or moved is let go: the next line for its hour begins a new one. One
-// that was shortened, or that somebody else has appended to, is taken as it is,
-// up to its last whole line.
-func (f *Files) check(s *segment) error {
-	st, err := s.file.stat()
+// tailBytes is how many bytes before a length its checksum is of.
+const tailBytes = 64
+
+// tailSum returns a checksum of the bytes just before length, by which a file
+// that was replaced while it was closed is told.
+func tailSum(file durable.File, length int64) (uint32, error) {
+	var buf [tailBytes]byte
+	part := buf[:min(length, tailBytes)]
+	n, err := file.ReadAt(part, length-int64(len(part)))
 	if err != nil {
+		return 0, err
+	}
+	return crc32.Checksum(part[:n], castagnoli), nil
+}
+
+// look compares an open file with what this process left.
+func (f *Files) look(s *segment) error {
+	st, err := s.file.Stat()
+	switch {
+	case err != nil:
 		return err
+	case st.Moved:
+		return f.moveOver(s)
 	}
-	if st.gone {
-		f.log.Warn("an hour's file was removed or moved: its next line begins a new one", "file", Path(s.hour), "bytes", s.tail)
-		s.length, s.tail, s.synced, s.journaled, s.present, s.listed = 0, 0, 0, 0, false, false
-		s.generation = 0
-		return f.shut(s)
+	s.moved = false
+	if st.Size != s.size {
+		return f.adopt(s, st.Size, s.written)
 	}
-	if st.size == s.tail {
-		return nil
+	return nil
+}
+
+// adopt takes a file that somebody else has changed, and that is open, as it is,
+// up to its last whole line. It is good up to from already, unless it is shorter
+// by now. Lines that are gone, and a file that is another one (from 0), make it
+// a new generation: of the bytes behind those that were there before.
+func (f *Files) adopt(s *segment, size, from int64) error {
+	if s.written > 0 || size == 0 {
+		f.log.Warn("an hour's file was changed by somebody else", "file", Path(s.hour), "bytes", size, "left at", s.written)
 	}
-	if s.tail > 0 || st.size == 0 {
-		f.log.Warn("an hour's file was changed by somebody else", "file", Path(s.hour), "bytes", st.size, "left at", s.tail)
-	}
-	from := s.tail
-	if st.size < s.tail {
+	another := from == 0 && size >= s.written
+	if size < from {
 		from = 0
 	}
-	good, err := f.repair(s.file, s.hour, from, st.size)
+	good, err := f.repair(s.file, s.hour, from, size)
 	if err != nil {
 		return err
 	}
-	if good < s.length {
-		f.beginGeneration(s, good)
+	switch {
+	case another && s.visible > 0, !s.present:
+		f.begin(s, 0)
+	case good < s.visible:
+		f.begin(s, good)
 	}
-	if s.inTx {
-		s.length = min(s.length, good)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.written > s.visible { // in a transaction
+		s.visible = min(s.visible, good)
 	} else {
-		s.length = good
+		s.visible = good
 	}
-	// The journal has to learn of it before the next append.
-	s.tail, s.dirty, s.journaled, s.synced = good, true, 0, min(s.synced, good)
+	s.written, s.size, s.before = good, good, good
+	s.synced = min(s.synced, good)
+	if another {
+		s.synced = 0
+	}
+	s.journaled = unknown // it has to learn of it before the next append
+	s.cuts++
 	return nil
+}
+
+// moveOver begins a new file for an hour whose file was removed or moved away,
+// with the lines of the old one that are not yet known to be on disk under the
+// hour's name: whoever waits for them will find them there, and no other file
+// has them. It leaves s as it was if that fails.
+func (f *Files) moveOver(s *segment) error {
+	old, from := s.file, s.synced
+	f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
+	f.mu.Lock()
+	s.moved = true
+	s.cuts++
+	f.mu.Unlock()
+
+	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices}
+	file, err := f.openHour(n)
+	if err != nil {
+		return err
+	}
+	n.file = &handle{File: file}
+	err = func() error {
+		st, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		if st.Size > 0 {
+			err = f.adopt(n, st.Size, 0)
+		} else {
+			f.begin(n, 0)
+		}
+		if err != nil || s.written == from {
+			return err
+		}
+		if err := f.note([]*segment{n}); err != nil {
+			return err
+		}
+		return f.copyLines(n, old, from, s.written)
+	}()
+	if err != nil {
+		if n.size > n.written {
+			err = errors.Join(err, file.Truncate(n.written))
+		}
+		return errors.Join(fmt.Errorf("beginning %s anew: %w", Path(s.hour), err), file.Close())
+	}
+
+	f.mu.Lock()
+	shift := n.written // where the copied lines begin
+	n.written = n.size
+	n.visible = n.written
+	if f.transactional {
+		n.visible = shift + max(s.visible-from, 0)
+	}
+	s.generation, s.base = n.generation, n.base
+	s.before = shift + max(s.before-from, 0)
+	s.visible, s.written, s.synced, s.size, s.journaled = n.visible, n.written, 0, n.size, n.journaled
+	s.file, s.present, s.moved, s.named = n.file, true, false, true
+	f.dirs[filepath.Dir(Path(s.hour))], f.dirs["."] = struct{}{}, struct{}{}
+	f.mu.Unlock()
+	f.takeOff(old, from)
+	return nil
+}
+
+// copyLines appends the bytes [from, to) of old to n's file, and counts them in
+// n.size.
+func (f *Files) copyLines(n *segment, old *handle, from, to int64) error {
+	buf := make([]byte, min(to-from, 256<<10))
+	for from < to {
+		got, err := old.ReadAt(buf[:min(int64(len(buf)), to-from)], from)
+		if err != nil {
+			return err
+		}
+		if got == 0 {
+			return errors.New("the moved file was shortened")
+		}
+		from += int64(got)
+		for part := buf[:got]; len(part) > 0; {
+			w, err := n.file.Writev([][]byte{part})
+			if err != nil {
+				return err
+			}
+			n.size += int64(w)
+			part = part[w:]
+		}
+	}
+	return nil
+}
+
+// takeOff cuts the lines from byte from on off a file that was moved away, so
+// that they are in the new one alone, and closes it.
+func (f *Files) takeOff(old *handle, from int64) {
+	st, err := old.Stat()
+	if err == nil && st.Links > 0 && st.Size > from {
+		err = old.Truncate(from)
+	}
+	if err = errors.Join(err, f.retire(old)); err != nil {
+		f.log.Warn("the last lines of a file that was moved away may also be in the one that took its place", "err", err)
+	}
 }

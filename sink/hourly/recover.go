@@ -7,9 +7,9 @@ import (
 	"hash/crc32"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
 // known is what the journal says of one file.
@@ -22,9 +22,11 @@ type known struct {
 
 // recover scans the logs directory and brings every file back to whole lines:
 // those the journal names exactly as far as it says, the others to their last
-// newline. Doing it twice gives the same as doing it once.
+// newline. Doing it twice gives the same as doing it once. What cannot be done
+// for a reason that may pass, such as a full disk, is left for later, and said by
+// Ready.
 func (f *Files) recover() error {
-	j, entries, err := openJournal(f.disk, f.cfg.LogsDir)
+	j, entries, torn, err := openJournal(f.root)
 	if err != nil {
 		if errors.Is(err, errCorrupt) {
 			err = fmt.Errorf("%w; restore %s from a backup, or move it away to accept every whole line that is in the files", err, journalName)
@@ -32,43 +34,45 @@ func (f *Files) recover() error {
 		return err
 	}
 	f.journal = j
+	if len(torn) > 0 {
+		f.log.Warn("cut the end off the journal, which a crash had left half written", "bytes", len(torn))
+	}
 	files, prepared, position, newest, err := replay(entries)
 	if err != nil {
 		return err
 	}
-	f.tx.prepared, f.position, f.newest = prepared, position, newest
+	f.tx, f.position, f.newest = transaction{prepared: prepared}, position, newest
+	f.transactional = prepared != nil
 
 	found, err := f.scan()
 	if err != nil {
 		return err
 	}
 	for _, h := range found {
-		if err := f.recoverFile(h, files); err != nil {
+		if err := f.recoverFile(h, files[h]); err != nil {
 			return fmt.Errorf("recovering %s: %w", Path(h), err)
 		}
 	}
 	for h, k := range files {
-		if f.segments[h] == nil && k.length > 0 {
-			f.log.Warn("an hour's file was removed while no process held the directory", "file", Path(h), "bytes", k.length)
+		if f.segments[h] == nil && max(k.length, k.Length) > 0 {
+			f.log.Warn("an hour's file was removed while no process held the directory", "file", Path(h), "bytes", max(k.length, k.Length))
 		}
 	}
 	if prepared != nil {
 		for h := range prepared.Files {
-			s := f.segments[h]
-			if s == nil {
-				return fmt.Errorf("%s is gone, but transaction %s is not decided yet: put it back, or move %s away to give the transaction up", Path(h), prepared.Tx, journalName)
+			if s := f.segments[h]; s != nil {
+				f.tx.files = append(f.tx.files, s)
 			}
-			f.tx.files = append(f.tx.files, s)
 		}
 	}
-	if len(entries) == 0 && len(found) == 0 {
-		return nil
+	err = f.syncDirs(f.dirs, nil)
+	if err == nil {
+		err = f.compact()
 	}
-	if err := f.syncDirs(f.dirs); err != nil {
+	if err = f.classify(err, nil, 0); isFatal(err) || f.Err() != nil {
 		return err
 	}
-	clear(f.dirs)
-	return f.compact()
+	return nil // anything else may pass
 }
 
 // replay returns what entries say of each file, the transaction that is prepared
@@ -81,6 +85,9 @@ func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, posit
 		newest = max(newest, e.Newest)
 		for h, s := range e.Hours {
 			k := files[h]
+			if s.Generation == k.Generation && s.Length == 0 {
+				s.Length, s.Tail = k.Length, k.Tail
+			}
 			k.stream = s
 			files[h] = k
 			newest = max(newest, s.Generation)
@@ -113,23 +120,24 @@ func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, posit
 	return files, prepared, position, newest, nil
 }
 
-// scan returns the hours that have a file.
+// scan returns the hours that have a file. Everything else is passed over.
 func (f *Files) scan() ([]codec.Hour, error) {
 	var found []codec.Hour
-	days, err := f.disk.readDir(f.cfg.LogsDir)
+	days, err := f.root.ReadDir(".")
 	if err != nil {
 		return nil, err
 	}
 	for _, day := range days {
-		if !day.IsDir() || strings.HasPrefix(day.Name(), ".") {
+		if !day.IsDir() || !isDay(day.Name()) {
 			continue
 		}
-		names, err := f.disk.readDir(filepath.Join(f.cfg.LogsDir, day.Name()))
+		names, err := f.root.ReadDir(day.Name())
 		if err != nil {
-			return nil, err
+			f.log.Warn("a day's directory cannot be read: passing it over", "directory", day.Name(), "err", err)
+			continue
 		}
 		for _, name := range names {
-			if h, ok := ParsePath(day.Name() + "/" + name.Name()); ok {
+			if h, ok := ParsePath(day.Name() + "/" + name.Name()); ok && name.Type().IsRegular() {
 				found = append(found, h)
 			}
 		}
@@ -138,97 +146,119 @@ func (f *Files) scan() ([]codec.Hour, error) {
 }
 
 // recoverFile repairs one file and makes its segment.
-func (f *Files) recoverFile(h codec.Hour, files map[codec.Hour]known) error {
-	file, err := f.disk.open(filepath.Join(f.cfg.LogsDir, Path(h)), false)
+func (f *Files) recoverFile(h codec.Hour, k known) error {
+	s := &segment{hour: h, journaled: unknown, generation: k.Generation, base: k.Base, present: true}
+	file, err := f.root.Open(Path(h), false)
+	if err == nil {
+		err = errors.Join(f.recoverLength(s, file, k), file.Close())
+	} else if k.named || f.tx.prepared != nil && f.tx.prepared.Files[h] > 0 {
+		return err // what the journal knows of it would be forgotten
+	} else {
+		f.log.Warn("an hour's file cannot be opened: passing it over", "file", Path(h), "err", err)
+		return nil
+	}
+	f.segments[h] = s
+	return err
+}
+
+// recoverLength takes the file back to what is good of it, and makes s say so.
+func (f *Files) recoverLength(s *segment, file durable.File, k known) error {
+	st, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	s := &segment{hour: h, present: true}
-	k := files[h]
-	s.generation, s.base = k.Generation, k.Base
-	err = func() error {
-		st, err := file.stat()
+	replaced := false
+	if k.Tail != 0 && st.Size >= k.Length {
+		sum, err := tailSum(file, k.Length)
 		if err != nil {
 			return err
 		}
-		s.tail, err = f.recoverLength(file, h, st.size, k)
-		if err == nil && (s.generation == 0 || s.tail < max(k.length, k.Length)) {
-			start := s.tail // shortened
-			if s.generation == 0 {
-				start = 0 // put here by somebody else, or older than generations
-			}
-			f.beginGeneration(s, start)
+		replaced = sum != k.Tail
+	}
+	good, left := st.Size, int64(0) // left to be cut off
+	switch prepared, pending := f.preparedLength(s.hour); {
+	case replaced:
+		f.log.Warn("an hour's file was replaced by somebody else", "file", Path(s.hour), "bytes", st.Size)
+		good, err = f.repair(file, s.hour, 0, st.Size)
+	case st.Size < max(k.length, k.Length, prepared):
+		f.log.Warn("an hour's file was shortened by somebody else", "file", Path(s.hour), "bytes", st.Size, "left at", max(k.length, k.Length, prepared))
+		good, err = f.repair(file, s.hour, 0, st.Size)
+	case pending:
+		good = prepared
+		left, err = f.rollBackTo(file, s.hour, prepared, st.Size)
+	case k.named && k.exact:
+		good = k.length
+		left, err = f.rollBackTo(file, s.hour, k.length, st.Size)
+	case k.named || k.Length > 0:
+		good, err = f.repair(file, s.hour, max(k.length, k.Length), st.Size)
+	case st.Size > 0:
+		var last [1]byte
+		if _, err = file.ReadAt(last[:], st.Size-1); err == nil && last[0] != '\n' {
+			good, err = f.repair(file, s.hour, 0, st.Size)
 		}
-		if err != nil || !k.named {
+	}
+	if err != nil {
+		// It is done before the next line is written, or at the next start.
+		if err = f.classify(fmt.Errorf("recovering %s: %w", Path(s.hour), err), nil, 0); f.Err() != nil {
 			return err
 		}
-		// What the journal says of this file is forgotten once recovery is
-		// done: by then the file has to be on disk as it is, and its name.
-		f.dirs[filepath.Join(f.cfg.LogsDir, filepath.Dir(Path(h)))] = struct{}{}
-		s.listed = true
-		return file.sync()
-	}()
-	s.length, s.synced = s.tail, min(s.tail, max(k.length, k.Length))
-	if f.tx.prepared != nil {
-		if _, ok := f.tx.prepared.Files[h]; ok {
-			s.length = min(k.length, s.tail)
-		}
 	}
-	f.segments[h] = s
-	return errors.Join(err, file.close())
-}
-
-// recoverLength takes the file back to what is good of it, and returns that.
-func (f *Files) recoverLength(file file, h codec.Hour, size int64, k known) (int64, error) {
-	if f.tx.prepared != nil {
-		if n, ok := f.tx.prepared.Files[h]; ok {
-			if size < n {
-				return 0, fmt.Errorf("has %d bytes, but transaction %s put %d on disk: restore it, or move %s away to give the transaction up", size, f.tx.prepared.Tx, n, journalName)
-			}
-			return n, f.rollBackTo(file, h, n, size)
-		}
+	s.visible, s.written, s.synced, s.size = good, good, good, good+left
+	if _, pending := f.preparedLength(s.hour); pending {
+		s.visible = min(k.length, good)
 	}
 	switch {
-	case k.named && size < k.length:
-		f.log.Warn("an hour's file was shortened by somebody else", "file", Path(h), "bytes", size, "left at", k.length)
-		return f.repair(file, h, 0, size)
-	case k.named && k.exact:
-		return k.length, f.rollBackTo(file, h, k.length, size)
-	case k.named:
-		return f.repair(file, h, k.length, size)
-	case size == 0:
-		return 0, nil
+	case s.generation == 0 || replaced:
+		f.begin(s, 0) // put here by somebody else, or older than generations
+	case good < max(k.length, k.Length):
+		f.begin(s, good)
 	}
-	var last [1]byte
-	if _, err := file.readAt(last[:], size-1); err != nil {
-		return 0, err
+	if k.named {
+		// What the journal says of this file is forgotten once recovery is
+		// done: by then the file has to be on disk as it is, and its name.
+		f.dirs[filepath.Dir(Path(s.hour))] = struct{}{}
+		s.named = true
+		if err := file.Sync(); err != nil {
+			return err
+		}
 	}
-	if last[0] == '\n' {
-		return size, nil
+	s.tail, err = tailSum(file, s.written)
+	return err
+}
+
+// preparedLength returns the length that the undecided transaction put on disk.
+func (f *Files) preparedLength(h codec.Hour) (length int64, ok bool) {
+	if f.tx.prepared == nil {
+		return 0, false
 	}
-	return f.repair(file, h, 0, size)
+	length, ok = f.tx.prepared.Files[h]
+	return length, ok
 }
 
 // rollBackTo cuts off what no decision stands behind: it is still in Kafka and
-// will come again.
-func (f *Files) rollBackTo(file file, h codec.Hour, length, size int64) error {
+// will come again. After an error it returns how much is left of that.
+func (f *Files) rollBackTo(file durable.File, h codec.Hour, length, size int64) (left int64, err error) {
 	if size <= length {
-		return nil
+		return 0, nil
+	}
+	if err := file.Truncate(length); err != nil {
+		return size - length, err
 	}
 	f.rolledBack.AddInt64(size - length)
 	f.log.Info("rolled back what was not committed", "file", Path(h), "bytes", size-length)
-	return file.truncate(length)
+	return 0, nil
 }
 
 // repair finds the end of the last whole line between from, which is good, and
 // size. NUL bytes are what a file system leaves where data never reached the
 // disk: a line is whole only if none comes before its end. What is cut off is
-// kept in a dot file beside. It returns the file's new length.
-func (f *Files) repair(file file, h codec.Hour, from, size int64) (int64, error) {
+// kept in a dot file beside. It returns the file's new length, also with an error
+// that kept it from cutting.
+func (f *Files) repair(file durable.File, h codec.Hour, from, size int64) (int64, error) {
 	good := from
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, min(size-from, 256<<10))
 	for off := from; off < size; {
-		n, err := file.readAt(buf[:min(int64(len(buf)), size-off)], off)
+		n, err := file.ReadAt(buf[:min(int64(len(buf)), size-off)], off)
 		if err != nil {
 			return 0, err
 		}
@@ -251,102 +281,88 @@ func (f *Files) repair(file file, h codec.Hour, from, size int64) (int64, error)
 	if good == size {
 		return good, nil
 	}
-	torn, err := readFrom(file, good)
-	if err != nil {
-		return 0, err
-	}
-	if err := f.keep(h, good, torn); err != nil {
-		return 0, fmt.Errorf("keeping %d torn bytes beside the file: %w", len(torn), err)
+	if err := f.keep(file, h, good, size); err != nil {
+		return good, fmt.Errorf("keeping %d torn bytes beside the file: %w", size-good, err)
 	}
 	f.tornBytes.AddInt64(size - good)
 	f.log.Warn("cut a torn line off an hour's file and kept it beside", "file", Path(h), "at", good, "bytes", size-good)
-	return good, file.truncate(good)
+	return good, file.Truncate(good)
 }
 
-// keep stores torn bytes in a dot file whose name tells file, offset and
-// content: the same bytes always go to the same name.
-func (f *Files) keep(h codec.Hour, at int64, torn []byte) error {
-	day, base := filepath.Split(filepath.Join(f.cfg.LogsDir, Path(h)))
-	name := fmt.Sprintf("%s.%s.torn-%d-%08x", day, base, at, crc32.Checksum(torn, castagnoli))
-	file, err := f.disk.open(name, true)
-	if err != nil {
+// maxKept is how much of a torn end is kept. It is far more than a crash leaves;
+// a file may have any size.
+const maxKept = 64 << 20
+
+// keep stores the torn bytes [at, size) in a dot file whose name tells file,
+// offset and content: the same bytes always go to the same name.
+func (f *Files) keep(file durable.File, h codec.Hour, at, size int64) error {
+	torn := func() io.Reader { return io.LimitReader(durable.Reader(file, at), min(size-at, maxKept)) }
+	if size-at > maxKept {
+		f.log.Warn("of a torn end only the beginning is kept", "file", Path(h), "bytes", size-at, "kept", maxKept)
+	}
+	sum := crc32.New(castagnoli)
+	if _, err := io.Copy(sum, torn()); err != nil {
 		return err
 	}
-	if err = file.truncate(0); err == nil {
-		err = writeAll(file, torn)
-	}
-	if err == nil {
-		err = file.sync()
-	}
-	if err == nil {
-		err = f.disk.syncDir(day)
-	}
-	return errors.Join(err, file.close())
+	day, base := filepath.Split(Path(h))
+	name := fmt.Sprintf("%s.%s.torn-%d-%08x", day, base, at, sum.Sum32())
+	return durable.WriteFile(f.root, name, func(w io.Writer) error {
+		_, err := io.Copy(w, torn())
+		return err
+	})
 }
 
-// writeAll appends p to file.
-func writeAll(file file, p []byte) error {
-	for len(p) > 0 {
-		n, err := file.writev([][]byte{p})
-		if err != nil {
-			return err
-		}
-		p = p[n:]
-	}
-	return nil
-}
-
-// readFrom returns what file holds from off on.
-func readFrom(file file, off int64) ([]byte, error) {
-	st, err := file.stat()
-	if err != nil {
-		return nil, err
-	}
-	text := make([]byte, max(0, st.size-off))
-	for read := 0; read < len(text); {
-		n, err := file.readAt(text[read:], off+int64(read))
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return text[:read], nil
-		}
-		read += n
-	}
-	return text, nil
-}
-
-// compact writes the journal anew with only what still matters: where the files
-// that are open are on disk, and a transaction without decision.
+// compact writes the journal anew with only what still matters: which stream each
+// file holds, where the files that are open are on disk, and a transaction
+// without decision. f.writing is held.
 func (f *Files) compact() error {
 	hours := entry{Kind: kindHours, Newest: f.newest, Hours: map[codec.Hour]stream{}}
-	for _, s := range f.segments {
-		if s.present {
-			hours.Hours[s.hour] = stream{s.generation, s.base, s.synced}
-		}
-	}
 	floor := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
-	f.journalRound++
-	for _, s := range f.open {
-		if !s.exact && s.journaled == f.journalRound-1 {
+	exact := entry{Kind: kindOpen, Files: map[codec.Hour]int64{}}
+	for _, s := range f.segments {
+		if !s.present {
+			continue
+		}
+		k := stream{s.generation, s.base, min(s.visible, s.synced), 0}
+		switch {
+		case s.file != nil && !s.moved:
+			var err error
+			if k.Tail, err = tailSum(s.file, k.Length); err != nil {
+				return err
+			}
+		case s.written == k.Length:
+			k.Tail = s.tail
+		}
+		hours.Hours[s.hour] = k
+		switch {
+		case s.written > s.visible || s.size > s.written:
+			exact.Files[s.hour] = s.visible
+		case s.file != nil && s.journaled != unknown && !f.transactional:
 			floor.Files[s.hour] = s.synced
-			s.journaled = f.journalRound
 		}
 	}
 	entries := []entry{hours}
 	if len(floor.Files) > 0 {
 		entries = append(entries, floor)
 	}
+	if len(exact.Files) > 0 {
+		entries = append(entries, exact)
+	}
 	if f.position != nil {
 		entries = append(entries, entry{Kind: kindPosition, Position: f.position})
 	}
-	if p := f.tx.prepared; p != nil {
-		base := entry{Kind: kindOpen, Files: map[codec.Hour]int64{}}
-		for _, s := range f.tx.files {
-			base.Files[s.hour] = s.length
-			s.journaled = f.journalRound
-		}
-		entries = append(entries, base, *p)
+	if f.tx.prepared != nil {
+		entries = append(entries, *f.tx.prepared)
 	}
-	return f.journal.rewrite(entries)
+	if err := f.journal.rewrite(entries); err != nil {
+		return err
+	}
+	for h, s := range f.segments {
+		length, ok := floor.Files[h]
+		if !ok {
+			length = unknown
+		}
+		s.journaled = length
+	}
+	return nil
 }

@@ -82,7 +82,7 @@ func OpenRejected(cfg config.Storage, maxBytes int64, ack sink.Ack, log *slog.Lo
 		droppedBytes: set.NewCounter("logforge_rejected_dropped_bytes_total"),
 		droppedFiles: set.NewCounter("logforge_rejected_dropped_files_total"),
 	}
-	r.group = sink.NewGroup(r.write)
+	r.group = sink.NewGroup(r.write, nil, nil)
 	set.NewGauge("logforge_rejected_bytes", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -109,10 +109,7 @@ func (r *Rejected) Reject(ctx context.Context, records []sink.Rejected, ack sink
 	for i := range records {
 		item.lines = records[i].AppendJSON(item.lines)
 	}
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
-	}
-	if err := r.group.Do(item, true); err != nil {
+	if err := r.group.Do(ctx, item, true); err != nil {
 		return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
 	}
 	return nil

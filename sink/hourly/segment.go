@@ -5,54 +5,103 @@ import (
 	"time"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
-// segment is one hour's file. All of it is guarded by Files.mu, but for file
-// while users is above zero: it then stays open.
+// segment is one hour's file. How much of it is where is told by lengths, in
+// bytes of the file:
+//
+//	visible ≤ written ≤ size    readers may see it; written; left by a failed write
+//	synced, journaled           on disk under the hour's name; known to the journal
+//
+// It has to be synced while written > synced, is part of an undecided transaction
+// while written > visible, and has to be cut while size > written.
+//
+// Files.writing guards all of it; what a sync or a reader looks at is changed
+// with Files.mu held as well.
 type segment struct {
 	hour codec.Hour
+
 	// generation and base say which stream the file holds: its first byte has
 	// the offset base, which is negative where it holds older lines as well.
 	generation uint64
 	base       int64
-	// length is what readers may see: whole lines, up to here.
-	length int64
-	// tail is where the file ends: length, and what an undecided transaction
-	// has appended behind it.
-	tail int64
 
-	file      file          // nil while closed
-	used      uint64        // the group that touched it last
-	seen      uint64        // used, when last looked at
-	idle      time.Duration // since then
-	users     int           // syncs under way on file
-	present   bool          // has a file
-	listed    bool          // the next sync, or an earlier one, puts its name on disk
-	dirty     bool          // written to since the last sync began
-	synced    int64         // on disk up to here
-	journaled uint64        // the journal round that knows the file
-	floored   int64         // what that journal says of it
-	exact     bool          // and does it say open rather than floor
-	inTx      bool          // has grown in the undecided transaction
+	visible, written, synced int64
+	size                     int64
+	journaled                int64 // unknown: not in the journal
+
+	file    *handle // nil while closed
+	cuts    int     // counts truncations: a sync under way says nothing after one
+	present bool    // has a file
+	named   bool    // its name is on disk, or in Files.dirs
+	moved   bool    // the file's name leads elsewhere
+	tail    uint32  // checksum of the end of the file, when it was closed
+
+	used  uint64        // the batch that touched it last
+	seen  uint64        // used, when last looked at
+	idle  time.Duration // since then
+	slice uint64        // the slice of a group that it is written in
 
 	// Of the group being written.
 	parts  [][]byte
-	before int64 // tail before it
+	before int64 // written, before the group
+	added  int64 // written by the slice, and not yet in written
 }
 
-// gatherBytes is up to which size the parts of a write are copied together: below
-// it one copy costs less than the kernel's work on each part.
-const gatherBytes = 64 << 10
+// handle is an open file, used by syncs and readers beside the writer. It is
+// closed once nobody uses it any more.
+type handle struct {
+	durable.File
+	users   int  // guarded by Files.mu
+	retired bool // to be closed by the last of them
+}
 
-// append writes the parts gathered for the segment at its end, and lets go of
-// them. On an error the file may hold a part of them: see cut.
+// use keeps the segment's file open until done. f.mu is held.
+func (s *segment) use() *handle {
+	s.file.users++
+	return s.file
+}
+
+// done ends a use.
+func (f *Files) done(h *handle) {
+	f.mu.Lock()
+	h.users--
+	last := h.retired && h.users == 0
+	f.mu.Unlock()
+	if last {
+		_ = h.File.Close() // what mattered of it is in another file
+	}
+}
+
+// retire closes the file, or leaves that to the last who uses it.
+func (f *Files) retire(h *handle) error {
+	f.mu.Lock()
+	h.retired = true
+	used := h.users > 0
+	f.mu.Unlock()
+	if used {
+		return nil
+	}
+	return h.File.Close()
+}
+
+// unknown is the journaled length of a file that the journal does not know.
+const unknown = -1
+
+// joinBytes is up to which size the parts of a write are copied together: below
+// it one copy costs less than the kernel's work on each part.
+const joinBytes = 64 << 10
+
+// append writes the parts gathered for the segment at its end, and forgets them.
+// After an error size says what the file may hold.
 func (s *segment) append(scratch *[]byte) error {
 	parts := s.parts
 	total := 0
 	for _, p := range parts {
 		total += len(p)
 	}
-	if len(parts) > 1 && total <= gatherBytes {
+	if len(parts) > 1 && total <= joinBytes {
 		buf := (*scratch)[:0]
 		for _, p := range parts {
 			buf = append(buf, p...)
@@ -61,24 +110,25 @@ func (s *segment) append(scratch *[]byte) error {
 		parts = append(parts[:0], buf)
 	}
 	for left := total; left > 0; {
-		n, err := s.file.writev(parts[:min(len(parts), maxParts)])
+		n, err := s.file.Writev(parts[:min(len(parts), maxParts)])
 		if err == nil && n == 0 {
 			err = io.ErrShortWrite
 		}
 		if err != nil {
-			s.drop()
+			s.forgetParts()
 			return err
 		}
+		s.size += int64(n)
 		left -= n
 		parts = advance(parts, n)
 	}
-	s.tail += int64(total)
-	s.drop()
+	s.added += int64(total)
+	s.forgetParts()
 	return nil
 }
 
-// drop forgets the parts, so that no batch is held beyond its write.
-func (s *segment) drop() {
+// forgetParts lets go of the batches that the parts belong to.
+func (s *segment) forgetParts() {
 	clear(s.parts)
 	s.parts = s.parts[:0]
 }
@@ -98,19 +148,7 @@ func advance(parts [][]byte, n int) [][]byte {
 	return parts
 }
 
-// cut takes the file back to size. It never makes a file longer: one that
-// somebody else has shortened stays as it is.
-func (s *segment) cut(size int64) error {
-	st, err := s.file.stat()
-	if err != nil {
-		return err
-	}
-	if st.size > size {
-		if err := s.file.truncate(size); err != nil {
-			return err
-		}
-	}
-	s.tail = min(size, st.size)
-	s.synced = min(s.synced, s.tail)
-	return nil
+// extent returns what followers may read of the segment.
+func (s *segment) extent() Extent {
+	return Extent{s.hour, s.generation, max(min(s.visible, s.synced)+s.base, 0)}
 }

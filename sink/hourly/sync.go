@@ -1,148 +1,202 @@
 package hourly
 
 import (
-	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
 	"time"
 
-	"logforge/codec"
+	"logforge/sink/durable"
 )
 
-// syncGroup syncs everything that has been written until now: one fdatasync a
-// file for all who wait, then the directories of new files. What is written
-// meanwhile goes on.
+// parallelSyncs is how many files are synced at a time: the file system does in
+// one commit of its own what comes together.
+const parallelSyncs = 32
+
+// pass is one file to sync up to a length.
+type pass struct {
+	*segment
+	file  *handle
+	upTo  int64
+	cuts  int
+	state durable.State
+	err   error
+}
+
+// syncGroup puts everything that has been written until now on disk, under the
+// names of its hours: one fdatasync a file for all who wait, then the directories
+// of new files. What is written meanwhile goes on.
 func (f *Files) syncGroup([]struct{}) error {
-	f.mu.Lock()
-	if err := f.Err(); err != nil {
+	defer f.hanging.Store(false)
+	const tries = 8 // a file may be moved again while its lines are moved over
+	for try := 1; ; try++ {
+		if err := f.Err(); err != nil {
+			return err
+		}
+		if lost := f.lost.Load(); lost != nil {
+			return lost
+		}
+		f.mu.Lock()
+		var work []pass
+		for _, s := range f.open {
+			if s.written > s.synced {
+				work = append(work, f.beginPass(s))
+			}
+		}
+		dirs := f.dirs
+		if len(dirs) > 0 {
+			f.dirs = map[string]struct{}{}
+		}
 		f.mu.Unlock()
-		return err
-	}
-	type job struct {
-		*segment
-		upTo int64
-	}
-	var work []job
-	for _, s := range f.open {
-		if s.dirty {
-			s.dirty = false
-			s.users++
-			work = append(work, job{s, s.tail})
-		}
-	}
-	dirs := f.dirs
-	if len(dirs) > 0 {
-		f.dirs = map[string]struct{}{}
-	}
-	f.mu.Unlock()
 
-	var err error
-	for _, s := range work {
+		changed, err := f.run(work)
+		if failed := f.syncDirs(dirs, err); err == nil {
+			err = failed
+		}
+		if err == nil && len(changed) == 0 {
+			return nil
+		}
 		if err == nil {
-			err = f.syncFile(s.file)
+			err = f.takeChanged(changed)
 		}
-	}
-	if err == nil {
-		err = f.syncDirs(dirs)
-	}
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, s := range work {
-		s.users--
-		if err == nil {
-			s.synced = s.upTo
-		}
-	}
-	return err
-}
-
-// syncFile syncs one file. A failure is final: the kernel may have dropped the
-// pages and would call the next sync a success.
-func (f *Files) syncFile(file file) error {
-	start := time.Now()
-	if err := file.sync(); err != nil {
-		return f.fail(&fatalError{err})
-	}
-	f.syncSeconds.UpdateDuration(start)
-	return nil
-}
-
-func (f *Files) syncDirs(dirs map[string]struct{}) error {
-	for dir := range dirs {
-		if err := f.disk.syncDir(dir); err != nil {
-			return f.fail(&fatalError{err})
-		}
-	}
-	return nil
-}
-
-// tend keeps the promise of Written (on disk within SyncInterval), closes idle
-// files, and looks whether files were removed under it or a full disk has room
-// again.
-func (f *Files) tend(ctx context.Context) {
-	tick := time.NewTicker(f.cfg.SyncInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := f.tendOnce(); err != nil {
-			f.log.Error("keeping the logs directory", "dir", f.cfg.LogsDir, "err", err)
-		}
-	}
-}
-
-func (f *Files) tendOnce() error {
-	if err := f.syncs.Do(struct{}{}, true); err != nil {
-		return err
-	}
-	if f.full.Load() && f.disk.room(f.cfg.LogsDir) {
-		f.full.Store(false)
-	}
-
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := len(f.open) - 1; i >= 0; i-- {
-		s := f.open[i]
-		if s.users > 0 {
-			continue
-		}
-		if s.used != s.seen {
-			s.seen, s.idle = s.used, 0
-		} else {
-			s.idle += f.cfg.SyncInterval
-		}
-		var err error
-		if s.idle >= f.cfg.IdleClose && s.tail == s.length {
-			err = f.shut(s)
-		} else {
-			err = f.check(s)
+		if err == nil && try == tries {
+			err = fmt.Errorf("%s is moved away again and again", Path(changed[0].hour))
 		}
 		if err != nil {
+			return f.classify(err, nil, 0)
+		}
+	}
+}
+
+// takeChanged takes files that somebody else has moved or shortened as they are.
+// Lines of a shortened file that somebody waits for may be gone: its error says
+// so.
+func (f *Files) takeChanged(changed []pass) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	for _, p := range changed {
+		if p.segment.file != p.file {
+			continue // by ourselves, meanwhile
+		}
+		if err := f.look(p.segment); err != nil {
+			return err
+		}
+		if p.segment.file == p.file && p.segment.written < p.upTo {
+			return fmt.Errorf("%s was shortened by somebody else while lines for it were on their way", Path(p.hour))
+		}
+	}
+	return nil
+}
+
+// secure puts the files of segments, which are open, on disk. f.writing is held.
+func (f *Files) secure(segments []*segment) error {
+	f.mu.Lock()
+	var work []pass
+	for _, s := range segments {
+		if s.written > s.synced {
+			work = append(work, f.beginPass(s))
+		}
+	}
+	f.mu.Unlock()
+	changed, err := f.run(work)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	for _, p := range changed {
+		if err := f.look(p.segment); err != nil {
 			return err
 		}
 	}
-	if f.journal.large() && len(f.tx.files) == 0 {
-		return f.compact()
-	}
-	return f.raiseFloors()
+	return f.secure(segments) // what is on disk is not synced again
 }
 
-// raiseFloors notes how far the files are on disk by now, so that a restart
-// after a crash need not read further back. Losing the note costs only time.
-func (f *Files) raiseFloors() error {
-	e := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
-	for _, s := range f.open {
-		if !s.exact && s.journaled == f.journalRound && s.synced > s.floored {
-			e.Files[s.hour], s.floored = s.synced, s.synced
+// beginPass returns a sync of what the segment's file holds now. f.mu is held.
+func (f *Files) beginPass(s *segment) pass {
+	return pass{segment: s, file: s.use(), upTo: s.written, cuts: s.cuts}
+}
+
+// run syncs the files and notes how far they are on disk. It returns those of
+// which nothing is known, as they were moved, cut or shortened meanwhile. After a
+// failed sync nothing is synced any more.
+func (f *Files) run(work []pass) (changed []pass, err error) {
+	if len(work) == 0 {
+		return nil, nil
+	}
+	if len(work) == 1 {
+		f.syncOne(&work[0])
+	} else {
+		var syncing sync.WaitGroup
+		places := make(chan struct{}, parallelSyncs)
+		for i := range work {
+			places <- struct{}{}
+			syncing.Go(func() {
+				f.syncOne(&work[i])
+				<-places
+			})
+		}
+		syncing.Wait()
+	}
+	for _, p := range work {
+		s := p.segment
+		f.done(p.file)
+		f.mu.Lock()
+		switch {
+		case p.err != nil:
+			if err == nil || isFatal(p.err) {
+				err = p.err
+			}
+		case s.file != p.file || s.cuts != p.cuts || p.state.Moved || p.state.Size < p.upTo:
+			changed = append(changed, p)
+		default:
+			s.synced = max(s.synced, p.upTo)
+		}
+		f.mu.Unlock()
+	}
+	return changed, err
+}
+
+func (f *Files) syncOne(p *pass) {
+	if p.err = f.Err(); p.err != nil {
+		return
+	}
+	start := time.Now()
+	if p.err = p.file.Sync(); p.err != nil {
+		_ = f.fail(p.err) // before anybody else syncs
+		return
+	}
+	f.syncSeconds.UpdateDuration(start)
+	p.state, p.err = p.file.Stat()
+}
+
+// syncDirs puts the names in dirs on disk. What could not be synced, also as
+// nothing may be after failed, is left for the next sync.
+func (f *Files) syncDirs(dirs map[string]struct{}, failed error) error {
+	for dir := range dirs {
+		err := failed
+		if err == nil {
+			err = f.root.SyncDir(dir)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // removed, with its files: whoever waits for one has it moved over
+		}
+		if err == nil {
+			delete(dirs, dir)
+			continue
+		}
+		if isFatal(err) {
+			return f.fail(err)
+		}
+		if failed == nil {
+			failed = err
 		}
 	}
-	if len(e.Files) == 0 {
-		return nil
+	if len(dirs) > 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for dir := range dirs {
+			f.dirs[dir] = struct{}{}
+		}
 	}
-	if err := f.journal.add(e, false); err != nil && !isDiskFull(err) {
-		return f.classify(err)
-	}
-	return nil
+	return failed
 }

@@ -1,12 +1,14 @@
 package hourly
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"logforge/codec"
+	"logforge/sink"
 )
 
 // The consumer's side of Files: what comes from Kafka is appended, put on disk
@@ -51,50 +53,49 @@ type transaction struct {
 	files    []*segment // that have grown since the last decision
 	bytes    int64      // by how much, together
 	prepared *entry
+	// undone: a rollback has failed halfway, and is to be finished first.
+	undone bool
+}
+
+// add takes note of what was appended.
+func (t *transaction) add(touched []*segment, bytes int64) {
+	for _, s := range touched {
+		if s.before <= s.visible { // it was not in the transaction yet
+			t.files = append(t.files, s)
+		}
+	}
+	t.bytes += bytes
 }
 
 var (
-	errUndecided = errors.New("a prepared transaction waits for its decision")
+	errUndecided = fmt.Errorf("%w: a prepared transaction waits for its decision", sink.ErrStorage)
 	errNoSuchTx  = errors.New("no such transaction is prepared")
 )
 
 // Append adds b behind the committed lengths: all of it, or on an error nothing.
 func (f *Files) Append(b *codec.Batch) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if err := f.writable(); err != nil {
 		return err
 	}
 	if f.tx.prepared != nil {
 		return errUndecided
 	}
-	if err := f.gather(b); err != nil {
-		return f.giveUp(err)
-	}
-	if err := f.journalTouched(kindOpen); err != nil {
-		return f.giveUp(err)
-	}
-	n, err := f.appendTouched(kindOpen)
-	if err != nil {
-		return f.giveUp(err)
-	}
-	for _, s := range f.touched {
-		if !s.inTx {
-			s.inTx = true
-			f.tx.files = append(f.tx.files, s)
+	if f.tx.undone {
+		if err := f.takeBackTx(); err != nil {
+			return f.classify(fmt.Errorf("rolling back: %w", err), nil, 0)
 		}
 	}
-	f.touched, f.reached = f.touched[:0], 0
-	f.tx.bytes += n
-	f.bytesWritten.AddInt64(n)
-	f.full.Store(false)
-	return nil
+	f.transactional = true
+	f.gather(b)
+	return f.appendTouched()
 }
 
 // Appended returns the bytes appended since the last Decide or Rollback.
 func (f *Files) Appended() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	return f.tx.bytes
 }
 
@@ -103,8 +104,19 @@ func (f *Files) Appended() int64 {
 // Rollback of this transaction is possible, also in a process that comes after
 // a crash. It keeps position.
 func (f *Files) Prepare(id TxID, position []byte) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	for {
+		// Also when nothing was appended: the names of the files that decided
+		// transactions rely on have to be on disk as well.
+		if err := f.syncs.Do(context.Background(), struct{}{}, false); err != nil {
+			return err
+		}
+		f.writing.Lock()
+		if f.txSynced() {
+			break
+		}
+		f.writing.Unlock() // a file was moved over meanwhile
+	}
+	defer f.writing.Unlock()
 	if err := f.writable(); err != nil {
 		return err
 	}
@@ -113,78 +125,101 @@ func (f *Files) Prepare(id TxID, position []byte) error {
 	}
 	e := entry{Kind: kindPrepare, Tx: id.String(), Position: position, Files: map[codec.Hour]int64{}}
 	for _, s := range f.tx.files {
-		e.Files[s.hour] = s.tail
-		if s.file == nil {
-			continue // closed, and synced by that
-		}
-		if err := f.syncFile(s.file); err != nil {
-			return err
-		}
+		e.Files[s.hour] = s.written
 	}
-	if err := f.syncDirs(f.dirs); err != nil {
-		return err
-	}
-	clear(f.dirs)
 	crashPoint("synced")
+	// A file that was adopted since it was appended to is not in the journal.
+	if err := f.note(f.tx.files); err != nil {
+		return f.classify(err, nil, 0)
+	}
 	if err := f.journal.add(e, true); err != nil {
-		return f.classify(err)
+		return f.classify(err, nil, 0)
 	}
 	f.tx.prepared = &e
 	return nil
 }
 
+// txSynced reports whether all that was appended is on disk.
+func (f *Files) txSynced() bool {
+	for _, s := range f.tx.files {
+		if s.written > s.synced {
+			return false
+		}
+	}
+	return true
+}
+
 // Decide makes the lengths of a prepared transaction the committed ones.
 func (f *Files) Decide(id TxID) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if f.tx.prepared == nil || f.tx.prepared.Tx != id.String() {
 		return errNoSuchTx
 	}
 	if err := f.journal.add(entry{Kind: kindDecide, Tx: id.String()}, false); err != nil {
-		return f.classify(err)
+		return f.classify(err, nil, 0)
 	}
+	f.mu.Lock()
 	for _, s := range f.tx.files {
-		s.length = s.tail
+		s.visible = s.written
 	}
+	f.mu.Unlock()
 	f.position = f.tx.prepared.Position
 	f.endTx()
-	if f.journal.large() {
-		return f.compact()
-	}
-	return nil
+	return f.compactLarge()
 }
 
 // Rollback takes every file back to its committed length, and ends a prepared
-// transaction without effect.
+// transaction without effect. After an error that may pass, the next Append
+// finishes it.
 func (f *Files) Rollback() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if err := f.writable(); err != nil {
+		f.tx.undone = f.tx.prepared == nil && len(f.tx.files) > 0
 		return err
 	}
 	if p := f.tx.prepared; p != nil {
 		if err := f.journal.add(entry{Kind: kindRollback, Tx: p.Tx}, true); err != nil {
-			return f.classify(err)
+			return f.classify(err, nil, 0)
 		}
+		f.tx.prepared = nil
 	}
 	if err := f.takeBackTx(); err != nil {
-		return f.fail(fmt.Errorf("rolling back: %w", err))
+		return f.classify(fmt.Errorf("rolling back: %w", err), nil, 0)
 	}
 	return nil
 }
 
 func (f *Files) takeBackTx() error {
-	for _, s := range f.tx.files {
-		f.rolledBack.AddInt64(s.tail - s.length)
-		if err := f.ensureOpen(s); err != nil {
-			return err
+	f.tx.undone = true
+	for rest := f.tx.files; len(rest) > 0; {
+		part := rest[:min(len(rest), max(1, f.limit/2))]
+		rest = rest[len(part):]
+		f.slices++
+		var work []pass
+		for _, s := range part {
+			s.slice = f.slices
+			if s.size == s.visible {
+				continue
+			}
+			if err := f.ensureOpen(s); err != nil {
+				return err
+			}
+			if s.size <= s.visible {
+				continue // changed by somebody else
+			}
+			f.rolledBack.AddInt64(s.written - s.visible)
+			if err := f.cut(s, s.visible); err != nil {
+				return err
+			}
+			f.mu.Lock()
+			work = append(work, f.beginPass(s))
+			f.mu.Unlock()
 		}
-		if err := s.cut(s.length); err != nil {
-			return err
-		}
-		// Now: the next compaction forgets where the file ends, and a power
-		// cut must not bring back what was taken off.
-		if err := f.syncFile(s.file); err != nil {
+		// Now: the next compaction forgets where the files end, and a power cut
+		// must not bring back what was taken off.
+		if _, err := f.run(work); err != nil {
 			return err
 		}
 	}
@@ -193,25 +228,22 @@ func (f *Files) takeBackTx() error {
 }
 
 func (f *Files) endTx() {
-	for _, s := range f.tx.files {
-		s.inTx = false
-	}
 	f.tx = transaction{files: f.tx.files[:0]}
 }
 
 // Position returns the position of the transaction decided last, also by a
 // process before this one; nil if there was none. The caller must not change it.
 func (f *Files) Position() []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	return f.position
 }
 
 // Pending returns the transaction that was prepared before a crash and not
 // decided. Until Decide or Rollback nothing can be appended.
 func (f *Files) Pending() (Tx, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	p := f.tx.prepared
 	if p == nil {
 		return Tx{}, false

@@ -10,7 +10,7 @@ import (
 )
 
 // Write implements Sink for version 1. The levels are Written and Synced.
-func (f *Files) Write(_ context.Context, b *codec.Batch, ack sink.Ack) error {
+func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if ack == sink.Default {
 		ack = f.ack
 	}
@@ -20,39 +20,31 @@ func (f *Files) Write(_ context.Context, b *codec.Batch, ack sink.Ack) error {
 	if b.Records() == 0 {
 		return nil
 	}
-	if err := f.writes.Do(b, b.Len() < gatherBytes); err != nil || ack == sink.Written {
-		return err
+	err := f.writes.Do(ctx, b, b.Len() < joinBytes)
+	if err == nil && ack == sink.Synced {
+		err = f.syncs.Do(ctx, struct{}{}, true)
 	}
-	return f.syncs.Do(struct{}{}, true)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+		f.hanging.Store(true) // until a group comes to its end
+	}
+	return err
 }
 
 // writeGroup writes all batches, or none: one write for each hour they touch.
 func (f *Files) writeGroup(batches []*codec.Batch) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if err := f.writable(); err != nil {
 		return err
 	}
+	if f.tx.prepared != nil {
+		return errUndecided
+	}
 	f.groupBatches.Update(float64(len(batches)))
 	for _, b := range batches {
-		if err := f.gather(b); err != nil {
-			return f.giveUp(err)
-		}
+		f.gather(b)
 	}
-	if err := f.journalTouched(kindFloor); err != nil {
-		return f.giveUp(err)
-	}
-	n, err := f.appendTouched(kindFloor)
-	if err != nil {
-		return f.giveUp(err)
-	}
-	for _, s := range f.touched {
-		s.length, s.dirty = s.tail, true
-	}
-	f.touched, f.reached = f.touched[:0], 0
-	f.bytesWritten.AddInt64(n)
-	f.full.Store(false)
-	return nil
+	return f.appendTouched()
 }
 
 // writable returns why nothing can be written at all.
@@ -60,123 +52,219 @@ func (f *Files) writable() error {
 	if f.closed {
 		return sink.ErrClosed
 	}
+	if lost := f.lost.Load(); lost != nil {
+		return lost
+	}
 	return f.Err()
 }
 
-// gather notes the lines of b with their segments, whose files it opens.
-func (f *Files) gather(b *codec.Batch) error {
-	f.round++
+// gather notes the lines of b with the segments of their hours.
+func (f *Files) gather(b *codec.Batch) {
+	f.batches++
 	for _, r := range b.Runs() {
 		s := f.last
 		if s == nil || s.hour != r.Hour {
-			s = f.segments[r.Hour]
-			if s == nil {
-				s = &segment{hour: r.Hour}
-				f.segments[r.Hour] = s
-			}
+			s = f.segment(r.Hour)
 			f.last = s
 		}
 		if len(s.parts) == 0 {
-			s.used = f.round
+			s.used = f.batches
 			f.touched = append(f.touched, s)
 		}
 		s.parts = append(s.parts, b.Lines(r))
 	}
+}
+
+func (f *Files) segment(h codec.Hour) *segment {
+	s := f.segments[h]
+	if s == nil {
+		s = &segment{hour: h, journaled: unknown}
+		f.mu.Lock()
+		f.segments[h] = s
+		f.mu.Unlock()
+	}
+	return s
+}
+
+// appendTouched writes what was gathered, all of it or nothing, in slices of as
+// many files as may be open. In a transaction the lines count once it is decided,
+// else at once.
+func (f *Files) appendTouched() error {
+	for _, s := range f.touched {
+		s.before = s.written
+	}
+	var bytes int64
+	for rest := f.touched; len(rest) > 0; {
+		part := rest[:min(len(rest), max(1, f.limit/2))]
+		rest = rest[len(part):]
+		if s, err := f.ready(part); err != nil {
+			return f.giveUp(s, err)
+		}
+		for _, s := range part {
+			if err := s.append(&f.scratch); err != nil {
+				return f.giveUp(s, fmt.Errorf("writing %s: %w", Path(s.hour), err))
+			}
+		}
+		f.mu.Lock()
+		for _, s := range part {
+			s.written += s.added
+			bytes += s.added
+			s.added = 0
+		}
+		if len(rest) == 0 && !f.transactional {
+			for _, s := range f.touched {
+				s.visible = s.written
+			}
+		}
+		f.mu.Unlock()
+	}
+	if t := f.trouble.Load(); t != nil {
+		for _, s := range f.touched {
+			if t.where == s {
+				f.recovered(t)
+			}
+		}
+	}
+	if f.transactional {
+		f.tx.add(f.touched, bytes)
+	}
+	f.touched = f.touched[:0]
+	f.bytesWritten.AddInt64(bytes)
+	if f.hanging.Load() {
+		f.hanging.Store(false)
+	}
 	return nil
 }
 
-// journalTouched notes in the journal where the touched files end, for those it
-// does not know yet: before anything is appended to them.
-func (f *Files) journalTouched(kind string) error {
-	var unknown map[codec.Hour]int64
-	var streams map[codec.Hour]stream
-	for _, s := range f.touched {
-		if s.journaled != f.journalRound {
-			if unknown == nil {
-				unknown, streams = map[codec.Hour]int64{}, map[codec.Hour]stream{}
+// recovered takes note that what failed works again.
+func (f *Files) recovered(t *trouble) {
+	if f.trouble.CompareAndSwap(t, nil) {
+		f.log.Info("the logs can be written again", "dir", f.cfg.LogsDir)
+	}
+}
+
+// ready makes the files of part ready to be appended to: open, cut to what was
+// written, and known to the journal. It returns the segment that is not.
+func (f *Files) ready(part []*segment) (*segment, error) {
+	f.slices++
+	fresh := false
+	for _, s := range part {
+		s.slice = f.slices
+		if s.file != nil && !s.moved && s.size == s.written {
+			fresh = fresh || s.journaled == unknown
+			continue
+		}
+		if err := f.ensureOpen(s); err != nil {
+			return s, err
+		}
+		if s.moved {
+			if err := f.moveOver(s); err != nil {
+				return s, err
 			}
-			if s.generation == 0 {
-				f.beginGeneration(s, 0)
+		}
+		if s.size > s.written {
+			if err := f.cut(s, s.written); err != nil {
+				return s, fmt.Errorf("cutting %s: %w", Path(s.hour), err)
 			}
-			unknown[s.hour] = s.length
-			streams[s.hour] = stream{s.generation, s.base, 0}
+		}
+		fresh = fresh || s.journaled == unknown
+	}
+	if !fresh {
+		return nil, nil
+	}
+	return nil, f.note(part)
+}
+
+// note tells the journal up to where the files of part are good, for those it
+// does not know: before anything is appended to them.
+func (f *Files) note(part []*segment) error {
+	e := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}, Hours: map[codec.Hour]stream{}}
+	if f.transactional {
+		e.Kind = kindOpen
+	}
+	for _, s := range part {
+		if s.journaled == unknown {
+			e.Files[s.hour] = s.visible
+			if !f.transactional {
+				e.Files[s.hour] = min(s.visible, s.synced)
+			}
+			e.Hours[s.hour] = stream{Generation: s.generation, Base: s.base}
 		}
 	}
-	if unknown == nil {
+	if len(e.Files) == 0 {
 		return nil
 	}
-	if err := f.journal.add(entry{Kind: kind, Files: unknown, Hours: streams}, true); err != nil {
+	if !f.journal.usable() { // it could not be made before
+		if err := f.compact(); err != nil {
+			return err
+		}
+	}
+	if err := f.journal.add(e, true); err != nil {
 		return err
 	}
-	for h, n := range unknown {
-		s := f.segments[h]
-		s.journaled, s.synced, s.floored = f.journalRound, n, n
-		s.exact = kind == kindOpen
+	for _, s := range part {
+		if s.journaled == unknown {
+			s.journaled = e.Files[s.hour]
+		}
 	}
 	return nil
-}
-
-// appendTouched writes what was gathered and returns the bytes written.
-func (f *Files) appendTouched(kind string) (n int64, err error) {
-	for i, s := range f.touched {
-		if err := f.ensureOpen(s); err != nil {
-			return n, err
-		}
-		if s.journaled != f.journalRound {
-			// Its file was found changed as it was opened.
-			if err := f.journalTouched(kind); err != nil {
-				return n, err
-			}
-		}
-		s.before = s.tail
-		f.reached = i + 1
-		if err := s.append(&f.scratch); err != nil {
-			return n, fmt.Errorf("writing %s: %w", Path(s.hour), err)
-		}
-		n += s.tail - s.before
-	}
-	return n, nil
 }
 
 // giveUp ends a group that failed: every file goes back to where it was before,
-// so that a later line is never glued to half of one.
-func (f *Files) giveUp(err error) error {
+// so that a later line is never glued to half of one. One that cannot be cut now
+// is cut before the next line is written to it.
+func (f *Files) giveUp(where *segment, err error) error {
 	f.writeErrors.Inc()
-	if failed := f.takeBack(); failed != nil {
-		return f.fail(fmt.Errorf("%w; and taking it back failed: %w", err, failed))
-	}
-	return f.classify(err)
-}
-
-// takeBack cuts every touched file to where it ended before the group.
-func (f *Files) takeBack() error {
-	var failed error
-	for i, s := range f.touched {
-		s.drop()
-		if i >= f.reached {
+	var bytes int64
+	for _, s := range f.touched {
+		for _, p := range s.parts {
+			bytes += int64(len(p))
+		}
+		bytes += s.size - s.before
+		s.forgetParts()
+		s.added = 0
+		if s.size == s.before {
 			continue
 		}
-		err := f.ensureOpen(s)
-		if err == nil {
-			err = s.cut(s.before)
+		f.mu.Lock()
+		s.written = s.before
+		s.synced = min(s.synced, s.written)
+		s.cuts++
+		f.mu.Unlock()
+		f.slices++
+		s.slice = f.slices
+		failed := f.ensureOpen(s)
+		if failed == nil && s.size > s.written {
+			failed = f.cut(s, s.written)
 		}
-		failed = errors.Join(failed, err)
+		if failed != nil {
+			f.log.Warn("what a failed write left cannot be cut off yet", "file", Path(s.hour), "err", failed)
+		}
 	}
-	f.touched, f.reached = f.touched[:0], 0
-	return failed
+	f.touched = f.touched[:0]
+	return f.classify(err, where, bytes)
 }
 
-// classify turns a failure into what a caller can decide on.
-func (f *Files) classify(err error) error {
-	var fatal *fatalError
-	switch {
-	case errors.As(err, &fatal):
-		return f.fail(err)
-	case isDiskFull(err):
-		f.full.Store(true)
-		f.log.Warn("no room for the logs: answering 503 until there is", "dir", f.cfg.LogsDir, "err", err)
-		return fmt.Errorf("%w: %w", sink.ErrDiskFull, err)
-	default:
+// cut takes the file, which is open, back to length. It never makes a file
+// longer: one that somebody else has shortened stays as it is.
+func (f *Files) cut(s *segment, length int64) error {
+	st, err := s.file.Stat()
+	if err != nil {
 		return err
 	}
+	if st.Size < length {
+		return f.adopt(s, st.Size, 0)
+	}
+	if st.Size > length {
+		if err := s.file.Truncate(length); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.size = length
+	s.written = min(s.written, length)
+	s.synced = min(s.synced, length)
+	s.cuts++
+	return nil
 }

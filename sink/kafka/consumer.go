@@ -297,8 +297,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits before the next session: for d, and after that for room on a full
-// disk. It reports false when ctx has ended.
+// pause waits before the next session: for d, and after that for files that can
+// be written again. It reports false when ctx has ended.
 func (c *Consumer) pause(ctx context.Context, why error, d time.Duration) bool {
 	for {
 		select {
@@ -306,11 +306,16 @@ func (c *Consumer) pause(ctx context.Context, why error, d time.Duration) bool {
 			return false
 		case <-time.After(d):
 		}
-		if !errors.Is(why, sink.ErrDiskFull) || !errors.Is(c.files.Ready(), sink.ErrDiskFull) {
+		if !isStorage(why) || !isStorage(c.files.Ready()) {
 			return true
 		}
 		d = time.Second
 	}
+}
+
+// isStorage reports whether err is that the files cannot be written for now.
+func isStorage(err error) bool {
+	return errors.Is(err, sink.ErrDiskFull) || errors.Is(err, sink.ErrStorage)
 }
 
 // final reports whether a session that ended with err is the last one.

@@ -14,8 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"logforge/sink"
 )
 
 // fetchBytes is how much is asked for in one fetch, as it is on the wire. Two
@@ -83,7 +81,7 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 		s.cl.AllowRebalance()
 		// Whoever comes back soon keeps its place; with a full disk it is
 		// better that others take over.
-		if !errors.Is(err, ErrFenced) && (ctx.Err() != nil || final(err) || errors.Is(err, sink.ErrDiskFull)) {
+		if !errors.Is(err, ErrFenced) && (ctx.Err() != nil || final(err) || isStorage(err)) {
 			s.leave()
 		}
 		s.cl.close()

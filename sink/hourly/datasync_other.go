@@ -1,8 +1,0 @@
-//go:build !linux
-
-package hourly
-
-import "golang.org/x/sys/unix"
-
-// datasync has no cheaper form than fsync here.
-func datasync(fd int) error { return unix.Fsync(fd) }
