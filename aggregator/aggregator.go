@@ -17,6 +17,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 	"logforge/sink/durable"
 	"logforge/sink/hourly"
 )
@@ -109,14 +110,14 @@ func Open(cfg config.Aggregation, dir string, files Files, log *slog.Logger, set
 		a.found[e.Hour] = e.Generation
 	}
 	a.complete.Store(time.Now().UnixNano())
-	a.runs = set.NewCounter("aggregation_runs_total")
-	a.records = set.NewCounter("logforge_aggregation_records_total")
-	a.malformed = set.NewCounter("logforge_aggregation_malformed_total")
-	a.recounts = set.NewCounter("logforge_aggregation_recounts_total")
-	a.damaged = set.NewCounter("logforge_aggregation_damaged_total")
-	a.errors = set.NewCounter("logforge_aggregation_errors_total")
-	a.passSeconds = set.NewPrometheusHistogramExt("logforge_aggregation_duration_seconds", []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300})
-	set.NewGauge("logforge_aggregation_delay_seconds", func() float64 {
+	a.runs = metric.Counter(set, "aggregation_runs_total", "Passes over the files that had grown.")
+	a.records = metric.Counter(set, "logforge_aggregation_records_total", "Records counted into summaries.")
+	a.malformed = metric.Counter(set, "logforge_aggregation_malformed_total", "Lines in the files that are no records and were skipped.")
+	a.recounts = metric.Counter(set, "logforge_aggregation_recounts_total", "Hours counted from their beginning, because the file or its summary was not what it had been.")
+	a.damaged = metric.Counter(set, "logforge_aggregation_damaged_total", "Summaries that were found damaged; their hours are counted again where there is a file.")
+	a.errors = metric.Counter(set, "logforge_aggregation_errors_total", "Hours that could not be summarised in a pass.")
+	a.passSeconds = metric.Histogram(set, "logforge_aggregation_duration_seconds", "Duration of a pass over the files that had grown.", .001, .005, .01, .05, .1, .5, 1, 5, 10, 30, 60, 300)
+	metric.Gauge(set, "logforge_aggregation_delay_seconds", "Time since the beginning of the last pass that brought every hour up to date.", func() float64 {
 		return time.Since(time.Unix(0, a.complete.Load())).Seconds()
 	})
 	return a, nil

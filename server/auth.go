@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/config"
+	"logforge/metric"
 )
 
 // keyring holds the accepted API keys, as hashes: all of one length, so that the
@@ -50,7 +51,7 @@ func newKeyring(cfg config.Auth, set *metrics.Set) *keyring {
 		accepted := acceptedKey{hash: sha256.Sum256([]byte(key.Value)), name: key.Name}
 		if key.Name != "" {
 			k.names = append(k.names, key.Name)
-			accepted.count = set.GetOrCreateCounter(keyMetric(key.Name))
+			accepted.count = metric.Counter(set, keyMetric(key.Name), "Requests with an accepted API key that has a name, by that name.")
 		}
 		k.keys = append(k.keys, accepted)
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"io/fs"
@@ -153,31 +152,11 @@ func TestEveryMetricIsDescribedOnceBeforeItsSamples(t *testing.T) {
 				continue
 			}
 			if name := line[:strings.IndexAny(line, "{ ")]; line[0] != '#' && !strings.HasPrefix(name, current) {
-				t.Errorf("%s: %s has no HELP; add it to metrics.txt", path, name)
+				t.Errorf("%s: %s has no HELP; register it with package metric", path, name)
 			}
 		}
 		if !described["logforge_records_written_total"] || !described["go_goroutines"] || described["go_info_ext"] {
 			t.Errorf("%s describes %v", path, described)
 		}
-	}
-}
-
-func TestDescribedSamplesKeepTheirText(t *testing.T) {
-	f := func(in, want string) {
-		t.Helper()
-		if got := string(appendDescribed([]byte("x\n"), []byte(in))); got != "x\n"+want {
-			t.Errorf("%q\nbecame %q\nnot    %q", in, got, want)
-		}
-	}
-	f("", "")
-	f("unknown 1\n", "unknown 1\n")
-	f("kafka_up 1\n", "# HELP kafka_up 1 while a broker answers, otherwise 0.\n# TYPE kafka_up gauge\nkafka_up 1\n")
-	f("logs_ingested_total{a=\"1\"} 1\nlogs_ingested_total{a=\"2\"} 1\n",
-		"# HELP logs_ingested_total "+meanings["logs_ingested_total"]+"\n# TYPE logs_ingested_total counter\nlogs_ingested_total{a=\"1\"} 1\nlogs_ingested_total{a=\"2\"} 1\n")
-	h := "logforge_batch_records_bucket{le=\"1\"} 1\nlogforge_batch_records_bucket{le=\"+Inf\"} 1\nlogforge_batch_records_sum 1\nlogforge_batch_records_count 1\n"
-	f(h, "# HELP logforge_batch_records "+meanings["logforge_batch_records"]+"\n# TYPE logforge_batch_records histogram\n"+h)
-	f("go_cpu_count 2\nunknown 1\n", "unknown 1\n")
-	if bytes.Contains([]byte(metricsText), []byte("\t")) {
-		t.Error("a tab in metrics.txt")
 	}
 }

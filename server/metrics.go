@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/metric"
 	"logforge/sink"
 )
 
@@ -34,7 +35,7 @@ func (r *routeCounters) status(status int) *metrics.Counter {
 	if n := slot.Load(); n != nil {
 		return n
 	}
-	n := r.set.GetOrCreateCounter(`logforge_requests_total{route="` + r.name + `",status="` + strconv.Itoa(status) + `"}`)
+	n := metric.Counter(r.set, `logforge_requests_total{route="`+r.name+`",status="`+strconv.Itoa(status)+`"}`, "Requests by route and status.")
 	slot.Store(n)
 	return n
 }
@@ -70,23 +71,21 @@ func newCounters(set *metrics.Set) *counters {
 	c := &counters{
 		set:           set,
 		routes:        map[string]*routeCounters{},
-		batches:       set.NewCounter("log_batches_received_total"),
-		ingested:      set.NewCounter("logs_ingested_total"),
-		failed:        set.NewCounter("ingest_errors_total"),
-		invalid:       set.NewCounter("invalid_requests_total"),
-		received:      set.NewCounter("logforge_records_received_total"),
-		written:       set.NewCounter("logforge_records_written_total"),
-		arrival:       set.NewCounter("logforge_records_timed_on_arrival_total"),
-		bodyBytes:     set.NewCounter("logforge_received_bytes_total"),
-		inflatedBytes: set.NewCounter("logforge_inflated_bytes_total"),
-		panics:        set.NewCounter("logforge_panics_total"),
-		refusedConns:  set.NewCounter("logforge_connections_refused_total"),
-		duration: set.NewPrometheusHistogramExt("logforge_request_duration_seconds",
-			[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
-		records: set.NewPrometheusHistogramExt("logforge_batch_records",
-			[]float64{1, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000, 100_000}),
+		batches:       metric.Counter(set, "log_batches_received_total", "POST /logs whose body arrived whole."),
+		ingested:      metric.Counter(set, "logs_ingested_total", "Records of acknowledged batches (the older name of logforge_records_written_total)."),
+		failed:        metric.Counter(set, "ingest_errors_total", "POST /logs answered with 5xx."),
+		invalid:       metric.Counter(set, "invalid_requests_total", "POST /logs answered with 4xx."),
+		received:      metric.Counter(set, "logforge_records_received_total", "Records decoded, good and bad; always written + rejected."),
+		written:       metric.Counter(set, "logforge_records_written_total", "Records of acknowledged batches."),
+		arrival:       metric.Counter(set, "logforge_records_timed_on_arrival_total", "Records written that had no time of their own and got that of their request."),
+		bodyBytes:     metric.Counter(set, "logforge_received_bytes_total", "Bytes of bodies, as sent."),
+		inflatedBytes: metric.Counter(set, "logforge_inflated_bytes_total", "Bytes of bodies after inflation."),
+		panics:        metric.Counter(set, "logforge_panics_total", "Panics in handlers, answered with 500."),
+		refusedConns:  metric.Counter(set, "logforge_connections_refused_total", "Connections refused for server.maxConnections or server.maxConnectionsPerIP."),
+		duration:      metric.Histogram(set, "logforge_request_duration_seconds", "Duration of POST /logs, from its first byte to the answer, whatever the status.", .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
+		records:       metric.Histogram(set, "logforge_batch_records", "Records of an acknowledged batch.", 1, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000, 100_000),
 	}
-	set.NewGauge("ingestion_work_queue_depth", func() float64 { return float64(c.working.Load()) })
+	metric.Gauge(set, "ingestion_work_queue_depth", "Batches under way or waiting.", func() float64 { return float64(c.working.Load()) })
 	// A counter that is born with its first increment has no increase to be seen.
 	for _, d := range doors {
 		for _, status := range []int{200, 202, 400, 401, 413, 415, 500, 503} {
@@ -102,18 +101,18 @@ func newCounters(set *metrics.Set) *counters {
 
 // describe registers what belongs to the whole server.
 func (s *Server) describe(started time.Time) {
-	s.set.NewGauge("logforge_in_flight_bytes", func() float64 { return float64(s.bytes.used.Load()) })
-	s.set.NewGauge("logforge_in_flight_bytes_limit", func() float64 { return float64(s.bytes.limit) })
-	s.set.NewGauge("logforge_connections", func() float64 { return float64(s.conns.count()) })
-	s.set.NewGauge("logforge_ready", func() float64 {
+	metric.Gauge(s.set, "logforge_in_flight_bytes", "Bytes of all requests under way: bodies, inflated bodies, decoded batches.", func() float64 { return float64(s.bytes.used.Load()) })
+	metric.Gauge(s.set, "logforge_in_flight_bytes_limit", "server.maxInFlightBytes.", func() float64 { return float64(s.bytes.limit) })
+	metric.Gauge(s.set, "logforge_connections", "Open connections.", func() float64 { return float64(s.conns.count()) })
+	metric.Gauge(s.set, "logforge_ready", "1 while GET /ready answers 200, otherwise 0.", func() float64 {
 		if err := s.ready(); s.draining.Load() || err != nil && !errors.Is(err, sink.ErrStandsStill) {
 			return 0
 		}
 		return 1
 	})
-	s.set.NewGauge("logforge_uptime_seconds", func() float64 { return time.Since(started).Seconds() })
-	s.set.NewGauge(fmt.Sprintf("logforge_build_info{version=%q,commit=%q,build_date=%q,pipeline_mode=%q}",
-		s.build.Version, s.build.Commit, s.build.BuildDate, s.build.PipelineMode), func() float64 { return 1 })
+	metric.Gauge(s.set, "logforge_uptime_seconds", "Time since the start of the server.", func() float64 { return time.Since(started).Seconds() })
+	metric.Gauge(s.set, fmt.Sprintf("logforge_build_info{version=%q,commit=%q,build_date=%q,pipeline_mode=%q}",
+		s.build.Version, s.build.Commit, s.build.BuildDate, s.build.PipelineMode), "Which build this is; always 1.", func() float64 { return 1 })
 }
 
 // route returns the counters of a route. It is called while the server is made.
@@ -131,7 +130,7 @@ func (c *counters) route(name string) *routeCounters {
 // for those past the ones an answer names, "batch" (valid, but beside an invalid
 // one), and those of the table in errors.go.
 func (c *counters) rejected(reason string) *metrics.Counter {
-	return c.set.GetOrCreateCounter(`logforge_records_rejected_total{reason="` + reason + `"}`)
+	return metric.Counter(c.set, `logforge_records_rejected_total{reason="`+reason+`"}`, "Records not stored, by reason: an invalid field, batch (valid, but beside an invalid one), a limit, or no room.")
 }
 
 // countBatch counts one batch: it is called once for each, with how many

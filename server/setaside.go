@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/metric"
 	"logforge/sink"
 )
 
@@ -121,7 +122,7 @@ func newAsideLog(set *metrics.Set) *asideLog {
 func (l *asideLog) counterLocked(k asideKey) *metrics.Counter {
 	c := l.counts[k]
 	if c == nil {
-		c = l.set.GetOrCreateCounter(`logforge_records_set_aside_total{route="` + k.route + `",reason="` + k.field + `"}`)
+		c = metric.Counter(l.set, `logforge_records_set_aside_total{route="`+k.route+`",reason="`+k.field+`"}`, "Those of them that were set aside and can be submitted again, by route and reason: the field that is at fault, or record.")
 		l.counts[k] = c
 	}
 	return c

@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 
+	"logforge/metric"
 	"logforge/sink"
 )
 
@@ -69,5 +70,5 @@ func (s *Server) writeMetrics(w io.Writer) {
 	var text bytes.Buffer
 	s.set.WritePrometheus(&text)
 	metrics.WriteProcessMetrics(&text)
-	_, _ = w.Write(appendDescribed(nil, text.Bytes()))
+	_, _ = w.Write(metric.AppendDescribed(nil, text.Bytes()))
 }

@@ -11,6 +11,7 @@ import (
 
 	"logforge/config"
 	"logforge/logging"
+	"logforge/metric"
 )
 
 // lastWords is how long the end of the process waits for the log's reader.
@@ -27,7 +28,7 @@ type logger struct {
 // newLogger returns the log of cfg. Lines that w does not take in time are
 // dropped, and counted in set.
 func newLogger(w io.Writer, cfg config.Log, set *metrics.Set) *logger {
-	dropped := set.NewCounter("logforge_log_dropped_lines_total")
+	dropped := metric.Counter(set, "logforge_log_dropped_lines_total", "Lines of the log that were dropped because its reader was stuck or gone.")
 	l := &logger{level: new(slog.LevelVar), flush: func() {}}
 	l.setLevel(cfg)
 	l.writer = logging.NewWriter(w, dropped.Add)

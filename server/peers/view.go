@@ -19,6 +19,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 )
 
 // Source is what a View asks of its own instance. See server.Summaries.
@@ -77,7 +78,7 @@ func New(cfg config.Analytics, keyHeader, instance string, local Source, log *sl
 		instance: instance,
 		timeout:  cfg.PeerTimeout,
 		log:      log,
-		errors:   set.NewCounter("logforge_analytics_peer_errors_total"),
+		errors:   metric.Counter(set, "logforge_analytics_peer_errors_total", "Answers of other instances that were left out of GET /analytics."),
 		one:      make(chan struct{}, 1),
 		client: &http.Client{
 			Transport: transport,

@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/codec"
+	"logforge/metric"
 	"logforge/sink/hourly"
 )
 
@@ -52,11 +53,11 @@ func newFollower(d Destination, cut cutting, files Files, node, name string, log
 		shortest: 250 * time.Millisecond,
 		longest:  30 * time.Second,
 		hours:    table{},
-		parts:    set.NewCounter("logforge_archive_parts_total" + label),
-		errors:   set.NewCounter("logforge_archive_errors_total" + label),
+		parts:    metric.Counter(set, "logforge_archive_parts_total"+label, "Parts stored at a destination."),
+		errors:   metric.Counter(set, "logforge_archive_errors_total"+label, "Attempts of the archive that failed; they are made again."),
 	}
-	set.NewGauge("logforge_archive_pending_bytes"+label, func() float64 { return float64(f.status().PendingBytes) })
-	set.NewGauge("logforge_archive_oldest_pending_seconds"+label, func() float64 { return f.status().OldestPending.Seconds() })
+	metric.Gauge(set, "logforge_archive_pending_bytes"+label, "Bytes of lines that a destination does not have yet.", func() float64 { return float64(f.status().PendingBytes) })
+	metric.Gauge(set, "logforge_archive_oldest_pending_seconds"+label, "How long the oldest record that a destination does not have yet has been waiting.", func() float64 { return f.status().OldestPending.Seconds() })
 	return f
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"logforge/codec"
+	"logforge/metric"
 )
 
 // An encoder turns lines into the bytes of one object.
@@ -26,7 +27,7 @@ type format struct {
 var formatNames = map[string]bool{"ndjson.zst": true, "parquet": true}
 
 func formats(set *metrics.Set) map[string]format {
-	altered := set.NewCounter(`logforge_archive_altered_records_total{destination="s3"}`)
+	altered := metric.Counter(set, `logforge_archive_altered_records_total{destination="s3"}`, "Records that a destination of the archive does not take as they are, stored in the nearest form.")
 	return map[string]format{
 		"ndjson.zst": {"application/zstd", func(w io.Writer, _ codec.Hour) encoder { return newZstdEncoder(w) }},
 		"parquet":    {"application/vnd.apache.parquet", func(w io.Writer, h codec.Hour) encoder { return newParquetEncoder(w, h, altered) }},

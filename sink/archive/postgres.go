@@ -16,6 +16,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 )
 
 // postgres is a table. A part is one transaction: its records, by COPY, and its
@@ -49,9 +50,9 @@ func newPostgres(cfg config.ArchivePostgres, log *slog.Logger, set *metrics.Set)
 	return &postgres{
 		cfg: cfg, log: log, table: pgx.Identifier(names), parts: parts,
 		days:    map[codec.Hour]bool{},
-		bytes:   set.NewCounter(`logforge_archive_stored_bytes_total{destination="postgres"}`),
-		altered: set.NewCounter(`logforge_archive_altered_records_total{destination="postgres"}`),
-		leftOut: set.NewCounter(`logforge_archive_left_out_records_total{destination="postgres"}`),
+		bytes:   metric.Counter(set, `logforge_archive_stored_bytes_total{destination="postgres"}`, "Bytes sent to a destination: objects as they are stored, or lines."),
+		altered: metric.Counter(set, `logforge_archive_altered_records_total{destination="postgres"}`, "Records that a destination of the archive does not take as they are, stored in the nearest form."),
+		leftOut: metric.Counter(set, `logforge_archive_left_out_records_total{destination="postgres"}`, "Records that a destination of the archive does not take at all; they are in the local files only."),
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 )
 
 // s3 is a bucket. A part is an object
@@ -52,7 +53,7 @@ const (
 )
 
 func newS3(cfg config.ArchiveS3, log *slog.Logger, set *metrics.Set) (*s3, error) {
-	s := &s3{cfg: cfg, log: log, bytes: set.NewCounter(`logforge_archive_stored_bytes_total{destination="s3"}`)}
+	s := &s3{cfg: cfg, log: log, bytes: metric.Counter(set, `logforge_archive_stored_bytes_total{destination="s3"}`, "Bytes sent to a destination: objects as they are stored, or lines.")}
 	s.format = formats(set)[cfg.Format]
 	endpoint := &url.URL{Scheme: "https", Host: "s3.amazonaws.com"}
 	if cfg.Endpoint != "" {

@@ -15,6 +15,8 @@ import (
 	"logforge/sink/durable"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"logforge/metric"
 )
 
 // Files is the sink that writes the hourly files: version 1's only sink, and
@@ -151,14 +153,14 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 }
 
 func (f *Files) register(set *metrics.Set) {
-	f.bytesWritten = set.NewCounter("logforge_written_bytes_total")
-	f.groupBatches = set.NewPrometheusHistogramExt("logforge_write_group_batches", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256})
-	f.syncSeconds = set.NewPrometheusHistogramExt("logforge_sync_duration_seconds", []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10})
-	f.tornBytes = set.NewCounter("logforge_torn_bytes_total")
-	f.rolledBack = set.NewCounter("logforge_rolled_back_bytes_total")
-	f.writeErrors = set.NewCounter("logforge_write_errors_total")
-	set.NewGauge("logforge_open_files", func() float64 { return float64(f.opened.Load()) })
-	set.NewGauge("logforge_disk_full", func() float64 {
+	f.bytesWritten = metric.Counter(set, "logforge_written_bytes_total", "Bytes written to the hourly files.")
+	f.groupBatches = metric.Histogram(set, "logforge_write_group_batches", "Batches that shared one write.", 1, 2, 4, 8, 16, 32, 64, 128, 256)
+	f.syncSeconds = metric.Histogram(set, "logforge_sync_duration_seconds", "Duration of one fdatasync.", .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10)
+	f.tornBytes = metric.Counter(set, "logforge_torn_bytes_total", "Bytes cut off the files at a start, because a crash had left them incomplete; they are kept beside.")
+	f.rolledBack = metric.Counter(set, "logforge_rolled_back_bytes_total", "Bytes cut off the files because their transaction was not committed.")
+	f.writeErrors = metric.Counter(set, "logforge_write_errors_total", "Writes and syncs that failed.")
+	metric.Gauge(set, "logforge_open_files", "Hourly files open.", func() float64 { return float64(f.opened.Load()) })
+	metric.Gauge(set, "logforge_disk_full", "1 while the file system of storage.logsDir has no room, otherwise 0.", func() float64 {
 		if errors.Is(f.Ready(), sink.ErrDiskFull) {
 			return 1
 		}

@@ -17,6 +17,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 	"logforge/sink"
 	"logforge/sink/durable"
 )
@@ -79,11 +80,11 @@ func OpenRejected(cfg config.Storage, maxBytes int64, ack sink.Ack, log *slog.Lo
 		maxBytes:     maxBytes,
 		ack:          ack,
 		log:          log,
-		droppedBytes: set.NewCounter("logforge_rejected_dropped_bytes_total"),
-		droppedFiles: set.NewCounter("logforge_rejected_dropped_files_total"),
+		droppedBytes: metric.Counter(set, "logforge_rejected_dropped_bytes_total", "Bytes of records set aside that were removed, the oldest first, because all together were over ingestion.maxRejectedBytes."),
+		droppedFiles: metric.Counter(set, "logforge_rejected_dropped_files_total", "Files of records set aside that were removed for that."),
 	}
 	r.group = sink.NewGroup(r.write, nil, nil)
-	set.NewGauge("logforge_rejected_bytes", func() float64 {
+	metric.Gauge(set, "logforge_rejected_bytes", "Bytes of the records set aside that are kept in files.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(r.total)

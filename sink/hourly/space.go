@@ -8,6 +8,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
+
+	"logforge/metric"
 )
 
 // registerSpace makes the gauges of the file system that holds dir. What could
@@ -22,6 +24,6 @@ func registerSpace(set *metrics.Set, dir string) {
 			return float64(blocks(&st)) * float64(st.Bsize)
 		}
 	}
-	set.NewGauge("logforge_disk_free_bytes", bytes(func(st *unix.Statfs_t) uint64 { return st.Bavail }))
-	set.NewGauge("logforge_disk_size_bytes", bytes(func(st *unix.Statfs_t) uint64 { return st.Blocks }))
+	metric.Gauge(set, "logforge_disk_free_bytes", "Bytes this process may still take on the file system of storage.logsDir.", bytes(func(st *unix.Statfs_t) uint64 { return st.Bavail }))
+	metric.Gauge(set, "logforge_disk_size_bytes", "Size of the file system of storage.logsDir.", bytes(func(st *unix.Statfs_t) uint64 { return st.Blocks }))
 }

@@ -23,6 +23,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 	"logforge/sink"
 	"logforge/sink/hourly"
 )
@@ -118,28 +119,28 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 			return b.Request(ctx, req)
 		},
 
-		errs:        set.NewCounter("kafka_consumer_errors_total"),
-		sessions:    set.NewCounter("logforge_kafka_consumer_sessions_total"),
-		gaps:        set.NewCounter("logforge_kafka_gaps_total"),
-		records:     set.NewCounter("logforge_kafka_consumed_records_total"),
-		bytes:       set.NewCounter("logforge_kafka_consumed_bytes_total"),
-		deadLetters: set.NewCounter("logforge_kafka_dead_letter_topic_records_total"),
+		errs:        metric.Counter(set, "kafka_consumer_errors_total", "Errors of the consumer."),
+		sessions:    metric.Counter(set, "logforge_kafka_consumer_sessions_total", "Times the consumer joined its group."),
+		gaps:        metric.Counter(set, "logforge_kafka_gaps_total", "Partitions found to begin after the committed offset."),
+		records:     metric.Counter(set, "logforge_kafka_consumed_records_total", "Kafka records consumed."),
+		bytes:       metric.Counter(set, "logforge_kafka_consumed_bytes_total", "Bytes of Kafka records consumed."),
+		deadLetters: metric.Counter(set, "logforge_kafka_dead_letter_topic_records_total", "Kafka records that did not parse and went to the dead-letter topic."),
 
-		deadLetterErrors: set.NewCounter("logforge_kafka_dead_letter_topic_errors_total"),
-		inflationFull:    set.NewCounter("logforge_kafka_inflation_waits_total"),
-		commitSeconds:    set.NewPrometheusHistogramExt("logforge_kafka_commit_duration_seconds", []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}),
+		deadLetterErrors: metric.Counter(set, "logforge_kafka_dead_letter_topic_errors_total", "Attempts to write to the dead-letter topic that failed; they are repeated."),
+		inflationFull:    metric.Counter(set, "logforge_kafka_inflation_waits_total", "Fetched record batches that had to wait for room in consumer.maxInflatedBytes."),
+		commitSeconds:    metric.Histogram(set, "logforge_kafka_commit_duration_seconds", "Duration of one commit: sync of the files, journal, offsets to Kafka.", .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10),
 	}
-	set.NewGauge("logforge_kafka_consumer_stopped", func() float64 {
+	metric.Gauge(set, "logforge_kafka_consumer_stopped", "1 while the consumer stands still until somebody acts, otherwise 0: /ready and the log say why.", func() float64 {
 		if c.stopped.Load() {
 			return 1
 		}
 		return 0
 	})
 	for o := range c.commits {
-		c.commits[o] = set.NewCounter(fmt.Sprintf("logforge_kafka_commits_total{result=%q}", outcome(o)))
+		c.commits[o] = metric.Counter(set, fmt.Sprintf("logforge_kafka_commits_total{result=%q}", outcome(o)), "Commits of the consumer, by result.")
 	}
 	for v := range c.resolved {
-		c.resolved[v] = set.NewCounter(fmt.Sprintf("logforge_kafka_resolved_total{verdict=%q}", verdict(v)))
+		c.resolved[v] = metric.Counter(set, fmt.Sprintf("logforge_kafka_resolved_total{verdict=%q}", verdict(v)), "Transactions left in doubt by a crash, by what they turned out to be.")
 	}
 	if err := c.remember(); err != nil {
 		return nil, err
@@ -388,7 +389,7 @@ type lag struct {
 // showLag makes the gauge of a partition that has been assigned.
 func (c *Consumer) showLag(partition int32, l *lag) {
 	c.hideLag(partition)
-	c.set.NewGauge(lagName(partition), func() float64 {
+	metric.Gauge(c.set, lagName(partition), "Kafka records between the end of a partition and what this process has consumed of it.", func() float64 {
 		return float64(max(0, l.end.Load()-l.next.Load()))
 	})
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
+	"logforge/metric"
 	"logforge/sink"
 	"logforge/sink/durable"
 )
@@ -98,10 +99,10 @@ func newDeadLetters(cfg config.Kafka, st config.Storage, log *slog.Logger, set *
 	d := &deadLetters{
 		dir: dir, topic: cfg.Topic, again: cmp.Or(cfg.ReplayCommand, "server replay"), log: log,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		batches:     set.NewCounter("logforge_kafka_dead_letter_batches_total"),
-		records:     set.NewCounter("logforge_kafka_dead_letter_records_total"),
-		lostRecords: set.NewCounter("logforge_kafka_lost_records_total"),
-		errs:        set.NewCounter("logforge_kafka_dead_letter_errors_total"),
+		batches:     metric.Counter(set, "logforge_kafka_dead_letter_batches_total", "Enqueued batches put into the dead-letter directory."),
+		records:     metric.Counter(set, "logforge_kafka_dead_letter_records_total", "Records of enqueued batches put into the dead-letter directory."),
+		lostRecords: metric.Counter(set, "logforge_kafka_lost_records_total", "Records of enqueued batches that could be neither produced nor put into the dead-letter directory."),
+		errs:        metric.Counter(set, "logforge_kafka_dead_letter_errors_total", "Writes to the dead-letter directory that failed; they are repeated."),
 	}
 	d.ending, d.end = context.WithCancelCause(context.Background())
 	go d.run()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"logforge/metric"
 )
 
 // hooks are a client's ears. The producer and the consumer of one process
@@ -38,15 +40,15 @@ var (
 func newHooks(set *metrics.Set) *hooks {
 	return &hooks{
 		doubt:         make(chan struct{}, 1),
-		up:            set.GetOrCreateGauge("kafka_up", nil),
-		connects:      set.GetOrCreateCounter("logforge_kafka_connects_total"),
-		connectErrors: set.GetOrCreateCounter("logforge_kafka_connect_errors_total"),
-		requestErrors: set.GetOrCreateCounter("logforge_kafka_request_errors_total"),
-		throttled:     set.GetOrCreateFloatCounter("logforge_kafka_throttled_seconds_total"),
-		records:       set.GetOrCreateCounter("logforge_kafka_produced_records_total"),
-		bytes:         set.GetOrCreateCounter("logforge_kafka_produced_bytes_total"),
-		wireBytes:     set.GetOrCreateCounter("logforge_kafka_produced_compressed_bytes_total"),
-		fetchedBytes:  set.GetOrCreateCounter("logforge_kafka_fetched_compressed_bytes_total"),
+		up:            metric.Gauge(set, "kafka_up", "1 while a broker answers, otherwise 0.", nil),
+		connects:      metric.Counter(set, "logforge_kafka_connects_total", "Connections to brokers."),
+		connectErrors: metric.Counter(set, "logforge_kafka_connect_errors_total", "Connections to brokers that failed."),
+		requestErrors: metric.Counter(set, "logforge_kafka_request_errors_total", "Requests to brokers that failed."),
+		throttled:     metric.FloatCounter(set, "logforge_kafka_throttled_seconds_total", "Time that brokers asked this process to wait."),
+		records:       metric.Counter(set, "logforge_kafka_produced_records_total", "Kafka records produced."),
+		bytes:         metric.Counter(set, "logforge_kafka_produced_bytes_total", "Bytes of Kafka records produced."),
+		wireBytes:     metric.Counter(set, "logforge_kafka_produced_compressed_bytes_total", "Bytes sent to brokers, as compressed."),
+		fetchedBytes:  metric.Counter(set, "logforge_kafka_fetched_compressed_bytes_total", "Bytes fetched from brokers, as compressed."),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/metric"
 	"logforge/sink"
 )
 
@@ -96,11 +97,11 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 
 		replayBytes: replayBytes,
 
-		writerErrors: set.NewCounter("kafka_writer_errors_total"),
-		lines:        set.NewCounter("logforge_kafka_produced_lines_total"),
-		latency:      set.NewPrometheusHistogram("logforge_kafka_produce_duration_seconds"),
-		renewals:     set.NewCounter("logforge_kafka_topic_renewals_total"),
-		rejected:     set.NewCounter("logforge_kafka_set_aside_records_total"),
+		writerErrors: metric.Counter(set, "kafka_writer_errors_total", "Batches that could not be produced."),
+		lines:        metric.Counter(set, "logforge_kafka_produced_lines_total", "Lines, and so records of access logs, produced."),
+		latency:      metric.Histogram(set, "logforge_kafka_produce_duration_seconds", "Time from a batch's arrival at the producer to its acknowledgement."),
+		renewals:     metric.Counter(set, "logforge_kafka_topic_renewals_total", "Times that the producer learned the topic anew: it was made again, or takes smaller batches."),
+		rejected:     metric.Counter(set, "logforge_kafka_set_aside_records_total", "Records that routes have set aside and the dead-letter topic has taken."),
 	}
 	p.limitBatches(p.largest)
 	opts, err := producerOptions(cfg, p.batchLimitOf)
@@ -108,7 +109,7 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 		_ = dead.close(context.Background()) // it has nothing to lose
 		return nil, err
 	}
-	set.NewGauge("logforge_kafka_buffered_bytes", func() float64 { return float64(p.used.Load()) })
+	metric.Gauge(set, "logforge_kafka_buffered_bytes", "Bytes waiting to be produced.", func() float64 { return float64(p.used.Load()) })
 	needs := topicNeeds{right: kadm.OpWrite, batchBytes: p.needed, inSync: k.RequireAllAcks, read: p.foundTopic}
 	if p.client, err = newClient(k, needs, log, set, opts...); err != nil {
 		_ = dead.close(context.Background()) // it has nothing to lose
