@@ -85,8 +85,8 @@ func TestACancelledPassLeavesTheRestToTheNextOne(t *testing.T) {
 	s.check(t, testHour)
 }
 
-// metric returns the value of a metric as a scrape sees it.
-func metric(t *testing.T, set *metrics.Set, name string) float64 {
+// metricOf returns the value of a metric as a scrape sees it.
+func metricOf(t *testing.T, set *metrics.Set, name string) float64 {
 	t.Helper()
 	var text bytes.Buffer
 	set.WritePrometheus(&text)
@@ -116,7 +116,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 		delay := func(want float64) {
 			t.Helper()
 			synctest.Wait()
-			if v := metric(t, set, "logforge_aggregation_delay_seconds"); v != want {
+			if v := metricOf(t, set, "logforge_aggregation_delay_seconds"); v != want {
 				t.Errorf("delay of %v s, want %v", v, want)
 			}
 		}
@@ -126,7 +126,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 		free := blockSummary(t, s, testHour)
 		time.Sleep(85 * time.Second) // passes at 30, 60, 90
 		delay(95)
-		if v := metric(t, set, "logforge_aggregation_errors_total"); v != 3 {
+		if v := metricOf(t, set, "logforge_aggregation_errors_total"); v != 3 {
 			t.Errorf("%v errors", v)
 		}
 		if n := strings.Count(log.String(), testHour.String()); n < 3 {
@@ -136,7 +136,7 @@ func TestTheDelayGrowsWhileAnHourFails(t *testing.T) {
 		time.Sleep(25 * time.Second) // and at 120
 		delay(0)
 		s.check(t, testHour)
-		if v := metric(t, set, "logforge_aggregation_records_total"); v != 1 {
+		if v := metricOf(t, set, "logforge_aggregation_records_total"); v != 1 {
 			t.Errorf("%v records", v)
 		}
 		cancel()

@@ -190,8 +190,8 @@ func status(url string) int {
 	return resp.StatusCode
 }
 
-// metric returns the value of a metric without labels in the text of /metrics.
-func metric(t *testing.T, text, name string) int {
+// metricOf returns the value of a metric without labels in the text of /metrics.
+func metricOf(t *testing.T, text, name string) int {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^` + name + ` (\d+)$`).FindStringSubmatch(text)
 	if m == nil {

@@ -269,5 +269,5 @@ func TestLog_IsWrittenBeforeTheEnd(t *testing.T) {
 func dropped(t *testing.T, url string) int {
 	t.Helper()
 	_, text := get(t, url+"/metrics")
-	return metric(t, text, "logforge_log_dropped_lines_total")
+	return metricOf(t, text, "logforge_log_dropped_lines_total")
 }
