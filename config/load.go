@@ -40,6 +40,7 @@ func (o Origin) String() string {
 type Loader struct {
 	fs      *flag.FlagSet
 	file    string
+	loaded  bool              // Load has been called before
 	flags   map[string]string // name of a flag to the key of its setting
 	origins map[string]Origin
 }
@@ -103,11 +104,11 @@ func (l *Loader) Load() (*Config, []string, error) {
 	l.origins = map[string]Origin{}
 	var warnings []string
 	var errs []error
+	text, err := l.read()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
+	}
 	if l.file != "" {
-		text, err := readFile(l.file)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read configuration: %w", err)
-		}
 		lines, warned, err := readYAML(l.file, text, &cfg)
 		warnings, errs = append(warnings, warned...), append(errs, err)
 		for key, line := range lines {
@@ -179,4 +180,25 @@ func ShellWord(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// read returns what the configuration file holds.
+func (l *Loader) read() ([]byte, error) {
+	again := l.loaded
+	l.loaded = true
+	if l.file == "" {
+		given := false
+		l.fs.Visit(func(f *flag.Flag) { given = given || f.Name == "config" })
+		if given {
+			return nil, errors.New("-config names no file: leave it out for the defaults")
+		}
+		return nil, nil
+	}
+	if again {
+		// A pipe would be empty now, or wait for somebody to write.
+		if err := regular(l.file); err != nil {
+			return nil, err
+		}
+	}
+	return readFile(l.file)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -238,6 +239,38 @@ func TestUnknownEnvironmentVariableIsAWarningWithTheNearestName(t *testing.T) {
 	}
 }
 
+// Ensure that a variable of a script that is not set is no start with defaults.
+func TestLoad_RefusesAnEmptyNameOfTheFile(t *testing.T) {
+	if _, _, err := load(t, "", nil, "-config", ""); err == nil || !strings.Contains(err.Error(), "-config names no file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Ensure that a pipe serves for a start, and is not waited for afterwards.
+func TestLoad_ReadsAPipeOnce(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if f, err := os.OpenFile(fifo, os.O_WRONLY, 0); err == nil {
+			_, _ = f.WriteString("server: {addr: ':1'}")
+			_ = f.Close()
+		}
+	}()
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	l := Bind(fs)
+	if err := fs.Parse([]string{"-config", fifo}); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, _, err := l.Load(); err != nil || cfg.Server.Addr != ":1" {
+		t.Fatalf("%v", err)
+	}
+	if _, _, err := l.Load(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMissingFileIsAnError(t *testing.T) {
 	if _, _, err := load(t, "", nil, "-config", "/nowhere/c.yaml"); err == nil || !strings.Contains(err.Error(), "/nowhere/c.yaml") {
 		t.Errorf("got %v", err)
@@ -271,7 +304,7 @@ func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
 }
 
 func TestPrintedConfiguration_SaysWhereEachValueComesFromAndLeavesOutWhatIsNotUsed(t *testing.T) {
-	file := writeFile(t, "server:\n  addr: :1\nstorage: {logsDir: l}\nauth: {keys: [alice: k]}\n")
+	file := writeFile(t, "server:\n  addr: :1\nstorage: {logsDir: l}\nauth: {keys: [alice: k]}\nkafka: {topic: t}\n")
 	t.Setenv("LOGFORGE_SERVER_RETRY_AFTER", "7s")
 	fs := flag.NewFlagSet("test", flag.ContinueOnError)
 	l := Bind(fs)
@@ -293,6 +326,9 @@ func TestPrintedConfiguration_SaysWhereEachValueComesFromAndLeavesOutWhatIsNotUs
 		if !strings.Contains(string(text), want) {
 			t.Errorf("does not say %q:\n%s", want, text)
 		}
+	}
+	if want := "# not used by pipeline 1: kafka.topic (file " + file + ":5)\n"; !strings.HasSuffix(string(text), want) {
+		t.Errorf("does not end in %q:\n%s", want, text)
 	}
 	for _, left := range []string{"kafka:", "consumer:", "version:", "syncOnIngest"} {
 		if strings.Contains(string(text), left) {

@@ -18,8 +18,15 @@ import (
 func (c *Config) YAML(origin func(key string) Origin) ([]byte, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	sections := map[string]*yaml.Node{"": root}
+	var unused []string
 	for s := range c.Settings() {
-		if !s.usedBy(c.Version) || s.isOlderName() {
+		if s.isOlderName() {
+			continue
+		}
+		if !s.usedBy(c.Version) {
+			if origin != nil && origin(s.Key).Layer != LayerDefault {
+				unused = append(unused, fmt.Sprintf("%s (%v)", s.Key, origin(s.Key)))
+			}
 			continue
 		}
 		value, err := s.node()
@@ -32,6 +39,9 @@ func (c *Config) YAML(origin func(key string) Origin) ([]byte, error) {
 		section, name := sectionOf(sections, s.Key)
 		key := &yaml.Node{Kind: yaml.ScalarNode, Value: name}
 		section.Content = append(section.Content, key, value)
+	}
+	if len(unused) > 0 {
+		root.FootComment = fmt.Sprintf("not used by pipeline %d: %s", c.Version, strings.Join(unused, ", "))
 	}
 	var text bytes.Buffer
 	e := yaml.NewEncoder(&text)

@@ -163,7 +163,11 @@ func (c *Config) readSecrets(origins map[string]Origin) error {
 			errs = append(errs, fmt.Errorf("%s and %s are both set: remove one of them", s.Key, file.Key))
 			continue
 		}
-		text, err := readFile(path)
+		err := regular(path)
+		var text []byte
+		if err == nil {
+			text, err = readFile(path)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", named(file.Key), err))
 			continue
@@ -200,6 +204,16 @@ func (s SASL) CurrentPassword() string {
 func (c *Config) FromFile(key string) bool {
 	s := c.setting(key)
 	return s.Secret && c.setting(key+"File").Value != ""
+}
+
+// regular returns an error unless path is a regular file, which can be read again
+// and again.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file, and could not be read again on a reload", path)
+	}
+	return err
 }
 
 // readFile reads a file of at most maxFileBytes, without a byte order mark.

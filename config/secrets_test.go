@@ -94,6 +94,8 @@ func TestKeys_AreRefusedWithoutBeingShown(t *testing.T) {
 	f("the name of key 1", "auth: {keys: ['hunter 2': x]}")
 	f("control character", `auth: {keys: ["hunter\x07"]}`)
 	f("key 1 is empty", "auth: {keys: {alice: ''}}")
+	f("analytics.peers", "analytics: {peers: ['http://me:hunter2@host:1']}")
+	f("archive.s3.endpoint", "archive: {s3: {bucket: logs, endpoint: 'http://me:hunter2@host:1'}}")
 	f("kafka.sasl.password (LOGFORGE_KAFKA_SASL_PASSWORD): must be one value", "version: 2\nkafka: {sasl: {password: [hunter2]}}")
 }
 
@@ -135,7 +137,8 @@ func TestSecrets_AreReadFromFilesOnEveryLoad(t *testing.T) {
 	refused("auth: {keys: [a], keysFile: "+file+"}", "auth.keys and auth.keysFile are both set")
 	refused("auth: {keysFile: /nowhere/keys}", "auth.keysFile (LOGFORGE_AUTH_KEYS_FILE)", "/nowhere/keys")
 	refused("auth: {keysFile: "+writeFile(t, "# none\n")+"}", "is empty")
-	refused("auth: {keysFile: "+t.TempDir()+"}", "auth.keysFile", "directory")
+	refused("auth: {keysFile: "+t.TempDir()+"}", "auth.keysFile", "not a regular file")
+	refused("auth: {keysFile: /dev/null}", "not a regular file")
 	refused("auth: {keysFile: "+writeFile(t, strings.Repeat("x", maxFileBytes+1))+"}", "larger than 1MiB")
 	refused("auth: {keysFile: "+writeFile(t, "********")+"}", "what stands for a secret")
 }

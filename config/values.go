@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -17,6 +18,9 @@ import (
 // problem names a setting by both of its names, its value, and what is allowed.
 func problem(key string, value any, allowed string) error {
 	if s, ok := value.(string); ok {
+		if u, err := url.Parse(s); err == nil && u.User != nil {
+			s = u.Redacted() // a password in a URL
+		}
 		value = strconv.Quote(s)
 	}
 	return fmt.Errorf("%s: %v is not allowed: must be %s", named(key), value, allowed)

@@ -44,12 +44,12 @@ func startProfiles(version int, log *slog.Logger) (*profiles, error) {
 	p := new(profiles)
 	if asked("PROFILE_CAPTURE") {
 		if err := p.capture(version); err != nil {
-			return nil, fmt.Errorf("PROFILE_CAPTURE: %w", err)
+			return nil, fmt.Errorf("PROFILE_CAPTURE: %w: choose another directory with PROFILE_DIR", err)
 		}
 	}
 	if asked("PROFILE_ENABLED") {
 		if err := p.serve(log); err != nil {
-			return nil, errors.Join(fmt.Errorf("PROFILE_ENABLED: %w", err), p.end())
+			return nil, errors.Join(fmt.Errorf("PROFILE_ENABLED: %w: choose another address with PROFILE_ADDR", err), p.end())
 		}
 	}
 	return p, nil

@@ -32,6 +32,11 @@ func (s *service) reload() {
 		s.log.Error("reload refused: the configuration in effect stays", "err", err)
 		return
 	}
+	if s.cfg.Auth.Enabled && !next.Auth.Enabled && s.settings.Origin("auth.enabled").Layer == config.LayerDefault {
+		// Most likely the file is just being written.
+		s.log.Error("reload refused: the configuration has no keys any more, and would let everybody in; say auth.enabled: false if that is meant")
+		return
+	}
 	// What needs a restart stays as it is in every part. Turning TLS on or off does.
 	effective := *s.cfg
 	effective.Auth, effective.Log.Level, effective.Analytics.PeerKey = next.Auth, next.Log.Level, next.Analytics.PeerKey

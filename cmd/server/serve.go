@@ -27,11 +27,13 @@ func serve(p *program) error {
 	}
 
 	s := &service{program: p, stages: newStages()}
+	stopping, finished := make(chan struct{}), make(chan struct{})
+	s.limitStop(sig.stop, stopping, finished)
 	if err = s.start(); err == nil {
 		err = s.wait(sig)
 		err = errors.Join(err, prof.snapshot())
 	}
-	finished := s.limitStop()
+	close(stopping)
 	if s.server != nil {
 		s.server.Drain()
 		if err == nil {
@@ -74,13 +76,17 @@ func (s *service) wait(sig *signals) error {
 }
 
 // limitStop ends the process when the stop takes longer than
-// server.shutdownTimeout. That is what a crash does: what was written, synced or
-// replicated stays, what was only enqueued is lost. Closing the channel it
-// returns calls it off.
-func (s *service) limitStop() chan<- struct{} {
-	finished := make(chan struct{})
+// server.shutdownTimeout, from a signal on (which may come while the start goes
+// on) or from stopping on, and finished is not closed by then. That is what a
+// crash does: what was written, synced or replicated stays, what was only
+// enqueued is lost.
+func (s *service) limitStop(signalled, stopping, finished <-chan struct{}) {
 	timeout := s.cfg.Server.ShutdownTimeout
 	go func() {
+		select {
+		case <-signalled:
+		case <-stopping:
+		}
 		select {
 		case <-time.After(timeout):
 			s.log.Error("the stop took longer than server.shutdownTimeout: ending at once", "timeout", timeout, "stopping", s.stages.stopping.Load())
@@ -89,7 +95,6 @@ func (s *service) limitStop() chan<- struct{} {
 		case <-finished:
 		}
 	}()
-	return finished
 }
 
 // checkOpenFiles warns when the process may not hold as many files and

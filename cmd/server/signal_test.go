@@ -164,6 +164,18 @@ func TestSignal_SIGHUPPutsKeysAndCertificatesIntoEffect(t *testing.T) {
 		t.Errorf("the certificate is that of %s", got)
 	}
 
+	// A file that is just being written does not open the door.
+	c.stderr.take()
+	text, err := os.ReadFile(yaml)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(yaml, "server: {tls: {certFile: "+cert+", keyFile: "+key+"}}\n")
+	c.signal(syscall.SIGHUP)
+	c.find(`(would let everybody in)`)
+	answers(401, "nobody")
+	write(yaml, string(text))
+
 	c.stderr.take()
 	write(keys, "")
 	c.signal(syscall.SIGHUP)

@@ -208,6 +208,9 @@ func (s *service) startServer() error {
 		attrs = append(attrs, "role", s.cfg.Kafka.Role)
 	}
 	s.log.Info("listening", attrs...)
+	if auth := s.cfg.Auth; auth.Enabled {
+		s.log.Info("API keys are asked for", "header", auth.HeaderName, "keys", len(auth.Keys), "names", keyNames(auth.Keys))
+	}
 	s.stages.run("server", func(context.Context) error {
 		if err := srv.Serve(ln); !errors.Is(err, net.ErrClosed) {
 			return err
