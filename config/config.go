@@ -62,8 +62,8 @@ type Auth struct {
 
 // Ingestion says what a 202 means and how large a batch may be.
 type Ingestion struct {
-	Ack             string        `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (version 1), replicated or enqueued (version 2); empty means the version's own default, written or replicated"`
-	SyncOnIngest    string        `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in version 2: true is replicated, false is enqueued" pipeline:"2"`
+	Ack             string        `yaml:"ack" env:"LOGFORGE_INGESTION_ACK" env-description:"what a 202 means: written or synced (pipeline 1), replicated or enqueued (pipeline 2); empty means the pipeline's own default, written or replicated"`
+	SyncOnIngest    string        `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in pipeline 2: true is replicated, false is enqueued" pipeline:"2"`
 	MaxBatchHours   int           `yaml:"maxBatchHours" env:"LOGFORGE_INGESTION_MAX_BATCH_HOURS" env-description:"different hours the records of one batch may fall into; more is 413" min:"1"`
 	MaxAge          time.Duration `yaml:"maxAge" env:"LOGFORGE_INGESTION_MAX_AGE" env-description:"how old a record may be by its own timestamp; an older one is invalid; 0 means no limit" min:"0s"`
 	MaxFuture       time.Duration `yaml:"maxFuture" env:"LOGFORGE_INGESTION_MAX_FUTURE" env-description:"how far in the future the timestamp of a record may lie; one beyond is invalid; 0 means no limit; 48h is the advice, as a wrong clock is an everyday fault of shippers" min:"0s"`
@@ -130,7 +130,7 @@ type Consumer struct {
 	MaxInflatedBytes Bytes         `yaml:"maxInflatedBytes" env:"LOGFORGE_CONSUMER_MAX_INFLATED_BYTES" env-description:"memory for fetched record batches once they are inflated; a single batch that is larger stops its partition" min:"1MiB"`
 }
 
-// Kafka is version 2's cluster, topic, producer and consumer group.
+// Kafka is the cluster, topic, producer and consumer group of pipeline 2.
 type Kafka struct {
 	Brokers          []string      `yaml:"brokers" env:"LOGFORGE_KAFKA_BROKERS" env-description:"seed brokers, host:port"`
 	Topic            string        `yaml:"topic" env:"LOGFORGE_KAFKA_TOPIC" env-description:"topic of the records"`

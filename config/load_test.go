@@ -54,7 +54,7 @@ func mustLoad(t *testing.T, text string, env map[string]string, args ...string) 
 	return cfg, warnings
 }
 
-func TestNothingSetIsDefaultAndComplete(t *testing.T) {
+func TestLoad_NothingSetIsDefaultAndComplete(t *testing.T) {
 	cfg, warnings := mustLoad(t, "", nil)
 	want := Default()
 	want.Ingestion.Ack = "written"
@@ -63,7 +63,7 @@ func TestNothingSetIsDefaultAndComplete(t *testing.T) {
 	}
 }
 
-func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+func TestLoad_FlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	file := "server:\n  addr: :1001\n"
 	env := map[string]string{"LOGFORGE_SERVER_ADDR": ":1002"}
 	f := func(want, text string, env map[string]string, args ...string) {
@@ -78,7 +78,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	f(":1002", file, env)
 }
 
-func TestEveryFlagSetsItsSetting(t *testing.T) {
+func TestLoad_EveryFlagSetsItsSetting(t *testing.T) {
 	cfg, _ := mustLoad(t, "", nil, "-version", "2", "-addr", ":1", "-logs-dir", "l", "-analytics-dir", "a",
 		"-aggregation-interval", "7s", "-brokers", "a:1, b:2", "-topic", "t", "-group", "g")
 	want := Default()
@@ -90,7 +90,7 @@ func TestEveryFlagSetsItsSetting(t *testing.T) {
 	}
 }
 
-func TestExplicitZeroIsAValue(t *testing.T) {
+func TestLoad_ExplicitZeroIsAValue(t *testing.T) {
 	cfg, _ := mustLoad(t, "server:\n  waitForRoom: 0\n  dashboard: false\nlog: {throttle: 0s}\n", nil)
 	if cfg.Server.WaitForRoom != 0 || cfg.Server.Dashboard || cfg.Log.Throttle != 0 {
 		t.Errorf("a zero in the file was replaced by a default: %+v %+v", cfg.Server, cfg.Log)
@@ -101,7 +101,7 @@ func TestExplicitZeroIsAValue(t *testing.T) {
 	}
 }
 
-func TestEmptyFileAndEmptySectionsMeanDefaults(t *testing.T) {
+func TestLoad_EmptyFileAndEmptySectionsMeanDefaults(t *testing.T) {
 	for _, text := range []string{"# nothing\n", "{}", "server:\nkafka:\n  brokers:\n"} {
 		cfg, _ := mustLoad(t, text, nil)
 		if want := Default(); cfg.Server.Addr != want.Server.Addr || !cmp.Equal(cfg.Kafka, want.Kafka) {
@@ -110,7 +110,7 @@ func TestEmptyFileAndEmptySectionsMeanDefaults(t *testing.T) {
 	}
 }
 
-func TestListsInTheEnvironmentAreCommaSeparated(t *testing.T) {
+func TestEnvironment_ListsAreCommaSeparated(t *testing.T) {
 	cfg, _ := mustLoad(t, "", map[string]string{"LOGFORGE_KAFKA_BROKERS": "a:1, b:2,", "LOGFORGE_AUTH_KEYS": "k1,k2"})
 	if diff := cmp.Diff([]string{"a:1", "b:2"}, cfg.Kafka.Brokers); diff != "" {
 		t.Error(diff)
@@ -120,7 +120,7 @@ func TestListsInTheEnvironmentAreCommaSeparated(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfSettingIsReadFromTheEnvironment(t *testing.T) {
+func TestEnvironment_SetsEveryKindOfSetting(t *testing.T) {
 	cfg, _ := mustLoad(t, "version: 2", map[string]string{
 		"LOGFORGE_SERVER_MAX_BODY_BYTES":    "1MiB",
 		"LOGFORGE_SERVER_READ_TIMEOUT":      "90s",
@@ -193,7 +193,7 @@ func TestPipeline_HasTwoNamesThatMustNotContradictEachOther(t *testing.T) {
 	}
 }
 
-func TestAckIsSettledBetweenItsTwoNames(t *testing.T) {
+func TestAck_IsSettledBetweenItsTwoNames(t *testing.T) {
 	const ackEnv, oldEnv = "LOGFORGE_INGESTION_ACK", "LOGFORGE_INGESTION_SYNC_ON_INGEST"
 	f := func(want, text string, env map[string]string) {
 		t.Helper()
@@ -223,7 +223,7 @@ func TestAckIsSettledBetweenItsTwoNames(t *testing.T) {
 	}
 }
 
-func TestUnknownEnvironmentVariableIsAWarningWithTheNearestName(t *testing.T) {
+func TestEnvironment_UnknownVariableIsAWarningWithTheNearestName(t *testing.T) {
 	_, warnings := mustLoad(t, "", map[string]string{
 		"LOGFORGE_SERVER_ADR":        ":1",
 		"LOGFORGE_SERVICE_HOST":      "10.0.0.1",
@@ -271,13 +271,13 @@ func TestLoad_ReadsAPipeOnce(t *testing.T) {
 	}
 }
 
-func TestMissingFileIsAnError(t *testing.T) {
+func TestLoad_MissingFileIsAnError(t *testing.T) {
 	if _, _, err := load(t, "", nil, "-config", "/nowhere/c.yaml"); err == nil || !strings.Contains(err.Error(), "/nowhere/c.yaml") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestPrintedConfigurationLoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
+func TestPrintedConfiguration_LoadsAgainAsItIsAndHidesSecrets(t *testing.T) {
 	cfg, _ := mustLoad(t, "version: 2\nserver: {addr: ':1', drainDelay: 3s, maxBodyBytes: 1000}\nkafka: {brokers: [a:1], linger: 2ms}", nil)
 	text, err := cfg.YAML(func(string) Origin { return Origin{LayerFile, "c.yaml:1"} })
 	if err != nil {

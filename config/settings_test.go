@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("update", false, "write the generated documents anew")
 
-func TestEverySettingHasItsTagsAndTheVariableOfItsPath(t *testing.T) {
+func TestSettings_HaveTheirTagsAndTheVariableOfTheirPath(t *testing.T) {
 	var cfg Config
 	seen := map[string]bool{}
 	for s := range cfg.Settings() {
@@ -35,7 +35,7 @@ func TestEverySettingHasItsTagsAndTheVariableOfItsPath(t *testing.T) {
 	}
 }
 
-func TestEnvNameIsUpperSnakeCase(t *testing.T) {
+func TestEnvName_IsUpperSnakeCase(t *testing.T) {
 	f := func(key, want string) {
 		t.Helper()
 		if got := EnvName(key); got != want {
@@ -48,7 +48,7 @@ func TestEnvNameIsUpperSnakeCase(t *testing.T) {
 	f("server.tls.clientCAFile", "LOGFORGE_SERVER_TLS_CLIENT_CA_FILE")
 }
 
-func TestBytesRoundTripAndRefuseNonsense(t *testing.T) {
+func TestBytes_RoundTripAndRefuseNonsense(t *testing.T) {
 	f := func(text string, want Bytes, printed string) {
 		t.Helper()
 		got, err := ParseBytes(text)
@@ -72,7 +72,7 @@ func TestBytesRoundTripAndRefuseNonsense(t *testing.T) {
 
 // Ensure that the table in docs/configuration.md is the settings of this build;
 // go test ./config -update writes it.
-func TestSettingsTableInTheDocsIsCurrent(t *testing.T) {
+func TestSettings_TableInTheDocsIsCurrent(t *testing.T) {
 	const file, begin, end = "../docs/configuration.md", "<!-- settings -->\n", "<!-- /settings -->"
 	text, err := os.ReadFile(file)
 	if err != nil {

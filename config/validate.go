@@ -156,9 +156,9 @@ func (c *Config) validateIngestion(v *validation) {
 	in := &c.Ingestion
 	switch c.Version {
 	case 1:
-		v.that(in.Ack == "written" || in.Ack == "synced", "ingestion.ack", in.Ack, "written or synced in version 1")
+		v.that(in.Ack == "written" || in.Ack == "synced", "ingestion.ack", in.Ack, "written or synced in pipeline 1")
 	case 2:
-		v.that(in.Ack == "replicated" || in.Ack == "enqueued", "ingestion.ack", in.Ack, "replicated or enqueued in version 2")
+		v.that(in.Ack == "replicated" || in.Ack == "enqueued", "ingestion.ack", in.Ack, "replicated or enqueued in pipeline 2")
 	}
 	_, err := time.LoadLocation(in.TimeZone)
 	v.that(err == nil && in.TimeZone != "", "ingestion.timeZone", in.TimeZone, "UTC or the name of a time zone, such as Europe/Berlin")
@@ -222,7 +222,7 @@ var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 func (c *Config) validateKafka(v *validation) {
 	k := &c.Kafka
 	if len(k.Brokers) == 0 {
-		v.fail("%s: version 2 needs at least one broker, host:port", named("kafka.brokers"))
+		v.fail("%s: pipeline 2 needs at least one broker, host:port", named("kafka.brokers"))
 	}
 	for _, b := range k.Brokers {
 		v.address("kafka.brokers", b, false)

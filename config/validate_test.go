@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestImpossibleValuesNameTheKeyAndWhatIsAllowed(t *testing.T) {
+func TestValidate_ImpossibleValuesNameTheKeyAndWhatIsAllowed(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
 		_, _, err := load(t, text, nil)
@@ -44,8 +44,8 @@ func TestImpossibleValuesNameTheKeyAndWhatIsAllowed(t *testing.T) {
 	f("auth: {enabled: true}", "auth.keys (LOGFORGE_AUTH_KEYS)")
 	f("auth: {enabled: true, keys: ['', ' ']}", "auth.keys")
 	f("auth: {headerName: 'a b'}", "auth.headerName")
-	f("ingestion: {ack: replicated}", "ingestion.ack", "written or synced in version 1")
-	f("version: 2\ningestion: {ack: synced}", "ingestion.ack", "replicated or enqueued in version 2")
+	f("ingestion: {ack: replicated}", "ingestion.ack", "written or synced in pipeline 1")
+	f("version: 2\ningestion: {ack: synced}", "ingestion.ack", "replicated or enqueued in pipeline 2")
 	f("version: 2\ningestion: {syncOnIngest: often}", "ingestion.syncOnIngest", "true or false")
 	f("ingestion: {maxBatchRecords: 0}", "ingestion.maxBatchRecords")
 	f("ingestion: {maxRecordBytes: 0}", "ingestion.maxRecordBytes")
@@ -68,7 +68,7 @@ func TestImpossibleValuesNameTheKeyAndWhatIsAllowed(t *testing.T) {
 	f("server: {maxConnections: 0, maxConcurrency: 0}", "server.maxConnections", "server.maxConcurrency") // all of them
 }
 
-func TestImpossibleKafkaValuesNameTheKeyInVersion2(t *testing.T) {
+func TestValidate_ImpossibleKafkaValuesNameTheKeyInPipeline2(t *testing.T) {
 	f := func(kafka string, want ...string) {
 		t.Helper()
 		if _, _, err := load(t, "kafka: "+kafka, nil); err != nil {
@@ -119,7 +119,7 @@ func TestImpossibleKafkaValuesNameTheKeyInVersion2(t *testing.T) {
 	f("{sasl: {username: u, password: p}}", "kafka.sasl.mechanism")
 }
 
-func TestGoodCombinationsAreAccepted(t *testing.T) {
+func TestValidate_AcceptsGoodCombinations(t *testing.T) {
 	for _, text := range []string{
 		"server: {addr: '127.0.0.1:0'}",
 		"server: {addr: '[::1]:8082', maxConnectionsPerIP: 5}",

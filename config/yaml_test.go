@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestMistakesInTheFileAreNamedWithLineAndRemedy(t *testing.T) {
+func TestYAML_MistakesAreNamedWithLineAndRemedy(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
 		_, _, err := load(t, text, nil)
@@ -43,7 +43,7 @@ func TestMistakesInTheFileAreNamedWithLineAndRemedy(t *testing.T) {
 	f(":\n", "c.yaml")
 }
 
-func TestAnchorsWork(t *testing.T) {
+func TestYAML_AnchorsWork(t *testing.T) {
 	cfg, _ := mustLoad(t, "server:\n  readTimeout: &t 7s\n  writeTimeout: *t\n", nil)
 	if cfg.Server.WriteTimeout != cfg.Server.ReadTimeout {
 		t.Errorf("got %v", cfg.Server.WriteTimeout)
@@ -55,7 +55,7 @@ func TestAnchorsWork(t *testing.T) {
 }
 
 // Ensure that a file of the first design (its whole vocabulary) starts.
-func TestFirstDesignFilesStartWithOneWarningAKey(t *testing.T) {
+func TestYAML_FirstDesignFilesStartWithOneWarningAKey(t *testing.T) {
 	const text = `
 version: 2
 server: {addr: ":8083", readHeaderTimeout: 2s, readTimeout: 10s, writeTimeout: 10s, idleTimeout: 60s, requestTimeout: 5s}
@@ -104,7 +104,7 @@ kafka:
 	}
 }
 
-func TestExamplesLoadWithoutWarnings(t *testing.T) {
+func TestExamples_LoadWithoutWarnings(t *testing.T) {
 	files, err := filepath.Glob("examples/*.yaml")
 	if err != nil || len(files) < 4 {
 		t.Fatalf("examples: %v, %v", files, err)

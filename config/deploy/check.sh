@@ -81,7 +81,7 @@ if ! command -v rpm >/dev/null; then
 fi
 if ! command -v promtool >/dev/null; then
 	left_out "everything about Prometheus: prometheus is missing (apt-get install prometheus; as root this script does it)"
-	skip="$skip|PrometheusAnswers"
+	skip="$skip|Prometheus_Answers"
 else
 	step "promtool"
 	check_prometheus

@@ -41,7 +41,7 @@ func stack(t testing.TB, env ...string) *types.Project {
 // apps are the services that run our own binary as a server.
 var apps = []string{"app-v1", "app-v2"}
 
-func TestTheStackIsWhatTheContractSays(t *testing.T) {
+func TestStack_IsWhatThePortsPromise(t *testing.T) {
 	project := stack(t)
 	want := map[string][]string{ // service to published ports
 		"app-v1": {"8082"}, "app-v2": {"8083"}, "topic": nil, "kafka": {"19092"}, "prometheus": {"9090"}, "grafana": {"3000"}, "k6": nil,
@@ -95,7 +95,7 @@ func settingsOf(t testing.TB, args []string) *config.Config {
 	return cfg
 }
 
-func TestAppsListenWriteAndConnectWhereTheStackSays(t *testing.T) {
+func TestStack_AppsListenWriteAndConnectWhereItSays(t *testing.T) {
 	project := stack(t)
 	for version, name := range map[int]string{1: "app-v1", 2: "app-v2"} {
 		service := project.Services[name]
@@ -135,7 +135,7 @@ func TestAppsListenWriteAndConnectWhereTheStackSays(t *testing.T) {
 	}
 }
 
-func TestEveryMountedFileIsThere(t *testing.T) {
+func TestStack_EveryMountedFileIsThere(t *testing.T) {
 	for _, targets := range []string{"stack", "host"} {
 		for name, service := range stack(t, "PROMETHEUS_TARGETS="+targets).Services {
 			for _, v := range service.Volumes {
@@ -153,7 +153,7 @@ func TestEveryMountedFileIsThere(t *testing.T) {
 	}
 }
 
-func TestWhatIsWaitedForCanBeWaitedFor(t *testing.T) {
+func TestStack_WhatIsWaitedForCanBeWaitedFor(t *testing.T) {
 	project := stack(t)
 	adopted := false
 	for name, service := range project.Services {
@@ -180,7 +180,7 @@ func TestWhatIsWaitedForCanBeWaitedFor(t *testing.T) {
 	}
 }
 
-func TestPrometheusScrapesTheAppsAndGrafanaReadsPrometheus(t *testing.T) {
+func TestStack_PrometheusScrapesTheAppsAndGrafanaReadsPrometheus(t *testing.T) {
 	for _, targets := range []string{"stack", "host"} {
 		project := stack(t, "PROMETHEUS_TARGETS="+targets)
 		prometheus := project.Services["prometheus"]
@@ -226,7 +226,7 @@ func TestPrometheusScrapesTheAppsAndGrafanaReadsPrometheus(t *testing.T) {
 	}
 }
 
-func TestVariablesOfOurOwnAreSettings(t *testing.T) {
+func TestStack_VariablesOfOurOwnAreSettings(t *testing.T) {
 	known := map[string]bool{}
 	cfg := config.Default()
 	for s := range cfg.Settings() {
@@ -241,7 +241,7 @@ func TestVariablesOfOurOwnAreSettings(t *testing.T) {
 	}
 }
 
-func TestK6GetsTheVariablesItsScriptReads(t *testing.T) {
+func TestStack_K6GetsTheVariablesItsScriptReads(t *testing.T) {
 	k6 := stack(t).Services["k6"]
 	dir := mountedAt(t, k6, "/scripts")
 	script := filepath.Join(dir, strings.TrimPrefix(k6.Command[len(k6.Command)-1], "/scripts/"))

@@ -219,7 +219,7 @@ func (im image) command(env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func TestTheImageRunsWithNothingButItsFilesAndNotAsRoot(t *testing.T) {
+func TestImage_RunsWithNothingButItsFilesAndNotAsRoot(t *testing.T) {
 	im := build(t)
 	if im.user == 0 {
 		t.Error("the image runs as root")
@@ -275,7 +275,7 @@ func TestTheImageRunsWithNothingButItsFilesAndNotAsRoot(t *testing.T) {
 	}
 }
 
-func TestTheImageExposesThePortsOfItsExamples(t *testing.T) {
+func TestImage_ExposesThePortsOfItsExamples(t *testing.T) {
 	stages := dockerfile(t)
 	var exposed []string
 	for _, command := range stages[1].Commands {
@@ -294,7 +294,7 @@ func TestTheImageExposesThePortsOfItsExamples(t *testing.T) {
 	}
 }
 
-func TestTheImageIsBuiltWithTheProjectsGo(t *testing.T) {
+func TestImage_IsBuiltWithTheProjectsGo(t *testing.T) {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		t.Fatal(err)

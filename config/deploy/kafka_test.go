@@ -14,7 +14,7 @@ import (
 	"logforge/sink/kafka/kafkatest"
 )
 
-func TestKafkaIsReachedByTheNamesItAdvertises(t *testing.T) {
+func TestStack_KafkaIsReachedByTheNamesItAdvertises(t *testing.T) {
 	project := stack(t)
 	kafka := project.Services["kafka"]
 	env := func(name string) string {
@@ -59,7 +59,7 @@ func TestKafkaIsReachedByTheNamesItAdvertises(t *testing.T) {
 
 // Kafka itself reads the settings, as its image's start script writes them:
 // formatting the storage checks all of them, and the cluster id.
-func TestKafkaAcceptsTheStacksSettings(t *testing.T) {
+func TestStack_KafkaAcceptsItsSettings(t *testing.T) {
 	kafkatest.Own(t) // which fetches Kafka's jars where they are not there yet
 	kafka := stack(t).Services["kafka"]
 	var properties strings.Builder

@@ -164,7 +164,7 @@ type panel struct {
 	Targets []struct{ Expr string }
 }
 
-func TestPrometheusAnswersEveryQueryOfTheDashboardAndTheRules(t *testing.T) {
+func TestPrometheus_AnswersEveryQueryOfTheDashboardAndTheRules(t *testing.T) {
 	addrs := pipelines(t)
 	base := prometheus(t, addrs)
 	eventually(t, "both pipelines were scraped a few times", func() bool {
