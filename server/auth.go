@@ -71,13 +71,7 @@ func (k *keyring) check(h *fasthttp.RequestHeader, own string) (name string, err
 	if !k.enabled {
 		return "", nil
 	}
-	found := k.find(h.Peek(k.header))
-	if own != "" && found == nil {
-		found = k.find(h.Peek(own))
-	}
-	if found == nil {
-		found = k.findAuthorization(h.Peek(fasthttp.HeaderAuthorization))
-	}
+	found := k.lookUp(h, own)
 	if found == nil {
 		return "", errKey
 	}
@@ -85,6 +79,18 @@ func (k *keyring) check(h *fasthttp.RequestHeader, own string) (name string, err
 		found.count.Inc()
 	}
 	return found.name, nil
+}
+
+// lookUp returns the key that the request carries in any of these places, or nil.
+func (k *keyring) lookUp(h *fasthttp.RequestHeader, own string) *acceptedKey {
+	found := k.find(h.Peek(k.header))
+	if own != "" && found == nil {
+		found = k.find(h.Peek(own))
+	}
+	if found == nil {
+		found = k.findAuthorization(h.Peek(fasthttp.HeaderAuthorization))
+	}
+	return found
 }
 
 // find returns the key that was given, or nil. It compares with every key,

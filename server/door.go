@@ -98,7 +98,7 @@ func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 		defer s.settle(in)
 
 		s.allowReading(ctx)
-		in.err = s.ingest(ctx, d, in)
+		in.err = s.ingestOnce(ctx, d, in)
 		if !in.whole {
 			s.skipBody(ctx)
 		}

@@ -50,6 +50,7 @@ type Server struct {
 
 	rejects   sink.RejectSink // nil: nowhere
 	asideLog  *asideLog
+	once      *onceLog
 	setsAside bool         // POST /logs sets invalid records aside unless it is asked not to
 	strict    *codec.Rules // of POST /logs
 	shippers  *codec.Rules // of the doors for shippers
@@ -130,6 +131,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	s.deadlines.base, s.end = context.WithCancel(context.Background())
 	s.count = newCounters(set)
 	s.asideLog = newAsideLog(set)
+	s.once = newOnceLog()
 	s.setsAside = cfg.Ingestion.Invalid == "set-aside"
 	if err := s.makeRules(cfg); err != nil {
 		return nil, err

@@ -56,6 +56,7 @@ func (s *Server) getVersion(ctx *fasthttp.RequestCtx) {
 		panic(err)
 	}
 	ctx.SetContentType("application/json")
+	ctx.Response.Header.Set(headerInstance, s.once.instance)
 	ctx.Response.AppendBody(body)
 }
 

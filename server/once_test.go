@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"logforge/codec"
+	"logforge/sink"
+)
+
+func TestServer_ARequestWithTheKeyOfOneBeforeIsNotStoredAgain(t *testing.T) {
+	f, _ := startShippers(t, nil)
+	body := combinedLine + "\njunk\n"
+	instance := f.do("GET", "/version", nil).header.Get("Logforge-Instance")
+	for i := range 3 {
+		r := f.do("POST", "/ingest", strings.NewReader(body), "Idempotency-Key", "a", "Logforge-Instance", instance)
+		if r.status != 200 || !strings.HasPrefix(r.body, `{"accepted":1,"rejected":1`) || (r.header.Get("Idempotency-Replayed") == "true") != (i > 0) {
+			t.Errorf("sending %d: %d %s %v", i, r.status, r.body, r.header)
+		}
+	}
+	if r := f.do("POST", "/ingest", strings.NewReader(body), "Idempotency-Key", "b"); r.status != 200 {
+		t.Errorf("another key: %d", r.status)
+	}
+	if n := f.sink.records(); n != 2 {
+		t.Errorf("%d records are stored", n)
+	}
+	if r := f.do("POST", "/ingest", strings.NewReader(body), "Idempotency-Key", "c", "Logforge-Instance", "other"); r.status != 409 || !strings.Contains(r.body, `"reason":"instance"`) {
+		t.Errorf("for another process: %d %s", r.status, r.body)
+	}
+	if r := f.do("POST", "/ingest", strings.NewReader(body), "Idempotency-Key", strings.Repeat("x", 200)); r.status != 400 {
+		t.Errorf("a long key: %d", r.status)
+	}
+}
+
+func TestServer_AKeyIsFreeAfterARefusalAndUnknownAfterDoubt(t *testing.T) {
+	f, _ := startShippers(t, nil)
+	var fails error
+	f.sink.write = func(context.Context, *codec.Batch, sink.Ack) error { return fails }
+	post := func() reply { return f.do("POST", "/ingest", strings.NewReader(combinedLine), "Idempotency-Key", "k") }
+	fails = fmt.Errorf("x: %w", sink.ErrDiskFull)
+	if r := post(); r.status != 503 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	fails = sink.ErrUnavailable
+	if r := post(); r.status != 503 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	fails = nil
+	if r := post(); r.status != 409 || !strings.Contains(r.body, `"reason":"unknown"`) {
+		t.Errorf("after a doubtful outcome: %d %s", r.status, r.body)
+	}
+}
+
+func TestServer_KnowsTheLastKeysOnly(t *testing.T) {
+	l := newOnceLog()
+	for i := range knownKeys + 10 {
+		if l.begin(fmt.Sprint(i)) != nil {
+			t.Fatal(i)
+		}
+	}
+	if len(l.known) != knownKeys || len(l.order) != knownKeys || l.begin("0") != nil || l.begin(fmt.Sprint(knownKeys)) == nil {
+		t.Errorf("%d keys, %d in order", len(l.known), len(l.order))
+	}
+}
