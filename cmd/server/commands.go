@@ -118,39 +118,47 @@ func (p *program) replayCommand() string {
 // healthcheck asks the server of this configuration whether it lives. It tells
 // nothing but its exit status and, if there is one, the error.
 func healthcheck(p *program) error {
-	cfg := p.cfg
-	host, port, err := net.SplitHostPort(cfg.Server.Addr)
+	base, client, err := ownServer(p.cfg)
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	addr := net.JoinHostPort(host, port)
-	if cfg.Server.TLS.ClientCAFile != "" {
+	if p.cfg.Server.TLS.ClientCAFile != "" {
 		// It would ask for a certificate that only clients have.
+		_, addr, _ := strings.Cut(base, "://")
 		conn, err := net.DialTimeout("tcp", addr, patience)
 		if err != nil {
 			return err
 		}
 		return conn.Close()
 	}
-
-	scheme := "http"
-	if cfg.Server.TLS.CertFile != "" {
-		scheme = "https"
-	}
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{
-		// To itself, by an address that no certificate names.
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
-	}}
-	resp, err := client.Get(scheme + "://" + addr + "/health")
+	resp, err := client.Get(base + "/health")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // the process ends here
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s/health answers %s", addr, resp.Status)
+		return fmt.Errorf("%s/health answers %s", base, resp.Status)
 	}
 	return nil
+}
+
+// ownServer returns the base URL of the server with this configuration on this
+// machine, and a client for it.
+func ownServer(cfg *config.Config) (base string, client *http.Client, err error) {
+	host, port, err := net.SplitHostPort(cfg.Server.Addr)
+	if err != nil {
+		return "", nil, err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	scheme := "http"
+	if cfg.Server.TLS.CertFile != "" {
+		scheme = "https"
+	}
+	client = &http.Client{Timeout: patience, Transport: &http.Transport{
+		// To itself, by an address that no certificate names.
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+	}}
+	return scheme + "://" + net.JoinHostPort(host, port), client, nil
 }

@@ -100,6 +100,22 @@ or a signal it can be repeated. The log names the directory, and prints the whol
 command, when it writes dead letters.
 
   server replay -config config.yaml logs/.deadletter`},
+		{name: "resubmit", args: "PATH|topic[:OFFSET] [skip|again]", short: "send records that were set aside to the server again", run: resubmit, flags: "config pipeline version addr logs-dir brokers topic", long: `
+Sends records that were set aside through POST /ingest of the running server with
+this configuration: those of a file or of all files in a directory, or those of the
+dead-letter topic, from an offset on. What is no web request now either is set aside
+again.
+
+  server resubmit logs/.rejected
+  server resubmit logs/.rejected/2026-02-09/15.ndjson
+  server resubmit -config config.yaml topic:1234
+
+It can be stopped and repeated at any time: how far it has come is on disk, in a dot
+file beside each file (of the topic: in storage.logsDir/.rejected), and no record is
+sent twice. A chunk that was under way is sent again with the same Idempotency-Key,
+and a server that has it already does not store it again. Only when the server has
+ended together with this command does nobody know: then it stops, and wants the word
+skip (the chunk is stored) or again (it is not).`},
 		{name: "healthcheck", short: "ask the running server whether it lives", run: healthcheck, flags: "config addr", long: `
 Asks GET /health of the server with this configuration on this machine. It says
 nothing but its exit status, 0 or 1, and the reason: for containers without a shell.

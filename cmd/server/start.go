@@ -186,7 +186,7 @@ func (s *service) startProducer(ack sink.Ack) error {
 	s.stages.then("producer", producer.Close)
 	s.checks = append([]func() error{producer.Ready}, s.checks...) // the first reason is the one given
 	s.sink = producer
-	s.rejects, _ = any(producer).(sink.RejectSink)
+	s.rejects = producer
 	return nil
 }
 
