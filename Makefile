@@ -53,6 +53,10 @@ test: ## every test; what had to be left out is said at the end
 	go test -tags crashpoints -run ChaosACrash ./sink/kafka; code=$$?; \
 	if [ -s .kafka/left-out ]; then echo; cat .kafka/left-out; fi; exit $$code
 
+test-shippers: ## real log shippers, each with 10,000 real lines and what docs/shippers.md says (installs them)
+	bench/shippers/install.sh
+	go test -tags shippers -count 1 -timeout 30m ./bench/shippers
+
 test-page: build ## the dashboard in a real Chromium (Node.js, npm; chromium is installed for root)
 	server/dashboard/e2e/run.sh
 
