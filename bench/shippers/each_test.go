@@ -35,7 +35,7 @@ func program(t *testing.T, names ...string) string {
 // is in the files, once, or set aside.
 func TestShipper_Curl(t *testing.T) {
 	s := newSite(t)
-	s.foreground(exec.Command("sh", "-c", s.fragment("curl", s.write(lines))))
+	s.foreground(exec.Command("sh", "-c", s.fragment("TestShipper_Curl", s.write(lines))))
 	s.check(lines)
 }
 
@@ -54,7 +54,7 @@ func TestShipper_CurlWithAFormAndACompressedFile(t *testing.T) {
 
 func TestShipper_Hey(t *testing.T) {
 	s := newSite(t)
-	cmd := exec.Command("sh", "-c", s.fragment("hey", s.write(lines)))
+	cmd := exec.Command("sh", "-c", s.fragment("TestShipper_Hey", s.write(lines)))
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program(t, "hey"))+":"+os.Getenv("PATH"))
 	s.foreground(cmd)
 	s.check(lines)
@@ -158,7 +158,7 @@ func TestShipper_Winston(t *testing.T)     { newSite(t).node("winston", lines) }
 
 func TestShipper_Pino(t *testing.T) {
 	s := newSite(t)
-	cmd := exec.Command("sh", "-c", s.fragment("pino", s.write(lines)))
+	cmd := exec.Command("sh", "-c", s.fragment("TestShipper_Pino", s.write(lines)))
 	cmd.Dir = filepath.Dir(program(t, "node/node_modules"))
 	s.foreground(cmd)
 	s.waitFor(len(lines))

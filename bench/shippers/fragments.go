@@ -18,7 +18,7 @@ const (
 )
 
 // Fragments returns the code blocks of the document by the name that stands
-// behind their language: ```yaml otelcol.
+// behind their language: ```yaml otelcol, or ```sh by=TestShipper_Curl.
 func Fragments(file string) (map[string]string, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -39,7 +39,7 @@ func Fragments(file string) (map[string]string, error) {
 			fragments[name], name, text = text, "", ""
 		case isFence && fence == "":
 			if words := strings.Fields(info); len(words) == 2 {
-				name = words[1]
+				name = strings.TrimPrefix(words[1], "by=")
 			}
 		case name != "":
 			text += line + "\n"

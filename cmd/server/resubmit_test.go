@@ -78,7 +78,7 @@ var named = []string{"LOGFORGE_INGESTION_FIELDS_PATH=path,where"}
 
 // Ensure that resubmit stores every record of a directory once, says what it did,
 // and does nothing the second time.
-func TestResubmit_StoresEveryRecordOnce(t *testing.T) {
+func TestResubmit_StoresEachRecordOnce(t *testing.T) {
 	dir := t.TempDir()
 	for hour := range 3 {
 		rejectedFile(t, dir, hour, 700)
