@@ -25,7 +25,7 @@ const (
 	headerReplayed = "Idempotency-Replayed"
 
 	maxOnceKey = 128
-	knownKeys   = 10_000
+	knownKeys  = 10_000
 )
 
 var (
