@@ -19,6 +19,7 @@ import (
 // never changed: Reload puts another one in its place.
 type keyring struct {
 	enabled   bool
+	metrics   bool // auth.metrics
 	header    string
 	keys      []acceptedKey
 	names     []string // of those that have one
@@ -40,7 +41,7 @@ const (
 )
 
 func newKeyring(cfg config.Auth, set *metrics.Set) *keyring {
-	k := &keyring{enabled: cfg.Enabled, header: cfg.HeaderName, challenge: `ApiKey header="` + cfg.HeaderName + `"`}
+	k := &keyring{enabled: cfg.Enabled, metrics: cfg.Metrics, header: cfg.HeaderName, challenge: `ApiKey header="` + cfg.HeaderName + `"`}
 	if strings.EqualFold(cfg.HeaderName, fasthttp.HeaderAuthorization) {
 		k.challenge = "Bearer"
 	}

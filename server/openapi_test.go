@@ -89,15 +89,22 @@ type documented struct {
 var ingestion = map[string]documented{
 	"400": {header: []string{"Content-Encoding", "gzip"}},
 	"401": {change: withKeys},
-	"403": {header: []string{"Sec-Fetch-Site", "cross-site"}},
+	"403": {header: crossSite},
 	"413": {change: func(c *config.Config) { c.Server.MaxBodyBytes = 1 }},
 	"415": {header: []string{"Content-Encoding", "br"}},
 	"500": {sink: errors.New("something nobody has thought of")},
 	"503": {sink: fmt.Errorf("logs directory: %w", sink.ErrDiskFull)},
 }
 
+var crossSite = []string{"Sec-Fetch-Site", "cross-site"}
+
 func withKeys(c *config.Config) {
 	c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: config.Keys{{Value: "k"}}}
+}
+
+func withMetricsKeys(c *config.Config) {
+	withKeys(c)
+	c.Auth.Metrics = true
 }
 
 // others lists what leads to each status of the other routes.
@@ -119,10 +126,10 @@ var others = map[string]documented{
 	"GET /dashboard/{file} 304":   {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
 	"GET /dashboard/{file} 404":   {path: "/dashboard/nothing.js"},
 	"GET /dashboard/config 401":   {change: withKeys},
-	"GET /dashboard/metrics 401": {change: func(c *config.Config) {
-		withKeys(c)
-		c.Auth.Metrics = true
-	}},
+	"GET /metrics 401":            {change: withMetricsKeys},
+	"GET /metrics 403":            {change: withMetricsKeys, header: crossSite},
+	"GET /dashboard/metrics 401":  {change: withMetricsKeys},
+	"GET /dashboard/metrics 403":  {change: withMetricsKeys, header: crossSite},
 }
 
 // troubled is summaries with two hours that are in trouble.
@@ -144,10 +151,20 @@ func TestOpenAPI_EveryAnswerInItIsGiven(t *testing.T) {
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		item := doc.Paths.Value(path)
 		for method, operation := range item.Operations() {
+			if operation.RequestBody != nil {
+				for status := range ingestion {
+					if operation.Responses.Value(status) == nil {
+						t.Errorf("%s %s can be answered with %s, which server/openapi.json lacks", method, path, status)
+					}
+				}
+			}
 			for status := range operation.Responses.Map() {
 				name := method + " " + path + " " + status
 				t.Run(strings.ReplaceAll(name, "/", "_"), func(t *testing.T) {
 					r, ok := others[name]
+					if status == "403" && !ok {
+						r, ok = documented{header: crossSite}, true
+					}
 					if operation.RequestBody != nil {
 						r, ok = ingestion[status]
 						ok = ok || status[0] == '2'

@@ -64,6 +64,15 @@ func TestReload_ReplacesKeysWhileRequestsGoOn(t *testing.T) {
 		t.Error("the metrics do not follow the names of the keys")
 	}
 
+	cfg.Auth.Metrics = true
+	if err := f.Reload(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if r := f.do("GET", "/metrics", nil); r.status != 401 {
+		t.Errorf("auth.metrics is not in effect: %d", r.status)
+	}
+	cfg.Auth.Metrics = false
+
 	// Another header, and none at all: the page has to know, too.
 	cfg.Auth.HeaderName = "X-Other"
 	if err := f.Reload(&cfg); err != nil {

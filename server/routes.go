@@ -108,15 +108,19 @@ func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHan
 	}
 }
 
-// guardedMetrics is guarded where auth.metrics says so.
+// guardedMetrics is guarded while auth.metrics says so.
 func (s *Server) guardedMetrics(h fasthttp.RequestHandler) fasthttp.RequestHandler {
-	if !s.guardMetrics {
-		return h
-	}
-	return s.guarded(func(ctx *fasthttp.RequestCtx) error {
+	guarded := s.guarded(func(ctx *fasthttp.RequestCtx) error {
 		h(ctx)
 		return nil
 	})
+	return func(ctx *fasthttp.RequestCtx) {
+		if s.keys.Load().metrics {
+			guarded(ctx)
+			return
+		}
+		h(ctx)
+	}
 }
 
 // on is what every route has in common: framing, panics, unread bodies, counting.

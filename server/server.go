@@ -56,21 +56,20 @@ type Server struct {
 	shippers  *codec.Rules // of the doors for shippers
 	named     ruleCache    // of those with names of their own
 
-	acks         []sink.Ack   // what ?ack= may ask for
-	limits       codec.Limits // of one batch
-	maxBody      int          // bytes, as sent and inflated
-	retryAfter   string       // whole seconds
-	bytes        room         // server.maxInFlightBytes
-	slots        room         // server.maxConcurrency
-	heavy        room         // places for bodies that become unusually large when inflated
-	deadlines    deadlines
-	end          context.CancelFunc // ends the wait of every request for its sink
-	draining     atomic.Bool
-	guardMetrics bool           // auth.metrics
-	noIngest     error          // why no batch is taken here, by kafka.role
-	noReports    error          // why there are no summaries here
-	starting     sync.Mutex     // of the goroutine of conns.watch, against Shutdown
-	watching     sync.WaitGroup // the goroutine of conns.watch
+	acks       []sink.Ack   // what ?ack= may ask for
+	limits     codec.Limits // of one batch
+	maxBody    int          // bytes, as sent and inflated
+	retryAfter string       // whole seconds
+	bytes      room         // server.maxInFlightBytes
+	slots      room         // server.maxConcurrency
+	heavy      room         // places for bodies that become unusually large when inflated
+	deadlines  deadlines
+	end        context.CancelFunc // ends the wait of every request for its sink
+	draining   atomic.Bool
+	noIngest   error          // why no batch is taken here, by kafka.role
+	noReports  error          // why there are no summaries here
+	starting   sync.Mutex     // of the goroutine of conns.watch, against Shutdown
+	watching   sync.WaitGroup // the goroutine of conns.watch
 }
 
 // New returns a server that stores batches in sink and answers /ready by ready
@@ -110,7 +109,6 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 			cfg.Server.MaxInFlightBytes, cfg.Server.MaxBodyBytes, config.Bytes(least))
 	}
 	s.keys.Store(newKeyring(cfg.Auth, set))
-	s.guardMetrics = cfg.Auth.Metrics
 	if cfg.Version == 2 {
 		switch cfg.Kafka.Role {
 		case "consume":
