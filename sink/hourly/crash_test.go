@@ -12,19 +12,23 @@ import (
 	"strings"
 	"testing"
 
+	"logforge/config"
 	"logforge/sink"
 
 	"github.com/VictoriaMetrics/metrics"
 	"pgregory.net/rapid"
 )
 
-func TestPowerLossKeepsWhatWasSynced(t *testing.T) {
+// fewFiles makes eviction part of everything.
+func fewFiles(c *config.Storage) { c.MaxOpenFiles = 3 }
+
+func TestFiles_PowerLossKeepsWhatWasSynced(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := newMemDisk()
 		synced, written, sent := map[string]bool{}, map[string]bool{}, map[string]bool{}
 		n := 0
 		for range rapid.IntRange(1, 4).Draw(rt, "lives") {
-			f := openMem(t, d)
+			f := openMem(t, d, fewFiles)
 			for l := range written {
 				if !present(d, l) {
 					delete(written, l) // lost with the power, as a written line may be
@@ -32,9 +36,9 @@ func TestPowerLossKeepsWhatWasSynced(t *testing.T) {
 			}
 			for range rapid.IntRange(0, 8).Draw(rt, "writes") {
 				var lines []string
-				for range rapid.IntRange(1, 5).Draw(rt, "records") {
+				for range rapid.IntRange(1, 9).Draw(rt, "records") {
 					n++
-					lines = append(lines, line(rapid.IntRange(0, 3).Draw(rt, "hour"), n))
+					lines = append(lines, line(rapid.IntRange(0, 11).Draw(rt, "hour"), n))
 				}
 				ack := rapid.SampledFrom([]sink.Ack{sink.Written, sink.Synced}).Draw(rt, "ack")
 				for _, l := range lines {
@@ -49,10 +53,23 @@ func TestPowerLossKeepsWhatWasSynced(t *testing.T) {
 						synced[l] = true
 					}
 				}
-				if rapid.IntRange(0, 3).Draw(rt, "tick") == 0 {
+				switch rapid.IntRange(0, 7).Draw(rt, "between") {
+				case 0:
 					if err := f.tendOnce(); err != nil {
 						rt.Fatal(err)
 					}
+					for l := range written {
+						synced[l] = true
+					}
+				case 1:
+					f.writing.Lock()
+					err := f.compact()
+					f.writing.Unlock()
+					if err != nil {
+						rt.Fatal(err)
+					}
+				case 2: // what a follower has read is kept as well
+					f.Extents()
 					for l := range written {
 						synced[l] = true
 					}
@@ -120,13 +137,13 @@ func checkLines(t *rapid.T, d *memDisk, sent, must map[string]bool) {
 // TestTransactionsSurviveEveryCrash runs a consumer of a numbered stream against
 // Files: after any crash, at any operation of the disk, each number up to the
 // decided position is in the files exactly once, and no other.
-func TestTransactionsSurviveEveryCrash(t *testing.T) {
+func TestFiles_TransactionsSurviveEveryCrash(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := newMemDisk()
 		committed := map[string]int{} // transaction -> next, as the coordinator has it
 		position := 0                 // of the coordinator
 		for range rapid.IntRange(1, 5).Draw(rt, "lives") {
-			crashAt := rapid.IntRange(1, 120).Draw(rt, "crash at operation")
+			crashAt := rapid.IntRange(1, 250).Draw(rt, "crash at operation")
 			d.ops = 0
 			power := rapid.Bool().Draw(rt, "power loss")
 			seed := rapid.Uint64().Draw(rt, "seed")
@@ -162,7 +179,7 @@ func TestTransactionsSurviveEveryCrash(t *testing.T) {
 		}
 		var want []string
 		for n := range position {
-			want = append(want, line(n%3, n))
+			want = append(want, line(n%txHours, n))
 		}
 		slices.Sort(got)
 		slices.Sort(want)
@@ -189,10 +206,15 @@ func resolve(t *rapid.T, f *Files, committed map[string]int) {
 	}
 }
 
+// txHours is over how many hours the stream goes; at most three of them are open.
+const txHours = 7
+
 // consume is one life of the process: it ends at the first error, which is the
 // crash.
 func consume(t *rapid.T, d *memDisk, committed map[string]int, position *int) {
-	f, err := openOn(testConfig(), sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
+	cfg := testConfig()
+	fewFiles(&cfg)
+	f, err := openOn(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), d)
 	if err != nil {
 		return
 	}
@@ -205,10 +227,13 @@ func consume(t *rapid.T, d *memDisk, committed map[string]int, position *int) {
 		for range rapid.IntRange(1, 3).Draw(t, "appends") {
 			var lines []string
 			for range rapid.IntRange(1, 4).Draw(t, "records") {
-				lines = append(lines, line(next%3, next))
+				lines = append(lines, line(next%txHours, next))
 				next++
 			}
 			if f.Append(batch(t, lines...)) != nil {
+				return
+			}
+			if rapid.IntRange(0, 3).Draw(t, "tick") == 0 && f.tendOnce() != nil {
 				return
 			}
 		}
@@ -236,6 +261,14 @@ func consume(t *rapid.T, d *memDisk, committed map[string]int, position *int) {
 		}
 		if f.Decide(id) != nil {
 			return
+		}
+		if rapid.IntRange(0, 3).Draw(t, "compaction") == 0 {
+			f.writing.Lock()
+			err := f.compact()
+			f.writing.Unlock()
+			if err != nil {
+				return
+			}
 		}
 	}
 }

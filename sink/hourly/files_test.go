@@ -164,7 +164,7 @@ func TestLevelsOfTheOtherPipelineAreRefused(t *testing.T) {
 	}
 }
 
-func TestABatchOverAThousandHoursKeepsFewFilesOpen(t *testing.T) {
+func TestFiles_ABatchOverAThousandHoursKeepsFewFilesOpenAndIsOnDisk(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d, func(c *config.Storage) { c.MaxOpenFiles = 7 })
 	var lines []string
@@ -181,6 +181,8 @@ func TestABatchOverAThousandHoursKeepsFewFilesOpen(t *testing.T) {
 			t.Fatalf("%d files open", len(f.open))
 		}
 		expect(t, d, f, want)
+		lost := d.powerLoss(nil)
+		expect(t, lost, openMem(t, lost), want)
 		for h := range want {
 			want[h] += line(h, h)
 		}

@@ -117,6 +117,9 @@ func (r *memRoot) Open(name string, create bool) (durable.File, error) {
 		n, create = nil, false
 	}
 	if n == nil && create && d.names[filepath.Dir(name)] != nil {
+		if err := d.check("create", name); err != nil {
+			return nil, err
+		}
 		n = &inode{}
 		d.names[name] = n
 	}

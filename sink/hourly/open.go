@@ -147,9 +147,7 @@ func (f *Files) shut(s *segment) error {
 		}
 	}
 	var err error
-	if s.written > 0 && s.present {
-		s.tail, err = tailSum(s.file, s.written)
-	}
+	s.tail, err = tailSum(s.file, s.written)
 	f.mu.Lock()
 	file := s.file
 	s.file = nil

@@ -119,12 +119,14 @@ func TestAJournalCutAtAnyByteStillRecovers(t *testing.T) {
 	commit(line(1, 1), line(2, 2))
 	commit(line(1, 3))
 	text := d.names["logs/"+journalName].data
+	opened := false       // the files are named
 	ends := map[int]int{} // committed transactions by the journal's length
 	for n := range len(text) + 1 {
 		entries, _, err := parseJournal(text[:n])
 		if err != nil {
 			t.Fatal(err)
 		}
+		opened = opened || len(entries) > 0 && len(entries[len(entries)-1].Files) == 2
 		for _, e := range entries {
 			if e.Kind == kindDecide {
 				ends[n]++
@@ -143,6 +145,15 @@ func TestAJournalCutAtAnyByteStillRecovers(t *testing.T) {
 			expect(t, torn, g, map[int]string{1: line(1, 1) + line(1, 3), 2: line(2, 2)})
 		case 1:
 			expect(t, torn, g, map[int]string{1: line(1, 1), 2: line(2, 2)})
+		case 0:
+			// Nothing was decided. What is left of the journal says so from its
+			// first entry that names the files on; before that, nobody had
+			// appended anything yet, and whole lines count.
+			want := map[int]string{1: "", 2: ""}
+			if !opened {
+				want = map[int]string{1: line(1, 1) + line(1, 3), 2: line(2, 2)}
+			}
+			expect(t, torn, g, want)
 		}
 	}
 	if ends[len(text)] != 2 {

@@ -1,0 +1,587 @@
+package hourly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"logforge/codec"
+	"logforge/config"
+	"logforge/sink"
+	"logforge/sink/durable"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sys/unix"
+)
+
+// passing are the errors of system calls that may pass, and what they are to a
+// caller: the table of docs/errors.md.
+var passing = map[unix.Errno]error{
+	unix.ENOSPC: sink.ErrDiskFull, unix.EDQUOT: sink.ErrDiskFull, unix.EFBIG: sink.ErrDiskFull,
+	unix.EIO: sink.ErrStorage, unix.EROFS: sink.ErrStorage, unix.EACCES: sink.ErrStorage, unix.EPERM: sink.ErrStorage,
+	unix.ENOTDIR: sink.ErrStorage, unix.ENOENT: sink.ErrStorage, unix.ELOOP: sink.ErrStorage, unix.EISDIR: sink.ErrStorage,
+	unix.ENAMETOOLONG: sink.ErrStorage, unix.ENXIO: sink.ErrStorage, unix.EBUSY: sink.ErrStorage, unix.ETXTBSY: sink.ErrStorage,
+	unix.ENOMEM: sink.ErrStorage, unix.EMFILE: sink.ErrStorage, unix.ENFILE: sink.ErrStorage, unix.ENOLCK: sink.ErrStorage,
+	unix.ESTALE: sink.ErrStorage, unix.ENODEV: sink.ErrStorage, unix.ENOTCONN: sink.ErrStorage, unix.ETIMEDOUT: sink.ErrStorage,
+	unix.EHOSTDOWN: sink.ErrStorage, unix.EHOSTUNREACH: sink.ErrStorage, unix.EREMOTEIO: sink.ErrStorage, unix.EAGAIN: sink.ErrStorage,
+	unix.EINVAL: sink.ErrStorage, unix.ENOSYS: sink.ErrStorage, unix.EOPNOTSUPP: sink.ErrStorage, unix.EUCLEAN: sink.ErrStorage,
+	unix.ENOMEDIUM: sink.ErrStorage, unix.EKEYEXPIRED: sink.ErrStorage, unix.ENOKEY: sink.ErrStorage,
+}
+
+func TestFiles_EveryErrorOfStorageThatMayPassIsTheSinksAndRecoversByItself(t *testing.T) {
+	for errno, kind := range passing {
+		for _, op := range []string{"open", "create", "write", "mkdir", "opendir"} {
+			if op == "opendir" && errno == unix.ENOENT {
+				continue // the directory was removed with its files
+			}
+			d := newMemDisk()
+			f := openMem(t, d)
+			write(t, f, line(1, 1))
+			fault := func(o, _ string) error {
+				if o == op {
+					return errno
+				}
+				return nil
+			}
+			d.fault = fault
+			// Another day: everything has to be made for it.
+			for range 2 {
+				err := f.Write(t.Context(), batch(t, line(1, 2), line(30, 3)), sink.Synced)
+				if !errors.Is(err, kind) || !errors.Is(err, errno) {
+					t.Fatalf("%s fails with %v: the caller is told %v", op, errno, err)
+				}
+				if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrInvalid) {
+					t.Fatalf("%s fails with %v: %v is an error of package fs", op, errno, err)
+				}
+				if err := f.Ready(); !errors.Is(err, kind) {
+					t.Fatalf("%s fails with %v: ready says %v", op, errno, err)
+				}
+				_ = f.tendOnce()
+				if err := f.Ready(); !errors.Is(err, kind) {
+					t.Fatalf("%s fails with %v, still: ready says %v", op, errno, err)
+				}
+			}
+			d.fault = nil
+			if err := f.tendOnce(); err != nil {
+				t.Fatalf("%s works again after %v: %v", op, errno, err)
+			}
+			if err := f.Ready(); err != nil {
+				t.Fatalf("%s works again after %v: ready says %v", op, errno, err)
+			}
+			if f.Err() != nil {
+				t.Fatalf("%s failed with %v, which is final: %v", op, errno, f.Err())
+			}
+			write(t, f, line(30, 4))
+			lost := d.powerLoss(nil)
+			if got := contents(t, lost, day0(30)); strings.Count(got, line(30, 4)) != 1 {
+				t.Fatalf("after %s failed with %v the hour holds %q", op, errno, got)
+			}
+		}
+	}
+}
+
+func TestFiles_AFailedSyncOfANameIsFinalAlsoInACompaction(t *testing.T) {
+	for what, step := range map[string]func(f *Files) error{
+		"a new file": func(f *Files) error {
+			return f.Write(context.Background(), batch(t, line(2, 2)), sink.Synced)
+		},
+		"the journal": func(f *Files) error {
+			f.writing.Lock()
+			defer f.writing.Unlock()
+			return f.classify(f.compact(), nil, 0)
+		},
+	} {
+		d := newMemDisk()
+		f := openMem(t, d)
+		write(t, f, line(1, 1))
+		d.fault = func(op, _ string) error {
+			if op == "syncdir" {
+				return unix.EIO
+			}
+			return nil
+		}
+		if err := step(f); !errors.Is(err, unix.EIO) || !errors.Is(err, sink.ErrStorage) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		select {
+		case <-f.Failed():
+		default:
+			t.Fatalf("%s: not final", what)
+		}
+	}
+}
+
+// A write or a sync that hangs keeps nobody longer than its context allows, and
+// nobody's memory is used again before the disk has let go of it.
+func TestFiles_WriteObeysItsContextWhileTheDiskHangs(t *testing.T) {
+	for _, op := range []string{"write", "sync"} {
+		d := newMemDisk()
+		f := openMem(t, d)
+		write(t, f, line(1, 1))
+		hang, hanging := make(chan struct{}), make(chan struct{}, 100)
+		slow := &slowDisk{memDisk: d, op: op, hang: hang, hanging: hanging}
+		f.writing.Lock()
+		for _, s := range f.open {
+			s.file.File = slowFile{s.file.File, slow}
+		}
+		f.writing.Unlock()
+
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				b := codec.GetBatch()
+				defer codec.PutBatch(b)
+				if err := b.Decode([]byte(line(1, 10+i)), codec.NDJSON, codec.Limits{}); err != nil {
+					t.Error(err)
+				}
+				if err := f.Write(ctx, b, sink.Synced); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s hangs: %v", op, err)
+				}
+			})
+		}
+		<-hanging
+		wg.Wait() // the disk still hangs
+		cancel()
+		if err := f.Ready(); !errors.Is(err, sink.ErrStorage) {
+			t.Errorf("%s hangs: ready says %v", op, err)
+		}
+		if len(f.visible()) != 1 {
+			t.Errorf("%s hangs, and so do readers", op)
+		}
+		close(hang)
+		write(t, f, line(1, 2))
+		if err := f.tendOnce(); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Ready(); err != nil {
+			t.Errorf("after %s has hung: %v", op, err)
+		}
+		text := contents(t, d, day0(1))
+		for l := range strings.Lines(text) {
+			if strings.Count(text, l) != 1 || !strings.HasSuffix(l, "}\n") {
+				t.Fatalf("%s has hung: the file holds %q", op, text)
+			}
+		}
+		if !strings.HasSuffix(text, line(1, 2)) {
+			t.Fatalf("%s has hung: the file holds %q", op, text)
+		}
+	}
+}
+
+// visible returns the hours as readers that do not sync see them.
+func (f *Files) visible() []Extent {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var extents []Extent
+	for _, s := range f.segments {
+		extents = append(extents, s.extent())
+	}
+	return extents
+}
+
+// slowDisk makes one operation hang until hang is closed.
+type slowDisk struct {
+	*memDisk
+	op      string
+	hang    <-chan struct{}
+	hanging chan<- struct{}
+}
+
+func (d *slowDisk) wait(op string) {
+	if op == d.op {
+		select {
+		case d.hanging <- struct{}{}:
+		default:
+		}
+		<-d.hang
+	}
+}
+
+type slowFile struct {
+	durable.File
+	disk *slowDisk
+}
+
+func (f slowFile) Writev(parts [][]byte) (int, error) {
+	f.disk.wait("write")
+	return f.File.Writev(parts)
+}
+
+func (f slowFile) Sync() error {
+	f.disk.wait("sync")
+	return f.File.Sync()
+}
+
+func TestFiles_StartsOnAFullDiskAndRecoversByItself(t *testing.T) {
+	for _, op := range []string{"write", "create"} {
+		for _, version := range []int{1, 2} {
+			d := newMemDisk()
+			f := openMem(t, d)
+			if version == 1 {
+				write(t, f, line(1, 1))
+				hourFile(d, 1).data = []byte(line(1, 1) + "torn")
+			} else {
+				if err := f.Append(batch(t, line(1, 1))); err != nil {
+					t.Fatal(err)
+				}
+				commitTx(t, f)
+				if err := f.Append(batch(t, line(1, 2))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, journal := range []bool{true, false} {
+				d := d.killed()
+				if !journal {
+					if version == 2 {
+						continue // what is not decided would count
+					}
+					delete(d.names, "logs/"+journalName)
+				}
+				d.fault = func(o, _ string) error {
+					if o == op {
+						return unix.ENOSPC
+					}
+					return nil
+				}
+				f := openMem(t, d)
+				if err := f.Ready(); !errors.Is(err, sink.ErrDiskFull) {
+					t.Fatalf("version %d, no %s: ready says %v", version, op, err)
+				}
+				if e := f.visible(); len(e) != 1 || e[0].Length != int64(len(line(1, 1))) {
+					t.Fatalf("version %d, no %s: readers see %v", version, op, e)
+				}
+				_ = f.tendOnce()
+				if err := f.Ready(); !errors.Is(err, sink.ErrDiskFull) {
+					t.Fatalf("version %d, still no %s: ready says %v", version, op, err)
+				}
+				d.fault = nil
+				if err := errors.Join(f.tendOnce(), f.Ready()); err != nil {
+					t.Fatalf("version %d, %s again: %v", version, op, err)
+				}
+				if version == 1 {
+					write(t, f, line(1, 3))
+				} else {
+					if err := f.Append(batch(t, line(1, 3))); err != nil {
+						t.Fatal(err)
+					}
+					commitTx(t, f)
+				}
+				want := map[int]string{1: line(1, 1) + line(1, 3)}
+				expect(t, d, f, want)
+				lost := d.powerLoss(nil)
+				g := openMem(t, lost)
+				if tx, pending := g.Pending(); pending {
+					if err := g.Decide(tx.ID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				expect(t, lost, g, want)
+			}
+		}
+	}
+}
+
+func commitTx(t check, f *Files) {
+	t.Helper()
+	id := NewTxID()
+	if err := errors.Join(f.Prepare(id, []byte("p")), f.Decide(id)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFiles_ADamagedLastEntryOfTheJournalIsNotDroppedSilently(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	if err := f.Append(batch(t, line(1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	text := d.names["logs/"+journalName].data
+	last := strings.LastIndexByte(strings.TrimSuffix(string(text), "\n"), '\n') + 1
+	for at := last; at < len(text)-1; at++ {
+		damaged := d.killed()
+		damaged.names["logs/"+journalName].data[at] ^= 4
+		if _, err := openOn(testConfig(), sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet(), damaged); !errors.Is(err, errCorrupt) {
+			t.Fatalf("byte %d of %q is damaged: %v", at-last, text[last:], err)
+		}
+	}
+}
+
+func TestFiles_OnlyRegularFilesOfOurNamesAreOpened(t *testing.T) {
+	cfg := testConfig()
+	cfg.LogsDir = t.TempDir()
+	day := filepath.Join(cfg.LogsDir, "2026-02-09")
+	if err := os.Mkdir(day, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	name := func(hour int) string { return filepath.Join(cfg.LogsDir, Path(day0(hour))) }
+	if err := errors.Join(
+		unix.Mkfifo(name(1), 0o644),
+		os.Mkdir(name(2), 0o755),
+		os.Symlink("/dev/zero", name(3)),
+		os.Symlink(day, filepath.Join(cfg.LogsDir, "2026-02-10")),
+		unix.Mkfifo(filepath.Join(cfg.LogsDir, "2026-02-11"), 0o644),
+		unix.Mkfifo(filepath.Join(cfg.LogsDir, ".probe"), 0o644),
+		os.WriteFile(filepath.Join(cfg.LogsDir, "2026-02-12"), nil, 0),
+		os.Mkdir(filepath.Join(cfg.LogsDir, "lost+found"), 0),
+		os.WriteFile(filepath.Join(day, "04.log.json.bak"), []byte("half"), 0o644),
+		os.WriteFile(name(5), []byte(line(5, 5)), 0o644),
+	); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := f.Extents(); len(e) != 1 || e[0].Hour != day0(5) {
+		t.Fatalf("extents %v", e)
+	}
+	for hour := 1; hour <= 3; hour++ {
+		if err := f.Write(t.Context(), batch(t, line(hour, 1)), sink.Written); !errors.Is(err, sink.ErrStorage) {
+			t.Fatalf("hour %d: %v", hour, err)
+		}
+	}
+	write(t, f, line(4, 1), line(5, 2))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for hour, want := range map[int]string{4: line(4, 1), 5: line(5, 5) + line(5, 2)} {
+		if got, err := os.ReadFile(name(hour)); err != nil || string(got) != want {
+			t.Fatalf("hour %d: %q, %v", hour, got, err)
+		}
+	}
+}
+
+func openDir(t *testing.T, change ...func(*config.Storage)) (*Files, string) {
+	t.Helper()
+	cfg := testConfig()
+	cfg.LogsDir = filepath.Join(t.TempDir(), "logs")
+	for _, c := range change {
+		c(&cfg)
+	}
+	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f, cfg.LogsDir
+}
+
+func TestFiles_RecordsAcknowledgedAfterTheirFileWasRemovedOrMovedAreInOneOfThatHour(t *testing.T) {
+	for what, change := range map[string]func(dir, name string) error{
+		"removed":                   func(_, name string) error { return os.Remove(name) },
+		"moved":                     func(_, name string) error { return os.Rename(name, name+".1") },
+		"its directory was removed": func(_, name string) error { return os.RemoveAll(filepath.Dir(name)) },
+		"its directory was moved":   func(dir, name string) error { return os.Rename(filepath.Dir(name), dir+"/old") },
+		"replaced":                  func(_, name string) error { return replaceFile(name, line(1, 99)) },
+		"moved, and begun anew": func(_, name string) error {
+			return errors.Join(os.Rename(name, name+".1"), os.WriteFile(name, []byte(line(1, 99)), 0o644))
+		},
+	} {
+		for _, version := range []int{1, 2} {
+			f, dir := openDir(t)
+			name := filepath.Join(dir, Path(day0(1)))
+			put := func(n int, ack sink.Ack) {
+				t.Helper()
+				err := f.Write(t.Context(), batch(t, line(1, n)), ack)
+				if version == 2 {
+					f.transactional = true
+					err = f.Append(batch(t, line(1, n)))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if version == 1 {
+				put(1, sink.Synced)
+			} else {
+				if err := f.Append(batch(t, line(1, 1))); err != nil {
+					t.Fatal(err)
+				}
+				commitTx(t, f)
+				put = func(n int, _ sink.Ack) {
+					t.Helper()
+					if err := f.Append(batch(t, line(1, n))); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before, _, _ := extentOf(t, f, 1)
+			put(2, sink.Written)
+			if err := change(dir, name); err != nil {
+				t.Fatal(err)
+			}
+			put(3, sink.Synced)
+			if version == 2 {
+				commitTx(t, f)
+			}
+			got, err := os.ReadFile(name)
+			if err != nil || !strings.HasSuffix(string(got), line(1, 2)+line(1, 3)) {
+				t.Fatalf("%s, version %d: the file holds %q, %v", what, version, got, err)
+			}
+			if moved, err := os.ReadFile(name + ".1"); err == nil && string(moved) != line(1, 1) {
+				t.Fatalf("%s, version %d: the moved file holds %q", what, version, moved)
+			}
+			after, text, _ := extentOf(t, f, 1)
+			if after.Generation <= before.Generation || text != string(got) {
+				t.Fatalf("%s, version %d: generation %d, then %d of %q", what, version, before.Generation, after.Generation, text)
+			}
+			if f.Err() != nil || f.Ready() != nil {
+				t.Fatalf("%s, version %d: %v, ready says %v", what, version, f.Err(), f.Ready())
+			}
+		}
+	}
+}
+
+func replaceFile(name, text string) error {
+	if err := os.WriteFile(name+".new", []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+func TestFiles_FilesRemovedAtAnyMomentEndNothingAndLoseNothingOfTheLast(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval, c.MaxOpenFiles = 5*time.Millisecond, 2 })
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			name := filepath.Join(dir, Path(day0(i%4)))
+			_ = os.Rename(name, fmt.Sprintf("%s.%d", name, i)) // as logrotate does
+			time.Sleep(time.Millisecond)
+		}
+	})
+	const writers, each = 4, 100
+	var writing sync.WaitGroup
+	for w := range writers {
+		writing.Go(func() {
+			for i := range each {
+				n := w*each + i
+				ack := sink.Written
+				if i%3 == 0 {
+					ack = sink.Synced
+				}
+				for f.Write(context.Background(), batch(t, line(n%4, n)), ack) != nil {
+					t.Error("refused", f.Ready())
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(stop)
+	wg.Wait()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	names, err := filepath.Glob(dir + "/2026-02-09/*.log.json*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(text)) {
+			seen[l]++
+		}
+	}
+	for n := range writers * each {
+		if seen[line(n%4, n)] != 1 {
+			t.Errorf("record %d is there %d times", n, seen[line(n%4, n)])
+		}
+	}
+}
+
+func TestFiles_ADirectoryThatIsMovedStopsAcknowledgingUntilItIsBack(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval = 10 * time.Millisecond })
+	write(t, f, line(1, 1))
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, f, false)
+	for _, ack := range []sink.Ack{sink.Written, sink.Synced} {
+		if err := f.Write(t.Context(), batch(t, line(1, 2)), ack); !errors.Is(err, sink.ErrStorage) {
+			t.Fatalf("moved away, %s: %v", ack, err)
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(30 * time.Millisecond) // a few looks: there is nothing to wait for
+	if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+		t.Fatalf("another directory was written to: %v, %v", names, err)
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(dir+".old", dir)); err != nil {
+		t.Fatal(err)
+	}
+	awaitReady(t, f, true)
+	write(t, f, line(1, 3))
+	if got, err := os.ReadFile(filepath.Join(dir, Path(day0(1)))); err != nil || string(got) != line(1, 1)+line(1, 3) {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+func TestFiles_ADirectoryThatIsRemovedIsMadeAgainAndLockedAgain(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval = 10 * time.Millisecond })
+	write(t, f, line(1, 1))
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for f.Write(t.Context(), batch(t, line(1, 2)), sink.Synced) != nil {
+		if time.Now().After(deadline) {
+			t.Fatalf("never made again: %v", f.Ready())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, Path(day0(1))))
+	if err != nil || !strings.Contains(string(got), line(1, 2)) || strings.Contains(string(got), line(1, 1)) {
+		t.Fatalf("%q, %v", got, err)
+	}
+	cfg := testConfig()
+	cfg.LogsDir = dir
+	if _, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet()); err == nil {
+		t.Fatal("a second process is let in")
+	}
+	if err := os.Remove(filepath.Join(dir, ".lock")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet()); err == nil {
+		t.Fatal("a second process is let in once the lock file is removed")
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err = Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func awaitReady(t *testing.T, f *Files, ready bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); (f.Ready() == nil) != ready; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("ready says %v", f.Ready())
+		}
+	}
+}
