@@ -3,13 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"runtime/pprof"
-	"syscall"
 	"time"
-
-	"logforge/config"
 )
 
 // serve runs the service until a signal or a failure, then stops it. start.go
@@ -20,7 +16,7 @@ func serve(p *program) error {
 	sig := handleSignals(p.log, ended)
 	limitMemory(p.cfg)
 	useTwoThreads()
-	checkOpenFiles(p.cfg, p.log.Logger)
+	fitOpenFiles(p.cfg, openFilesLimit(), p.log.Logger)
 	prof, err := startProfiles(p.cfg.Version, p.log.Logger)
 	if err != nil {
 		return err
@@ -95,20 +91,6 @@ func (s *service) limitStop(signalled, stopping, finished <-chan struct{}) {
 		case <-finished:
 		}
 	}()
-}
-
-// checkOpenFiles warns when the process may not hold as many files and
-// connections as the settings allow. (The Go runtime has already raised the
-// soft limit to the hard one.)
-func checkOpenFiles(cfg *config.Config, log *slog.Logger) {
-	const others = 64 // directories, journal, log, Kafka connections
-	want := uint64(cfg.Storage.MaxOpenFiles + cfg.Server.MaxConnections + others)
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= want {
-		return
-	}
-	log.Warn("the limit of open files is below storage.maxOpenFiles + server.maxConnections: raise it (ulimit -n, LimitNOFILE) or lower these",
-		"limit", limit.Cur, "want", want)
 }
 
 // exit ends the process once the log is written, or its reader has had its time.

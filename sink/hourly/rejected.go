@@ -174,10 +174,7 @@ func (r *Rejected) cutBack(start rejectedPart) {
 }
 
 func (r *Rejected) notWritten(err error) error {
-	if noSpace(err) {
-		return fmt.Errorf("%w: %w", sink.ErrDiskFull, err)
-	}
-	return err
+	return &failure{kindOf(err), err}
 }
 
 // openFor makes the current file one that lines of h may be appended to.
