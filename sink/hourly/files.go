@@ -190,7 +190,10 @@ func (f *Files) Close() error {
 		err = errors.Join(err, f.shut(s))
 	}
 	if usable && f.tx.prepared == nil {
-		err = errors.Join(err, f.compact())
+		// The journal that is there says enough when that cannot be done.
+		if failed := f.compact(); isFatal(failed) || !f.journal.usable() {
+			err = errors.Join(err, failed)
+		}
 	}
 	return errors.Join(err, f.journal.close(), f.root.Close())
 }
