@@ -94,7 +94,7 @@ func (l *Loader) Origin(key string) Origin { return l.origins[key] }
 // Load returns the effective configuration, complete and checked: Version and
 // Pipeline are the same, Ingestion.Ack is never empty, Auth.Enabled is settled,
 // lists hold no blanks, secrets are read from their files. The warnings are
-// sentences for the log; the error names every setting that cannot be, each on
+// sentences for the log; the error names every setting with an impossible value, each on
 // a line of its own.
 //
 // Call it once the flag set has parsed; every call reads the file, the

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Validate reports every setting that cannot be, one a line; nil means that the
-// configuration is good. Ingestion.Ack must be set already.
+// Validate reports every setting with an impossible value, one a line; nil means
+// that the configuration is good. Ingestion.Ack must be set already.
 func (c *Config) Validate() error {
 	v := new(validation)
 	for s := range c.Settings() {

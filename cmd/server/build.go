@@ -14,8 +14,8 @@ import (
 // Set by the Makefile: -ldflags "-X main.version=…".
 var version, commit, date string
 
-// build says which program this is: what the linker was told, otherwise what
-// the Go toolchain noted.
+// build describes the program: by the values that the linker has set, otherwise by
+// those that the Go toolchain has recorded.
 func build() string {
 	b := buildOf(nil)
 	return fmt.Sprintf("%s (commit %s, %s, %s)", b.Version, b.Commit, b.BuildDate, runtime.Version())

@@ -78,7 +78,7 @@ func makeDirectories(cfg *config.Config) (undo func(), err error) {
 	}
 	return func() {
 		for _, dir := range slices.Backward(made) {
-			_ = os.Remove(dir) // not empty, and so somebody else's by now
+			_ = os.Remove(dir) // fails where another process has put something into it, and so it should
 		}
 	}, errors.Join(errs...)
 }

@@ -44,8 +44,8 @@ func printOpenAPI(p *program) error {
 	return err
 }
 
-// printConfig checks the configuration and prints what is in effect; or the
-// sample, or the schema.
+// printConfig checks the configuration and prints the values in effect. With an
+// argument it prints the sample or the schema instead.
 func printConfig(p *program) error {
 	if len(p.args) > 0 {
 		documents := map[string]func() []byte{"sample": config.Sample, "schema": config.Schema}

@@ -56,8 +56,8 @@ type command struct {
 	name  string
 	args  string // what it takes, for the usage; in brackets what may be left out
 	short string // one line
-	long  string // what -h says of it
-	flags string // those it heeds; empty means all of them
+	long  string // the text of -h
+	flags string // the names of the flags that it uses; empty means all of them
 	run   func(*program) error
 	bare  bool // run needs no configuration
 }
@@ -127,7 +127,7 @@ GET /openapi.json.`},
 		{name: "version", short: "print which build this is", run: printVersion, bare: true, flags: "-", long: `
 Prints version, commit, date of the commit, and the version of Go.`},
 		{name: "help", args: "[COMMAND]", short: "explain a command", bare: true, flags: "-", long: `
-Says what a command does, what it takes and what it heeds. server COMMAND -h says
+Explains what a command does, its arguments and its flags. server COMMAND -h says
 the same.`},
 	}
 }

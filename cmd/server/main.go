@@ -55,7 +55,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 // run returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("server", flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // what there is to say is said below
+	fs.SetOutput(io.Discard) // errors and help are printed below
 	p := &program{settings: config.Bind(fs), set: metrics.NewSet(), stdout: stdout, stderr: stderr}
 	checkOnly := fs.Bool("check-config", false, "check the configuration, print what is in effect and where it comes from, and exit")
 
@@ -111,7 +111,7 @@ func help(c *command, words []string, asked bool, fs *flag.FlagSet, stdout, stde
 func (p *program) run(c *command) int {
 	if c.bare {
 		switch err := c.run(p); {
-		case errors.Is(err, errWrong): // said already
+		case errors.Is(err, errWrong): // the command has printed why
 			return statusWrong
 		case err != nil:
 			complain(p.stderr, err)

@@ -1,8 +1,8 @@
 package main
 
-// Profiles of a whole run, and pprof over HTTP. They are no settings of the
-// service but of the person who looks at it, and so come from four variables of
-// their own:
+// Profiles of a whole run, and pprof over HTTP. They are not settings of the
+// service, but tools of the person who examines it, and so they come from variables
+// of their own:
 //
 //	PROFILE_CAPTURE=1  writes cpu_NAME.prof (the whole run), heap_NAME.prof and
 //	                   goroutine_NAME.prof (both at the moment the stop begins)

@@ -39,7 +39,7 @@ func serve(p *program) error {
 			}
 		}
 	}
-	// Parts that can hurry are told to a little before there is no time left.
+	// Parts that can cut their work short do so when a fifth of the time is left.
 	ctx, cancel := context.WithTimeout(sig.hurry, p.cfg.Server.ShutdownTimeout*8/10)
 	defer cancel()
 	err = errors.Join(err, s.stages.stop(ctx), prof.end())

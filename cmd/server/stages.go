@@ -10,7 +10,7 @@ import (
 // stages are the parts that run, in the order in which they were started. Each
 // may use those before it; stop therefore ends the last one first.
 type stages struct {
-	failed   chan error // what ended although nobody had told it to
+	failed   chan error // the errors of parts that ended before they were stopped
 	stops    []func(context.Context) error
 	stopping atomic.Value // name of the part that stop waits for
 }
@@ -38,12 +38,12 @@ func (s *stages) run(name string, f func(context.Context) error) {
 	done := make(chan error, 1)
 	go func() {
 		err := f(ctx)
-		if ctx.Err() == nil { // nobody told it to end
+		if ctx.Err() == nil { // it was not stopped
 			if err == nil {
 				err = errors.New("ended by itself")
 			}
 			s.failed <- fmt.Errorf("%s: %w", name, err)
-			err = nil // said
+			err = nil // reported through failed
 		}
 		done <- err
 	}()
@@ -53,8 +53,8 @@ func (s *stages) run(name string, f func(context.Context) error) {
 	})
 }
 
-// stop ends every part, the last first, and returns what went wrong. ctx is for
-// those that can hurry.
+// stop ends every part, the last first, and returns what went wrong. A part may cut
+// its work short when ctx ends.
 func (s *stages) stop(ctx context.Context) error {
 	var errs []error
 	for i := len(s.stops) - 1; i >= 0; i-- {
