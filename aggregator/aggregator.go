@@ -49,7 +49,8 @@ type Aggregator struct {
 	reader  summaryReader
 	encoder summaryEncoder
 
-	ranges chan struct{} // holds one while a range is put together: it bounds their memory
+	// Each holds one while such an answer is put together: it bounds their memory.
+	answeringHour, answeringRange chan struct{}
 
 	reports    sync.Mutex
 	suspicious map[codec.Hour]error // summaries that were found damaged since the last pass
@@ -89,15 +90,15 @@ const lastPass = 2 * time.Second
 // not keep records from being stored.
 func Open(cfg config.Aggregation, dir string, files Files, log *slog.Logger, set *metrics.Set) (*Aggregator, error) {
 	a := &Aggregator{
-		cfg:        cfg,
-		files:      files,
-		log:        log,
-		dir:        directory{path: dir},
-		seen:       map[codec.Hour]seen{},
-		found:      map[codec.Hour]uint64{},
-		counts:     counts{total: newTally(cfg.MaxKeys), earlier: newTally(cfg.MaxKeys)},
-		lines:      lineReader{max: maxLine},
-		ranges:     make(chan struct{}, 1),
+		cfg:           cfg,
+		files:         files,
+		log:           log,
+		dir:           directory{path: dir},
+		seen:          map[codec.Hour]seen{},
+		found:         map[codec.Hour]uint64{},
+		counts:        counts{total: newTally(cfg.MaxKeys), earlier: newTally(cfg.MaxKeys)},
+		lines:         lineReader{max: maxLine},
+		answeringHour: make(chan struct{}, 1), answeringRange: make(chan struct{}, 1),
 		suspicious: map[codec.Hour]error{},
 		wake:       make(chan struct{}, 1),
 	}

@@ -30,8 +30,12 @@ var ErrTooLarge = fmt.Errorf("an answer over %d MiB: ask for fewer hours, or for
 // ErrTooLarge, or the cause for which ctx ended.
 //
 // It says what the last pass has left on disk. It holds no more memory than its
-// answer needs.
+// answer needs, and only one hour is put together at a time.
 func (a *Aggregator) AppendHour(ctx context.Context, dst []byte, h codec.Hour, top int) ([]byte, error) {
+	if err := enter(ctx, a.answeringHour); err != nil {
+		return dst, err
+	}
+	defer func() { <-a.answeringHour }()
 	out := &appender{buf: dst, max: len(dst) + maxAnswer}
 	var e summaryEncoder
 	e.reset(out)
@@ -43,6 +47,16 @@ func (a *Aggregator) AppendHour(ctx context.Context, dst []byte, h codec.Hour, t
 		return dst, err
 	}
 	return out.buf, nil
+}
+
+// enter waits until no other answer of its kind is put together, or ctx ends.
+func enter(ctx context.Context, place chan struct{}) error {
+	select {
+	case place <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // AppendRange appends the summaries of the hours from to to, both included: a
@@ -57,12 +71,10 @@ func (a *Aggregator) AppendHour(ctx context.Context, dst []byte, h codec.Hour, t
 // Only one range is put together at a time; others wait, until their ctx ends.
 // The error is ErrTooLarge, or the cause for which ctx ended.
 func (a *Aggregator) AppendRange(ctx context.Context, dst []byte, from, to codec.Hour, top, hourTop int) ([]byte, error) {
-	select {
-	case a.ranges <- struct{}{}:
-		defer func() { <-a.ranges }()
-	case <-ctx.Done():
-		return dst, context.Cause(ctx)
+	if err := enter(ctx, a.answeringRange); err != nil {
+		return dst, err
 	}
+	defer func() { <-a.answeringRange }()
 	merged := newTally(a.cfg.MaxKeys)
 	hours := &appender{max: maxAnswer}
 	var e summaryEncoder

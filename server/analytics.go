@@ -30,12 +30,8 @@ type Summaries interface {
 	Span(ctx context.Context) (codec.Span, error)
 }
 
-const (
-	// analyticsTime is how long an answer may take to put together.
-	analyticsTime = 30 * time.Second
-	// rangeTop is how many of each map a range has unless top says otherwise.
-	rangeTop = 1000
-)
+// rangeTop is how many of each map a range has unless top says otherwise.
+const rangeTop = 1000
 
 // query is what GET /analytics asks for: from and to are the same for one hour.
 type query struct {
@@ -47,32 +43,24 @@ type query struct {
 }
 
 func (s *Server) getAnalytics(ctx *fasthttp.RequestCtx) error {
-	if s.noReports != nil {
+	ctx.Response.Header.Set(peers.Header, s.instance)
+	if s.noReports != nil && !isLocal(ctx.QueryArgs()) { // a peer asks so, and wants to know no reason
 		return s.noReports
 	}
 	q, err := parseQuery(ctx.QueryArgs(), s.cfg.MaxAnalyticsHours)
 	if err != nil {
 		return err
 	}
-	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
-	defer cancel()
-	ctx.Response.Header.Set(peers.Header, s.instance)
 	from := s.summaries
 	if q.local {
 		from = s.local
 	}
-	var body []byte
-	if q.single {
-		body, err = from.AppendHour(within, nil, q.from, q.top)
-	} else {
-		body, err = from.AppendRange(within, nil, q.from, q.to, q.top, q.hourTop)
-	}
-	if err != nil {
-		return analyticsError(err)
-	}
-	ctx.SetContentType("application/json")
-	ctx.Response.SetBodyRaw(body)
-	return nil
+	return s.answer(ctx, func(within context.Context) ([]byte, error) {
+		if q.single {
+			return from.AppendHour(within, nil, q.from, q.top)
+		}
+		return from.AppendRange(within, nil, q.from, q.to, q.top, q.hourTop)
+	})
 }
 
 // days is GET /analytics/days: the days that have summaries, as 2026-02-09.
@@ -91,24 +79,18 @@ func daysOf(span codec.Span) days {
 }
 
 func (s *Server) getDays(ctx *fasthttp.RequestCtx) error {
-	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
-	defer cancel()
 	ctx.Response.Header.Set(peers.Header, s.instance)
 	from := s.summaries
 	if isLocal(ctx.QueryArgs()) {
 		from = s.local
 	}
-	span, err := from.Span(within)
-	if err != nil {
-		return err
-	}
-	body, err := json.Marshal(daysOf(span))
-	if err != nil {
-		return err
-	}
-	ctx.SetContentType("application/json")
-	ctx.Response.SetBodyRaw(body)
-	return nil
+	return s.answer(ctx, func(within context.Context) ([]byte, error) {
+		span, err := from.Span(within)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(daysOf(span))
+	})
 }
 
 // isLocal reports whether a request asks for this instance's summaries alone.
@@ -124,8 +106,8 @@ func analyticsError(err error) error {
 		return errRecount
 	case errors.Is(err, fs.ErrInvalid):
 		return fmt.Errorf("%w: %w", errQuery, err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return errNoTime
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return errNoTime // or nobody waits for it, or the server is stopping
 	}
 	return err
 }

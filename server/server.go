@@ -114,7 +114,9 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		case "consume":
 			s.noIngest = errNoIngest
 		case "ingest":
-			s.noReports = errNoReports
+			if len(cfg.Analytics.Peers) == 0 {
+				s.noReports = errNoReports
+			}
 		}
 	}
 	t, err := newTLS(cfg.Server.TLS)
