@@ -21,6 +21,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
+	"logforge/server/dialect"
 	"logforge/server/peers"
 	"logforge/sink"
 )
@@ -54,7 +55,8 @@ type Server struct {
 	setsAside bool         // POST /logs sets invalid records aside unless it is asked not to
 	strict    *codec.Rules // of POST /logs
 	shippers  *codec.Rules // of the doors for shippers
-	named     ruleCache    // of those with names of their own
+	fields    dialect.FieldSet
+	named     ruleCache // of those with names of their own
 
 	acks       []sink.Ack   // what ?ack= may ask for
 	limits     codec.Limits // of one batch

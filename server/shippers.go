@@ -46,6 +46,9 @@ func doorOfDialect(d *dialect.Dialect) *door {
 		w := dialect.GetWriter()
 		in.writer = w
 		w.Batch, w.Rules, w.Format, w.MaxRecords = in.batch, in.rules, in.format, s.limits.Records
+		if in.rules == s.shippers {
+			w.Fields = s.fields
+		}
 		w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.hold, record, e) }
 		var err error
 		in.result, err = d.Decode(w, &in.request, body)
@@ -208,6 +211,7 @@ func (s *Server) makeRules(cfg *config.Config) error {
 		shippers.NoTime = codec.ArrivalTime
 	}
 	s.named.options = shippers
+	s.fields = dialect.NewFieldSet(shippers.Names)
 	if s.shippers, err = codec.NewRules(shippers); err != nil {
 		return fmt.Errorf("ingestion.fields: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"logforge/codec"
 )
 
 // fields walks the fields of a message. f gets the number and type of each and
@@ -127,6 +129,9 @@ func (w *Writer) logRecordProto(record []byte) bool {
 	if !whole {
 		return false
 	}
+	if w.lineProto(record, body, at, observed) {
+		return true
+	}
 	// The body comes first: of members with one name the last counts, and what
 	// is looked up in the attributes comes before what the body says.
 	dst := w.begin()
@@ -161,6 +166,68 @@ func (w *Writer) logRecordProto(record []byte) bool {
 	}
 	w.put(dst, shipped)
 	return true
+}
+
+// lineProto takes the usual LogRecord by a short way: its body is a line, and its
+// attributes are strings that no value is looked for in. It reports false for any
+// other, which has not been taken then.
+func (w *Writer) lineProto(record, body []byte, at, observed uint64) bool {
+	if w.Fields == nil || len(w.resource)+len(w.scope) > 0 {
+		return false
+	}
+	line, ok := onlyString(body)
+	if !ok || startsObject(line) {
+		return false
+	}
+	extra := w.object[:0]
+	whole := fields(record, func(number protowire.Number, kind protowire.Type, rest []byte) int {
+		if number != 6 || kind != protowire.BytesType {
+			return skip(number, kind, rest)
+		}
+		pair, n := protowire.ConsumeBytes(rest)
+		var key, value []byte
+		ok := fields(pair, func(number protowire.Number, kind protowire.Type, rest []byte) int {
+			v, n := protowire.ConsumeBytes(rest)
+			switch {
+			case kind != protowire.BytesType:
+				return -1
+			case number == 1:
+				key = v
+			case number == 2:
+				value = v
+			}
+			return n
+		})
+		text, isString := onlyString(value)
+		if !ok || !isString || w.Fields.has(key) {
+			return -1
+		}
+		extra = codec.AppendMember(extra, key, text)
+		return n
+	})
+	w.object = extra
+	if !whole {
+		return false
+	}
+	if at == 0 {
+		at = observed
+	}
+	shipped := time.Time{}
+	if at != 0 {
+		shipped = time.Unix(0, int64(at))
+	}
+	w.add(line, shipped, extra)
+	return true
+}
+
+// onlyString returns the text of an AnyValue that is a string and nothing else.
+func onlyString(value []byte) ([]byte, bool) {
+	number, kind, n := protowire.ConsumeTag(value)
+	if n < 0 || number != 1 || kind != protowire.BytesType {
+		return nil, false
+	}
+	text, m := protowire.ConsumeBytes(value[n:])
+	return text, m > 0 && n+m == len(value)
 }
 
 // damage is what can be wrong with a value.

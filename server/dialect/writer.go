@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"logforge/codec"
 )
@@ -39,6 +41,43 @@ func Names(names codec.Names) codec.Names {
 	return names
 }
 
+// FieldSet knows which names of members a value may be found under.
+type FieldSet map[string]struct{}
+
+// NewFieldSet returns the set of the names, and of what stands before a dot in
+// them.
+func NewFieldSet(names codec.Names) FieldSet {
+	set := FieldSet{}
+	for _, list := range [][]string{names.Timestamp, names.Path, names.UserAgent, names.Line} {
+		for _, name := range list {
+			name = strings.ToLower(name)
+			set[name] = struct{}{}
+			first, _, _ := strings.Cut(name, ".")
+			set[first] = struct{}{}
+		}
+	}
+	return set
+}
+
+// has reports whether name may be that of a value, in whatever case.
+func (s FieldSet) has(name []byte) bool {
+	var lower [64]byte
+	if len(name) > len(lower) {
+		return true // none of ours usually; the long way finds out
+	}
+	for i, c := range name {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c >= utf8.RuneSelf {
+			return true
+		}
+		lower[i] = c
+	}
+	_, ok := s[string(lower[:len(name)])]
+	return ok
+}
+
 func contains(list []string, name string) bool {
 	for _, s := range list {
 		if s == name {
@@ -54,6 +93,9 @@ type Writer struct {
 	Rules   *codec.Rules
 	Format  codec.Format // of the forms that POST /ingest takes; Auto usually
 	Arrived time.Time
+	// Fields are the names that Rules look for. Without them every member is taken
+	// for one of those.
+	Fields FieldSet
 	// MaxRecords is how many records a body may have; 0 means no limit.
 	MaxRecords int
 	// SetAside is called with each record that is not stored: the record and the
