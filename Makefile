@@ -20,6 +20,7 @@ LDFLAGS    = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.d
 GOLANGCI  := .tools/v2.15.0/golangci-lint
 BENCHSTAT := .tools/v0.0.0-20260908200009-22c9c6c9d4da/benchstat
 K6        := .tools/v1.8.1/k6
+VICTORIALOGS := .tools/v1.52.1/victoria-logs
 NFPM      := .tools/v2.45.2/nfpm
 CYCLONEDX := .tools/v1.9.0/cyclonedx-gomod
 VERSITYGW := .tools/v1.8.0/versitygw
@@ -109,6 +110,9 @@ else
 	$(BENCHSTAT) -col /mode,/ack -row /format,/batch .bench/modes.txt
 endif
 
+bench-shippers: $(VICTORIALOGS) ## what shippers send, by records per CPU-second, with VictoriaLogs beside it
+	go run ./bench/compare -servers in-canonical,in-combined,in-fluentbit,in-apache,in-bulk,in-otlp,in-otlp-json,in-loki,in-loki-json,vl-bulk,vl-otlp,vl-loki,vl-loki-json -batches 1000
+
 bench-servers: ## this server beside its baselines, by records per CPU-second
 	go run ./bench/compare
 
@@ -194,6 +198,8 @@ $(NFPM):
 	$(install) github.com/goreleaser/nfpm/v2/cmd/nfpm@$(notdir $(@D))
 $(CYCLONEDX):
 	$(install) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(notdir $(@D))
+$(VICTORIALOGS):
+	$(install) github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@$(notdir $(@D))
 $(K6):
 	$(install) go.k6.io/k6@$(notdir $(@D))
 $(VERSITYGW):

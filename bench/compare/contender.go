@@ -18,6 +18,7 @@ type contender struct {
 	about   string
 	conns   int
 	path    string // posted to, with its query
+	form    string // of its bodies; empty means that of the command line
 	ready   string // asked until it answers 200; empty: connecting is enough
 	batches []int  // nil means any
 	kafka   bool   // goes through a broker: see kafka.go
@@ -54,8 +55,37 @@ var contenders = []contender{
 	version2("v2-zstd", "zstd", "zstd", ""),
 	version2("v2-lines", "snappy, one line a Kafka record", "snappy", "", "LOGFORGE_KAFKA_RECORD_BYTES=1"),
 	version2("v2-enqueued", "snappy, enqueued", "snappy", "?ack=enqueued"),
+	shipper("in-canonical", "POST /logs, canonical NDJSON", "/logs", "ndjson"),
+	shipper("in-combined", "POST /ingest, access log lines", "/ingest", "combined"),
+	shipper("in-fluentbit", "POST /ingest, Fluent Bit's date and log", "/ingest", "fluentbit"),
+	shipper("in-apache", "POST /ingest, parsed objects with other names", "/ingest", "apache"),
+	shipper("in-bulk", "_bulk, parsed objects", "/_bulk", "bulk"),
+	shipper("in-otlp", "OTLP in protobuf, bodies are lines", "/v1/logs", "otlp"),
+	shipper("in-otlp-json", "OTLP in JSON, bodies are lines", "/v1/logs", "otlp-json"),
+	shipper("in-loki", "Loki in protobuf", "/loki/api/v1/push", "loki"),
+	shipper("in-loki-json", "Loki in JSON", "/loki/api/v1/push", "loki-json"),
+	victoria("vl-bulk", "VictoriaLogs, _bulk", "/insert/elasticsearch/_bulk?_msg_field=path&_time_field=@timestamp", "bulk"),
+	victoria("vl-otlp", "VictoriaLogs, OTLP in protobuf", "/insert/opentelemetry/v1/logs", "otlp"),
+	victoria("vl-loki", "VictoriaLogs, Loki in protobuf", "/insert/loki/api/v1/push?disable_message_parsing=1", "loki"),
+	victoria("vl-loki-json", "VictoriaLogs, Loki in JSON", "/insert/loki/api/v1/push?disable_message_parsing=1", "loki-json"),
 	{name: "v1-synced", about: "version 1, synced, 64 connections", conns: 64, path: "/logs?ack=synced", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
 }
+
+// shipper is version 1 with what shippers send.
+func shipper(name, about, path, form string) contender {
+	return contender{name: name, about: about, conns: 16, path: path, form: form, ready: "/ready", command: version1, stored: countLines}
+}
+
+// victoria is VictoriaLogs, which keeps the same forms as columns: make .tools has
+// it built. What it has stored is not counted here.
+func victoria(name, about, path, form string) contender {
+	return contender{name: name, about: about, conns: 16, path: path, form: form, ready: "/health", command: func(addr, dir string) []string {
+		return []string{victoriaLogs, "-httpListenAddr", addr, "-storageDataPath", dir, "-retentionPeriod", "100y", "-loggerLevel", "ERROR", "-memory.allowedBytes", "1GiB"}
+	}}
+}
+
+// victoriaLogs is where make builds it, with its version in the path.
+const victoriaLogs = ".tools/v1.52.1/victoria-logs"
 
 func baseline(mode string) func(addr, dir string) []string {
 	return func(addr, dir string) []string {

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -104,7 +105,7 @@ func (wrk) result(out []byte) (l load, err error) {
 
 // drive runs the generator, pinned to a core.
 func (s *settings) drive(ctx context.Context, c contender, addr string, batch int, length time.Duration) (load, error) {
-	args, err := s.load.command(c, addr, s.form, batch, length)
+	args, err := s.load.command(c, addr, cmp.Or(c.form, s.form), batch, length)
 	if err != nil {
 		return load{}, err
 	}

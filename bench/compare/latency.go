@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,7 +98,7 @@ func (s *settings) latencies(ctx context.Context, c contender, batch int, dir st
 
 // pace runs bench/load, at a fixed rate or, with 0, as fast as answers come.
 func (s *settings) pace(ctx context.Context, c contender, addr string, batch int, rate float64, length time.Duration) (l load, err error) {
-	args, err := builtin{filepath.Join(s.dir, "load")}.command(c, addr, s.form, batch, length)
+	args, err := builtin{filepath.Join(s.dir, "load")}.command(c, addr, cmp.Or(c.form, s.form), batch, length)
 	if err != nil {
 		return l, err
 	}

@@ -77,7 +77,9 @@ func (s *settings) launch(ctx context.Context, c contender, dir string) (*child.
 		return nil, err
 	}
 	args := c.command(addr, dir)
-	args[0] = filepath.Join(s.dir, args[0])
+	if args[0] != victoriaLogs {
+		args[0] = filepath.Join(s.dir, args[0])
+	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), "LOGFORGE_LOG_LEVEL=warn"), c.env...)
 	if !c.kafka {

@@ -92,7 +92,9 @@ var packages = map[string]string{"server": "logforge/cmd/server", "baseline": "l
 func (s *settings) build() error {
 	wanted := []string{"load"}
 	for _, c := range s.contenders {
-		wanted = append(wanted, c.command("", "")[0])
+		if program := c.command("", "")[0]; program != victoriaLogs {
+			wanted = append(wanted, program)
+		}
 	}
 	slices.Sort(wanted)
 	for _, program := range slices.Compact(wanted) {

@@ -31,9 +31,11 @@ var Forms = []Form{
 
 // FormOf returns the form of that name.
 func FormOf(name string) (Form, error) {
-	for _, f := range Forms {
-		if f.Name == name {
-			return f, nil
+	for _, forms := range [][]Form{Forms, ShipperForms} {
+		for _, f := range forms {
+			if f.Name == name {
+				return f, nil
+			}
 		}
 	}
 	return Form{}, fmt.Errorf("no form of a body is called %q", name)

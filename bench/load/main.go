@@ -30,8 +30,8 @@ import (
 type Result struct {
 	Seconds  float64          `json:"seconds"`  // from the first request to the last answer
 	Requests int64            `json:"requests"` // answered
-	Accepted int64            `json:"accepted"` // answered 202
-	Records  int64            `json:"records"`  // in the batches that were answered 202
+	Accepted int64            `json:"accepted"` // answered 2xx
+	Records  int64            `json:"records"`  // in the batches that were answered 2xx
 	Statuses map[string]int64 `json:"statuses"`
 	Errors   int64            `json:"errors"` // not answered
 	// Milliseconds until the answer.
@@ -154,9 +154,11 @@ func (p *plan) sum(tallies []tally, length time.Duration) (Result, error) {
 		for s, n := range t.statuses {
 			res.Statuses[strconv.Itoa(s)] += n
 			res.Requests += n
+			if s/100 == 2 {
+				res.Accepted += n
+			}
 		}
 	}
-	res.Accepted = res.Statuses["202"]
 	res.Records = res.Accepted * int64(p.records)
 	slices.Sort(took)
 	at := func(q float64) float64 {

@@ -75,6 +75,9 @@ func (c *Conn) answer() (status int, body []byte, err error) {
 		return 0, nil, fmt.Errorf("odd status line %q", line)
 	}
 	length := -1
+	if status == 204 { // has no body, and need not say so
+		length = 0
+	}
 	for {
 		line, err = c.in.ReadSlice('\n')
 		if err != nil {

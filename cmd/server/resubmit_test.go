@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"logforge/sink"
+	"logforge/sink/kafka/kafkatest"
 )
 
 // rejectedFile writes n records that were set aside for want of a name, one of
@@ -176,4 +178,55 @@ func TestResubmit_SaysWhatIsWrong(t *testing.T) {
 	launch(t, dir, nil, "resubmit", ".", "perhaps").expect(1, "perhaps")
 	launch(t, dir, nil, "resubmit", "topic:x").expect(1, "offset")
 	launch(t, dir, nil, "resubmit", "topic").expect(1, "pipeline 1")
+}
+
+// Ensure that what an ingest node of pipeline 2 sets aside is in the dead-letter
+// topic, and comes back from there once, with its extra members in the files.
+func TestResubmit_TheDeadLetterTopicComesBackOnce(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	dir := t.TempDir()
+	name := broker.Topic(t, 1)
+	v2 := []string{"-pipeline", "2", "-brokers", broker.Addr, "-topic", name, "-group", name}
+	launch(t, dir, nil, append(v2, "topic")...).expect(0)
+	var body strings.Builder
+	for i := range 50 {
+		fmt.Fprintf(&body, `{"timestamp":"2026-02-09T15:00:00Z","where":"/t/%d","n":%d}`+"\n", i, i)
+	}
+	send := func(url string) {
+		t.Helper()
+		resp, err := http.Post(url+"/ingest", "", strings.NewReader(body.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Fatal(resp.Status)
+		}
+	}
+	c, url := serving(t, dir, nil, v2...)
+	ready(t, url)
+	send(url)
+	c.signal(syscall.SIGTERM)
+	c.expect(0)
+	if n := stored(t, filepath.Join(dir, "logs")); n != 0 {
+		t.Fatalf("%d records are stored without a name for their path", n)
+	}
+
+	_, url = serving(t, dir, named, v2...)
+	ready(t, url)
+	addr := strings.TrimPrefix(url, "http://")
+	for range 2 {
+		launch(t, dir, nil, append(v2, "-addr", addr, "resubmit", "topic")...).expect(0)
+	}
+	waitFor(t, "50 records", func() bool { return stored(t, filepath.Join(dir, "logs")) >= 50 })
+	counts := paths(t, filepath.Join(dir, "logs"))
+	for i := range 50 {
+		if path := fmt.Sprintf("/t/%d", i); counts[path] != 1 {
+			t.Errorf("%s is stored %d times", path, counts[path])
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "logs", "2026-02-09", "15.log.json"))
+	if err != nil || !strings.Contains(string(text), `"path":"/t/7","userAgent":"-","n":7}`) {
+		t.Errorf("%v: %.500s", err, text)
+	}
 }

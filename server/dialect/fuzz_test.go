@@ -298,13 +298,15 @@ func FuzzIngest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	batch, again := new(codec.Batch), new(codec.Batch)
 	types := []string{"", "application/json", "multipart/form-data; boundary=x", "application/x-protobuf", "text/plain"}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, d := range Table {
 			for _, kind := range types {
 				w := GetWriter()
 				aside := 0
-				w.Batch, w.Rules, w.MaxRecords = codec.GetBatch(), rules, 1000
+				w.Batch, w.Rules, w.MaxRecords = batch, rules, 1000
+				batch.Reset()
 				w.SetAside = func([]byte, codec.RecordError) { aside++ }
 				req := &Request{ContentType: []byte(kind), Query: func(string) []byte { return nil }, Arrived: arrived}
 				r, err := d.Decode(w, req, body)
@@ -312,7 +314,7 @@ func FuzzIngest(f *testing.F) {
 					if r.Accepted != w.Batch.Records() || r.Rejected != aside {
 						t.Errorf("%s: accepted %d, in the batch %d; rejected %d, set aside %d", d.Route, r.Accepted, w.Batch.Records(), r.Rejected, aside)
 					}
-					canonical(t, w.Batch)
+					canonical(t, w.Batch, again)
 					a := d.Answer(nil, req, r)
 					if len(a.Body) > maxAnswer+400 && d.Route != "/_bulk" {
 						t.Errorf("%s: an answer of %d bytes", d.Route, len(a.Body))
@@ -321,7 +323,6 @@ func FuzzIngest(f *testing.F) {
 						t.Errorf("%s: the answer is not JSON: %s", d.Route, a.Body)
 					}
 				}
-				codec.PutBatch(w.Batch)
 				PutWriter(w)
 			}
 		}
@@ -330,14 +331,14 @@ func FuzzIngest(f *testing.F) {
 
 // canonical fails unless every line of a batch is what the codec would make of it
 // again.
-func canonical(t *testing.T, b *codec.Batch) {
+func canonical(t *testing.T, b, again *codec.Batch) {
 	t.Helper()
 	for _, run := range b.Runs() {
 		for line := range bytes.Lines(b.Lines(run)) {
 			if !json.Valid(line) {
 				t.Errorf("a line is not JSON: %s", line)
 			}
-			again := new(codec.Batch)
+			again.Reset()
 			again.AppendLines(line, codec.Limits{Depth: 1000}, func(_ []byte, e codec.RecordError) { t.Errorf("%s %s: %s", e.Field, e.Reason, line) })
 			for _, run := range again.Runs() {
 				if got := again.Lines(run); !bytes.Equal(got, line) {
