@@ -51,8 +51,11 @@ func doorOfDialect(d *dialect.Dialect) *door {
 		}
 		w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.hold, record, e) }
 		var err error
-		in.result, err = d.Decode(w, &in.request, body)
-		return err
+		if in.result, err = d.Decode(w, &in.request, body); err != nil {
+			return err
+		}
+		// What the answer takes: only that of _bulk grows with the body.
+		return in.take(len(in.result.Items) * dialect.ItemBytes)
 	}
 	o.answer = func(_ *Server, ctx *fasthttp.RequestCtx, in *intake) {
 		dst := answers.Get().(*[]byte)
@@ -158,6 +161,7 @@ func (c *ruleCache) rules(names [3][]byte) (*codec.Rules, error) {
 			*list = splitNames(key[i])
 		}
 	}
+	o.Names = dialect.Names(o.Names)
 	r, err := codec.NewRules(o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errQuery, err)

@@ -74,7 +74,7 @@ func (c *Conn) answer() (status int, body []byte, err error) {
 	if status, err = strconv.Atoi(string(line[9:12])); err != nil {
 		return 0, nil, fmt.Errorf("odd status line %q", line)
 	}
-	length := -1
+	length, chunked := -1, false
 	if status == 204 { // has no body, and need not say so
 		length = 0
 	}
@@ -87,11 +87,17 @@ func (c *Conn) answer() (status int, body []byte, err error) {
 		if len(name) == 0 {
 			break
 		}
+		if bytes.EqualFold(name, []byte("Transfer-Encoding")) && bytes.EqualFold(bytes.TrimSpace(value), []byte("chunked")) {
+			chunked = true
+		}
 		if bytes.EqualFold(name, []byte("Content-Length")) {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return 0, nil, fmt.Errorf("odd header %q", line)
 			}
 		}
+	}
+	if chunked {
+		return status, nil, c.skipChunks()
 	}
 	if length < 0 {
 		return 0, nil, errors.New("answer without Content-Length")
@@ -101,4 +107,21 @@ func (c *Conn) answer() (status int, body []byte, err error) {
 		return 0, nil, err
 	}
 	return status, c.body, nil
+}
+
+// skipChunks reads a chunked body, as other servers send it, and throws it away.
+func (c *Conn) skipChunks() error {
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size, err := strconv.ParseInt(string(bytes.TrimSpace(line)), 16, 32)
+		if err != nil {
+			return fmt.Errorf("odd chunk %q", line)
+		}
+		if _, err := c.in.Discard(int(size) + len("\r\n")); err != nil || size == 0 {
+			return err
+		}
+	}
 }

@@ -34,6 +34,8 @@ const (
 	// resubmitPatience is how long a server that is not there, or has no room, is
 	// asked again.
 	resubmitPatience = time.Minute
+	// sayEvery is how often it says how far it is.
+	sayEvery = 5 * time.Second
 )
 
 // resubmission is one run of the command.
@@ -113,6 +115,7 @@ func (c *chunk) add(r *sink.Rejected) {
 // rejectSource is a file or a partition with rejected records.
 type rejectSource interface {
 	name() string
+	size() int64 // the position after its last record
 	// read returns the chunk that begins at the position: up to the position to, or
 	// if that is negative, as many records as fit. A chunk that ends where it
 	// begins is the end.
@@ -218,7 +221,11 @@ func (r *resubmission) run(ctx context.Context, source rejectSource) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for said := time.Now(); ; {
+		if time.Since(said) > sayEvery {
+			said = time.Now()
+			r.p.log.Info("resubmitting", "source", source.name(), "position", done.Position, "end", source.size(), "stored so far", r.total.Stored)
+		}
 		to, sentBefore := int64(-1), done.Pending != nil
 		if sentBefore {
 			to = done.Pending.To

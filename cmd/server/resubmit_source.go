@@ -45,6 +45,7 @@ func openFileSource(path string, end int64) (rejectSource, error) {
 }
 
 func (s *fileSource) name() string { return s.path }
+func (s *fileSource) size() int64  { return s.end }
 func (s *fileSource) close() error { return errors.Join(s.file.Close(), s.dir.Close()) }
 
 func (s *fileSource) read(_ context.Context, from, to int64) (*chunk, error) {
@@ -173,6 +174,11 @@ func (r *resubmission) topicSources(ctx context.Context, word string) ([]func() 
 
 func (s *topicSource) name() string { return fmt.Sprintf("%s/%d", s.letters.Topic(), s.partition) }
 func (s *topicSource) close() error { return s.dir.Close() }
+
+func (s *topicSource) size() int64 {
+	_, end := s.letters.Span(s.partition)
+	return end
+}
 
 // errFull ends the reading of a chunk.
 var errFull = errors.New("the chunk is full")

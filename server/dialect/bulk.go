@@ -5,6 +5,7 @@ package dialect
 import (
 	"bytes"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Item is what became of one action of a _bulk body.
@@ -13,7 +14,13 @@ type Item struct {
 	Error  string // why its document was not stored; empty if it was
 }
 
-const itemBytes = 24 // about
+const (
+	itemBytes = 24 // about
+	// ItemBytes is what an item takes with its place in the answer, about.
+	ItemBytes = itemBytes + 64
+	// maxItemReasons is how many items say why; the others say only that.
+	maxItemReasons = 1000
+)
 
 // Action is what a _bulk body asks for.
 type Action uint8
@@ -78,7 +85,14 @@ func (w *Writer) item(action Action) {
 // nextLine returns the first line of body that is not blank, without its end.
 func nextLine(body []byte) (line, rest []byte, ok bool) {
 	for len(body) > 0 {
-		line, rest, _ = bytes.Cut(body, []byte("\n"))
+		if end := bytes.IndexByte(body, '\n'); end >= 0 {
+			line, rest = body[:end], body[end+1:]
+		} else {
+			line, rest = body, nil
+		}
+		if n := len(line); n > 0 && line[0] > ' ' && line[n-1] > ' ' && line[0] < utf8.RuneSelf && line[n-1] < utf8.RuneSelf {
+			return line, rest, true // the usual one
+		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			return line, rest, true
 		}
@@ -91,6 +105,9 @@ func nextLine(body []byte) (line, rest []byte, ok bool) {
 // and holds an object of what is to be known about it. It is noAction for
 // anything else, so also for nearly every document.
 func actionOf(line []byte) Action {
+	if len(line) > 2 && line[1] == '"' && line[2] != 'i' && line[2] != 'c' && line[2] != 'u' && line[2] != 'd' && line[2] != '\\' {
+		return noAction // nearly every document
+	}
 	action := noAction
 	others := 0
 	end := members(line, 0, func(name []byte, i int) int {
@@ -188,25 +205,28 @@ func answerBulk(dst []byte, req *Request, r *Result) Answer {
 		dst = comma(dst)
 		dst = strconv.AppendBool(append(dst, `"errors":`...), r.Rejected > 0)
 	}
+	reasons := 0
 	if f.status || f.reasons && r.Rejected > 0 {
 		dst = append(comma(dst), `"items":[`...)
 		for i := range r.Items {
 			item := &r.Items[i]
-			if item.Error == "" && !f.status {
+			if item.Error == "" {
+				if f.status {
+					dst = append(comma(dst), storedItems[item.Action]...)
+				}
 				continue
 			}
 			dst = append(comma(dst), '{', '"')
 			dst = append(append(dst, actionNames[item.Action]...), `":{`...)
 			if f.status {
-				status := `"status":201`
-				if item.Error != "" {
-					status = `"status":400`
-				}
-				dst = append(dst, status...)
+				dst = append(dst, `"status":400`...)
 			}
-			if item.Error != "" && f.reasons {
-				dst = append(comma(dst), `"error":{"type":"document_parsing_exception","reason":`...)
-				dst = append(appendString(dst, clip(item.Error, maxItemReason)), '}')
+			if f.reasons {
+				dst = append(comma(dst), `"error":{"type":"document_parsing_exception"`...)
+				if reasons++; reasons <= maxItemReasons {
+					dst = appendString(append(dst, `,"reason":`...), clip(item.Error, maxItemReason))
+				}
+				dst = append(dst, '}')
 			}
 			dst = append(dst, '}', '}')
 		}
@@ -214,6 +234,9 @@ func answerBulk(dst []byte, req *Request, r *Result) Answer {
 	}
 	return req.elastic(Answer{Status: 200, Body: append(dst, '}')})
 }
+
+// storedItems are the items of actions whose document was stored.
+var storedItems = [...]string{`{"index":{"status":201}}`, `{"index":{"status":201}}`, `{"create":{"status":201}}`}
 
 // comma appends a comma unless a list or an object has just begun.
 func comma(dst []byte) []byte {

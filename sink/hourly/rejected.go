@@ -258,11 +258,22 @@ func (r *Rejected) dropOldest() {
 			}
 			continue
 		}
-		_ = os.Remove(filepath.Join(r.logs.Path(), path.Dir(name))) // fails while the day has other files
+		r.forget(name)
 		r.droppedBytes.Add(int(p.bytes))
 		r.droppedFiles.Inc()
 		r.log.Warn("the oldest rejected records were removed: all of them together were over ingestion.maxRejectedBytes",
 			"file", name, "bytes", p.bytes, "maxRejectedBytes", r.maxBytes)
+	}
+}
+
+// forget removes what resubmit has left beside a file that is gone, and the day's
+// directory if that was its last file. Failures leave an empty file or directory.
+func (r *Rejected) forget(name string) {
+	day, base := path.Split(name)
+	_ = r.logs.Remove(day + "." + base + ".resubmitted")
+	if !slices.ContainsFunc(append(r.parts, r.now), func(p rejectedPart) bool { return path.Dir(p.path())+"/" == day }) {
+		_ = r.logs.Remove(day + ".lock")
+		_ = os.Remove(filepath.Join(r.logs.Path(), day))
 	}
 }
 
