@@ -60,6 +60,7 @@ func (d *decoder) header(b []byte) int {
 	start := i
 	order := d.b.order[:0]
 	var found [columns]bool
+	var last [columns]int // where in order the column is
 	for more := true; more; {
 		var f field
 		if f, i, more = d.field(b, i); f.kind == absent {
@@ -70,10 +71,10 @@ func (d *decoder) header(b []byte) int {
 		for c, name := range names {
 			if string(f.text) == name {
 				if found[c] {
-					order[bytes.IndexByte(order, uint8(c))] = none
+					order[last[c]] = none
 				}
 				column = c
-				found[c] = true
+				found[c], last[c] = true, len(order)
 			}
 		}
 		order = append(order, uint8(column))

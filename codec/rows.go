@@ -63,6 +63,9 @@ func (d *decoder) directive(s []byte) bool {
 	case "Fields":
 		x.known, x.names, x.columns = true, x.names[:0], x.columns[:0]
 		for f := range bytes.FieldsSeq(rest) {
+			if len(x.columns) > maxColumns {
+				break // no line will have as many
+			}
 			c := extendedColumn{start: len(x.names), end: len(x.names) + len(f), part: extendedNames[string(f)]}
 			if c.part == otherPart {
 				c.part = d.partOf(f)
@@ -202,6 +205,9 @@ func (d *decoder) shipperCSV(b []byte) {
 	}
 }
 
+// maxColumns is how many columns a body of a shipper may have. Each takes memory.
+const maxColumns = 1000
+
 // column is a column of a CSV body.
 type column struct {
 	name    []byte // canonical text
@@ -237,7 +243,10 @@ func (d *decoder) shipperHeader(b []byte) int {
 		if _, bad := d.moment(f.text); bad == 0 {
 			timed = true
 		}
-		list = append(list, c)
+		if list = append(list, c); len(list) > maxColumns {
+			named = -columns
+			break
+		}
 	}
 	d.b.headed = named > 0 && !timed
 	if !d.b.headed {
