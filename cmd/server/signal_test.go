@@ -12,9 +12,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func TestSignal_SecondOneEndsAtOnce(t *testing.T) {
@@ -65,6 +69,48 @@ func TestSignal_SecondOneKeepsWhatIsEnqueued(t *testing.T) {
 	out, err := again.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "topic: t1") || !strings.Contains(string(out), "ack: enqueued") {
 		t.Errorf("%s: %v\n%s", pasted, err, out)
+	}
+}
+
+// Ensure the same where the broker has taken requests until a moment ago, and now
+// answers none: what was sent and not acknowledged is kept, too.
+func TestSignal_SecondOneKeepsWhatABrokerThatHangsHasNotTaken(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "t1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	dir := t.TempDir()
+	c, url := serving(t, dir, []string{"LOGFORGE_KAFKA_ROLE=ingest", "LOGFORGE_INGESTION_ACK=enqueued", "LOGFORGE_SERVER_SHUTDOWN_TIMEOUT=1h"},
+		"-pipeline", "2", "-brokers", cluster.ListenAddrs()[0], "-topic", "t1")
+	ready(t, url)
+	post(t, url, "a", 10)
+	waitFor(t, "the first batch is in the topic", func() bool {
+		_, text := get(t, url+"/metrics")
+		return strings.Contains(text, "logforge_kafka_produced_lines_total 10\n")
+	})
+
+	hangs := make(chan struct{})
+	var once sync.Once
+	ended := make(chan struct{})
+	t.Cleanup(func() { close(ended) })
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		cluster.SleepControl(func() {
+			once.Do(func() { close(hangs) })
+			<-ended
+		})
+		return nil, nil, false
+	})
+	post(t, url, "b", 100)
+	<-hangs
+	c.signal(syscall.SIGTERM)
+	c.find(`msg=(stopping)`)
+	begin := time.Now()
+	c.signal(syscall.SIGTERM)
+	c.expect(1, "ending at once", "records kept as dead letters", "records=100")
+	if took := time.Since(begin); took > hurryTimeout+5*time.Second {
+		t.Errorf("it ends %v after the second signal", took)
 	}
 }
 
