@@ -32,7 +32,7 @@ type asideItem struct {
 	reason     string
 }
 
-const asideItemBytes = 128 // with what its reason has on the heap, about
+const asideItemBytes = 300 // twice, and with what its reason has on the heap, about
 
 // add takes a record; it is copied, and what the copies need is taken from h
 // first.

@@ -106,15 +106,26 @@ func (r *Rejected) Reject(ctx context.Context, records []sink.Rejected, ack sink
 	if ack == sink.Default {
 		ack = r.ack
 	}
-	item := rejectedLines{hour: codec.HourOf(records[0].At), synced: ack == sink.Synced}
+	hour, lines := codec.HourOf(records[0].At), []byte(nil)
 	for i := range records {
-		item.lines = records[i].AppendJSON(item.lines)
-	}
-	if err := r.group.Do(ctx, item, true); err != nil {
-		return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
+		lines = records[i].AppendJSON(lines)
+		last := i == len(records)-1
+		if !last && len(lines) < rejectedPiece {
+			continue // lines can be several times as long as their records
+		}
+		// A file is synced before another one is begun: a sync of the last piece is
+		// enough.
+		item := rejectedLines{hour: hour, lines: lines, synced: last && ack == sink.Synced}
+		if err := r.group.Do(ctx, item, true); err != nil {
+			return fmt.Errorf("%w: %w", sink.ErrNotSetAside, err)
+		}
+		lines = nil // a group that was given up may still be writing it
 	}
 	return nil
 }
+
+// rejectedPiece is how many bytes of lines are gathered before they are written.
+const rejectedPiece = 1 << 20
 
 // write appends the lines of a group, and syncs them if one of its members asks
 // for that. On an error the file is as long as it was before.

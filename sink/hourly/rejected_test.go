@@ -231,3 +231,18 @@ func TestRejected_LeaveNothingOnDiskBeforeTheFirst(t *testing.T) {
 		t.Error("the directory is there without a rejected record")
 	}
 }
+
+func TestRejected_ManyLargeOnesAreWrittenInPieces(t *testing.T) {
+	dir := t.TempDir()
+	r := openRejected(t, dir, 1<<30)
+	var records []string
+	for i := range 200 {
+		records = append(records, fmt.Sprint(i, strings.Repeat("\x01", 20_000))) // six times as long in a line
+	}
+	if err := r.Reject(t.Context(), rejectedOf(rejectedAt, records...), sink.Synced); err != nil {
+		t.Fatal(err)
+	}
+	if got := rejectedIn(t, dir); strings.Join(got, "|") != strings.Join(records, "|") {
+		t.Errorf("%d records came back of %d", len(got), len(records))
+	}
+}
