@@ -134,7 +134,7 @@ func checkLines(t *rapid.T, d *memDisk, sent, must map[string]bool) {
 	}
 }
 
-// TestTransactionsSurviveEveryCrash runs a consumer of a numbered stream against
+// TestFiles_TransactionsSurviveEveryCrash runs a consumer of a numbered stream against
 // Files: after any crash, at any operation of the disk, each number up to the
 // decided position is in the files exactly once, and no other.
 func TestFiles_TransactionsSurviveEveryCrash(t *testing.T) {

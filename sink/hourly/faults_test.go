@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
+func TestFiles_AFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 	for failing := 1; failing <= 4; failing++ {
 		for _, short := range []bool{false, true} {
 			d := newMemDisk()
@@ -59,7 +59,7 @@ func TestAFullDiskTakesTheWholeGroupBackAndGoesOnOnceThereIsRoom(t *testing.T) {
 	}
 }
 
-func TestShortWritesAreContinued(t *testing.T) {
+func TestFiles_ShortWritesAreContinued(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	n := 0
@@ -79,7 +79,7 @@ func TestShortWritesAreContinued(t *testing.T) {
 	expect(t, d, f, map[int]string{1: want})
 }
 
-func TestAFailedSyncIsFinal(t *testing.T) {
+func TestFiles_AFailedSyncIsFinal(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	if err := f.Write(t.Context(), batch(t, line(1, 1)), sink.Synced); err != nil {
@@ -123,7 +123,7 @@ func TestAFailedSyncIsFinal(t *testing.T) {
 	expect(t, next.disk.(*memDisk), next, map[int]string{1: line(1, 1) + line(1, 2)})
 }
 
-func TestAFileSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
+func TestFiles_OneSomebodyElseChangedIsTakenAsItIs(t *testing.T) {
 	change := func(what func(d *memDisk, name string), want string) {
 		t.Helper()
 		for _, looked := range []bool{true, false} {

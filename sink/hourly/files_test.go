@@ -94,7 +94,7 @@ func expect(t check, d *memDisk, f *Files, want map[int]string) {
 	}
 }
 
-func TestEachRecordGoesToTheFileOfItsHour(t *testing.T) {
+func TestFiles_EachRecordGoesToTheFileOfItsHour(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	for _, lines := range [][]string{
@@ -117,7 +117,7 @@ func TestEachRecordGoesToTheFileOfItsHour(t *testing.T) {
 	}
 }
 
-func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
+func TestFiles_ManyWritersLoseNothingAndShareWrites(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	var wg sync.WaitGroup
@@ -155,7 +155,7 @@ func TestManyWritersLoseNothingAndShareWrites(t *testing.T) {
 	}
 }
 
-func TestLevelsOfTheOtherPipelineAreRefused(t *testing.T) {
+func TestFiles_LevelsOfTheOtherPipelineAreRefused(t *testing.T) {
 	f := openMem(t, newMemDisk())
 	for _, ack := range []sink.Ack{sink.Enqueued, sink.Replicated} {
 		if err := f.Write(t.Context(), batch(t, line(1, 1)), ack); !errors.Is(err, sink.ErrAck) {
@@ -203,7 +203,7 @@ func TestFiles_ABatchOverAThousandHoursKeepsFewFilesOpenAndIsOnDisk(t *testing.T
 	expect(t, d, f, want)
 }
 
-func TestIdleFilesAreClosedAndWrittenOnesSynced(t *testing.T) {
+func TestFiles_IdleOnesAreClosedAndWrittenOnesSynced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newMemDisk()
 		f := openMem(t, d, func(c *config.Storage) { c.SyncInterval, c.IdleClose = time.Second, time.Minute })
@@ -230,7 +230,7 @@ func TestIdleFilesAreClosedAndWrittenOnesSynced(t *testing.T) {
 	})
 }
 
-func TestASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
+func TestFiles_ASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = t.TempDir()
 	log, set := slog.New(slog.DiscardHandler), metrics.NewSet
@@ -253,7 +253,7 @@ func TestASecondProcessIsRefusedAndTheHolderNamed(t *testing.T) {
 	}
 }
 
-func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
+func TestFiles_TheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = filepath.Join(t.TempDir(), "a", "b")
 	f, err := Open(cfg, sink.Synced, slog.New(slog.DiscardHandler), metrics.NewSet())
@@ -308,7 +308,7 @@ func TestTheRealFileSystemHoldsWhatWasWritten(t *testing.T) {
 	}
 }
 
-func TestWriteDoesNotAllocate(t *testing.T) {
+func TestFiles_WriteDoesNotAllocate(t *testing.T) {
 	cfg := testConfig()
 	cfg.LogsDir = t.TempDir()
 	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())

@@ -42,7 +42,7 @@ func mountSmall(t *testing.T) string {
 	return ""
 }
 
-func TestARealFullFileSystemLosesNothingAndTearsNoLine(t *testing.T) {
+func TestFiles_ARealFullFileSystemLosesNothingAndTearsNoLine(t *testing.T) {
 	dir := mountSmall(t)
 	if dir == "" {
 		return // ran in the namespace

@@ -119,7 +119,7 @@ func TestFiles_FilesRemovedAtAnyMomentEndNothingAndLoseNothingOfTheLast(t *testi
 			}
 			name := filepath.Join(dir, Path(day0(i%4)))
 			_ = os.Rename(name, fmt.Sprintf("%s.%d", name, i)) // as logrotate does
-			time.Sleep(time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 		}
 	})
 	const writers, each = 4, 100
@@ -240,6 +240,32 @@ func awaitReady(t *testing.T, f *Files, ready bool) {
 	for deadline := time.Now().Add(10 * time.Second); (f.Ready() == nil) != ready; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("ready says %v", f.Ready())
+		}
+	}
+}
+
+// rm -r of days, as often as it likes, beside a server that writes to them.
+func TestFiles_RemovedByHandEndNothing(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval, c.MaxOpenFiles = 2*time.Millisecond, 2 })
+	for n := range 60 {
+		for day := range 3 {
+			err := f.Write(t.Context(), batch(t, line(24*day, n), line(24*day+1, n)), sink.Synced)
+			if err != nil {
+				t.Fatalf("round %d: %v", n, err)
+			}
+		}
+		if err := os.RemoveAll(filepath.Join(dir, filepath.Dir(Path(day0(24*(n%3)))))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(f.Err(), f.Ready()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, line(0, 99), line(24, 99), line(48, 99))
+	for day := range 3 {
+		text, err := os.ReadFile(filepath.Join(dir, Path(day0(24*day))))
+		if err != nil || !strings.HasSuffix(string(text), line(24*day, 99)) {
+			t.Fatalf("day %d holds %q, %v", day, text, err)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func reopen(t check, d *memDisk) *Files {
 	return f
 }
 
-func TestATornTailIsCutAtEveryByteAndKept(t *testing.T) {
+func TestFiles_ATornTailIsCutAtEveryByteAndKept(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	if err := f.Write(t.Context(), batch(t, line(1, 1)), sink.Synced); err != nil {
@@ -80,7 +80,7 @@ func TestATornTailIsCutAtEveryByteAndKept(t *testing.T) {
 	}
 }
 
-func TestAFileNoJournalKnowsIsRepairedToItsLastNewline(t *testing.T) {
+func TestFiles_OneThatNoJournalKnowsIsRepairedToItsLastNewline(t *testing.T) {
 	f := func(content, want string) {
 		t.Helper()
 		d := newMemDisk()
@@ -100,7 +100,7 @@ func TestAFileNoJournalKnowsIsRepairedToItsLastNewline(t *testing.T) {
 	f(strings.Repeat(line(1, 5), 20_000)+"half", strings.Repeat(line(1, 5), 20_000))
 }
 
-func TestAJournalCutAtAnyByteStillRecovers(t *testing.T) {
+func TestJournal_CutAtAnyByteStillRecovers(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	commit := func(lines ...string) {
@@ -161,7 +161,7 @@ func TestAJournalCutAtAnyByteStillRecovers(t *testing.T) {
 	}
 }
 
-func TestADamagedJournalStopsTheStartAndSaysWhatToDo(t *testing.T) {
+func TestJournal_DamagedStopsTheStartAndSaysWhatToDo(t *testing.T) {
 	d := newMemDisk()
 	f := openMem(t, d)
 	for i := range 3 {

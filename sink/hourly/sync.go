@@ -29,7 +29,7 @@ type pass struct {
 // of new files. What is written meanwhile goes on.
 func (f *Files) syncGroup([]struct{}) error {
 	defer f.hanging.Store(false)
-	const tries = 8 // a file may be moved again while its lines are moved over
+	const tries = 20 // a file may be moved again while its lines are moved over
 	for try := 1; ; try++ {
 		if err := f.Err(); err != nil {
 			return err

@@ -205,7 +205,14 @@ func (f *Files) probe(t *trouble) error {
 	if isFatal(err) {
 		err = fmt.Errorf("probing: %v", err) //nolint:errorlint // nobody's data: not final
 	}
-	return errors.Join(err, file.Close(), f.root.Remove(name))
+	if err = errors.Join(err, file.Close(), f.root.Remove(name)); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	dirs := f.dirs
+	f.dirs = map[string]struct{}{}
+	f.mu.Unlock()
+	return f.syncDirs(dirs, nil)
 }
 
 // reattach begins anew in a directory that takes the place of one that was
