@@ -29,17 +29,6 @@ import (
 func check(p *program) error {
 	undo, dirs := makeDirectories(p.cfg)
 	undo()
-	quiet := *p
-	quiet.log, quiet.set = &logger{Logger: slog.New(slog.DiscardHandler)}, metrics.NewSet()
-	_, srv := newServer(&quiet, refusingSink{}, func() error { return nil }, noSummaries{})
-	var broker error
-	if p.cfg.Version == 2 {
-		broker = kafka.Check(p.cfg)
-	}
-	var archived error
-	if stores(p.cfg) {
-		archived = archive.Check(p.cfg.Archive)
-	}
 	ln, address := listen(p.cfg.Server.Addr)
 	switch {
 	case address == nil:
@@ -47,7 +36,25 @@ func check(p *program) error {
 	case errors.Is(address, syscall.EADDRINUSE):
 		address = nil
 	}
-	return errors.Join(dirs, srv, broker, archived, address)
+	return errors.Join(dirs, checkParts(p), address)
+}
+
+// checkParts returns what the parts of the service refuse of the configuration: a
+// certificate that cannot be read, sizes that do not go together. It makes what
+// can be made without touching anything outside the process. The start asks it
+// before anything else.
+func checkParts(p *program) error {
+	quiet := *p
+	quiet.log, quiet.set = &logger{Logger: slog.New(slog.DiscardHandler)}, metrics.NewSet()
+	_, srv := newServer(&quiet, refusingSink{}, func() error { return nil }, noSummaries{})
+	var broker, archived error
+	if p.cfg.Version == 2 {
+		broker = kafka.Check(p.cfg)
+	}
+	if stores(p.cfg) {
+		archived = archive.Check(p.cfg.Archive)
+	}
+	return errors.Join(srv, broker, archived)
 }
 
 // directories are those that a process of this configuration writes into, by

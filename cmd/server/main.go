@@ -131,6 +131,9 @@ func (p *program) run(c *command) int {
 	}
 	if err := c.run(p); err != nil {
 		p.log.Error(c.name+" failed", "err", err)
+		if errors.Is(err, errWrong) {
+			return statusWrong
+		}
 		return statusFailed
 	}
 	return statusDone

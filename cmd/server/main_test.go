@@ -177,6 +177,8 @@ func TestCommandLine_WrongOnesAreNamedAndExit2(t *testing.T) {
 	f("server.addr (LOGFORGE_SERVER_ADDR)", "-addr", "nonsense")
 	f("version", "-version", "3")
 	launch(t, dir, []string{"LOGFORGE_LOG_LEVEL=loud"}).expect(2, "LOGFORGE_LOG_LEVEL")
+	launch(t, dir, []string{"LOGFORGE_SERVER_MAX_BODY_BYTES=64MiB"}).expect(2, "server.maxInFlightBytes")
+	launch(t, dir, []string{"LOGFORGE_SERVER_TLS_CERT_FILE=/nowhere", "LOGFORGE_SERVER_TLS_KEY_FILE=/nowhere"}).expect(2, "server.tls.certFile", "/nowhere")
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("a refused start left something behind: %v %v", entries, err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"runtime/pprof"
 	"time"
@@ -11,6 +12,9 @@ import (
 // serve runs the service until a signal or a failure, then stops it. start.go
 // has the parts and their order, signals.go what each signal does.
 func serve(p *program) error {
+	if err := checkParts(p); err != nil {
+		return fmt.Errorf("%w: %w", errWrong, err)
+	}
 	ended := make(chan struct{})
 	defer close(ended)
 	sig := handleSignals(p.log, ended)
