@@ -115,11 +115,13 @@ func (f *Files) makeRoom() error {
 		return nil
 	}
 	var idle []*segment
+	f.mu.Lock()
 	for _, s := range f.open {
 		if s.file.users == 0 && s.slice != f.slices {
 			idle = append(idle, s)
 		}
 	}
+	f.mu.Unlock()
 	slices.SortFunc(idle, func(a, b *segment) int { return cmp.Compare(a.used, b.used) })
 	// A good part of them at once, so that their syncs share the disk.
 	idle = idle[:min(len(idle), max(len(f.open)-f.limit+1, f.limit/4))]
@@ -138,7 +140,7 @@ func (f *Files) makeRoom() error {
 // later would be lost for good. Only after a failure, when nothing may be synced
 // any more, it is closed as it is.
 func (f *Files) shut(s *segment) error {
-	if s.written > s.synced && f.Err() == nil && f.lost.Load() == nil && !s.moved {
+	if s.written > f.onDisk(s) && f.Err() == nil && f.lost.Load() == nil && !s.moved {
 		if err := f.secure([]*segment{s}); err != nil {
 			return err
 		}
@@ -233,12 +235,12 @@ func (f *Files) adopt(s *segment, size, from int64) error {
 // hour's name: whoever waits for them will find them there, and no other file
 // has them. It leaves s as it was if that fails.
 func (f *Files) moveOver(s *segment) error {
-	old, from := s.file, s.synced
-	f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
 	f.mu.Lock()
+	old, from := s.file, s.synced
 	s.moved = true
-	s.cuts++
+	s.cuts++ // a sync under way raises synced no more
 	f.mu.Unlock()
+	f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
 
 	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices}
 	file, err := f.openHour(n)

@@ -65,7 +65,7 @@ func (f *Files) recover() error {
 			}
 		}
 	}
-	err = f.syncDirs(f.dirs, nil)
+	err = f.syncDirs(f.takeDirs(), nil)
 	if err == nil {
 		err = f.compact()
 	}
@@ -157,7 +157,9 @@ func (f *Files) recoverFile(h codec.Hour, k known) error {
 		f.log.Warn("an hour's file cannot be opened: passing it over", "file", Path(h), "err", err)
 		return nil
 	}
+	f.mu.Lock()
 	f.segments[h] = s
+	f.mu.Unlock()
 	return err
 }
 
@@ -216,8 +218,10 @@ func (f *Files) recoverLength(s *segment, file durable.File, k known) error {
 	if k.named {
 		// What the journal says of this file is forgotten once recovery is
 		// done: by then the file has to be on disk as it is, and its name.
+		f.mu.Lock()
 		f.dirs[filepath.Dir(Path(s.hour))] = struct{}{}
 		s.named = true
+		f.mu.Unlock()
 		if err := file.Sync(); err != nil {
 			return err
 		}
@@ -323,7 +327,8 @@ func (f *Files) compact() error {
 		if !s.present {
 			continue
 		}
-		k := stream{s.generation, s.base, min(s.visible, s.synced), 0}
+		synced := f.onDisk(s)
+		k := stream{s.generation, s.base, min(s.visible, synced), 0}
 		switch {
 		case s.file != nil && !s.moved:
 			var err error
@@ -338,7 +343,7 @@ func (f *Files) compact() error {
 		case s.written > s.visible || s.size > s.written:
 			exact.Files[s.hour] = s.visible
 		case s.file != nil && s.journaled != unknown && !f.transactional:
-			floor.Files[s.hour] = s.synced
+			floor.Files[s.hour] = synced
 		}
 	}
 	entries := []entry{hours}

@@ -63,6 +63,14 @@ func (s *segment) use() *handle {
 	return s.file
 }
 
+// onDisk returns how much of the file is on disk under the hour's name. A sync may
+// raise it at any time.
+func (f *Files) onDisk(s *segment) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return s.synced
+}
+
 // done ends a use.
 func (f *Files) done(h *handle) {
 	f.mu.Lock()

@@ -44,9 +44,9 @@ func (f *Files) syncGroup([]struct{}) error {
 				work = append(work, f.beginPass(s))
 			}
 		}
-		dirs := f.dirs
-		if len(dirs) > 0 {
-			f.dirs = map[string]struct{}{}
+		var dirs map[string]struct{}
+		if len(f.dirs) > 0 {
+			dirs, f.dirs = f.dirs, map[string]struct{}{}
 		}
 		f.mu.Unlock()
 
@@ -167,6 +167,15 @@ func (f *Files) syncOne(p *pass) {
 	}
 	f.syncSeconds.UpdateDuration(start)
 	p.state, p.err = p.file.Stat()
+}
+
+// takeDirs returns the directories to be synced: they are the caller's now.
+func (f *Files) takeDirs() map[string]struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dirs := f.dirs
+	f.dirs = map[string]struct{}{}
+	return dirs
 }
 
 // syncDirs puts the names in dirs on disk. What could not be synced, also as

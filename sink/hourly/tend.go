@@ -60,7 +60,10 @@ func (f *Files) tendOnce() error {
 			continue
 		}
 		s := f.open[i]
-		if s.file.users > 0 {
+		f.mu.Lock()
+		used := s.file.users > 0
+		f.mu.Unlock()
+		if used {
 			continue
 		}
 		if s.used != s.seen {
@@ -69,7 +72,7 @@ func (f *Files) tendOnce() error {
 			s.idle += f.cfg.SyncInterval
 		}
 		err := f.look(s)
-		if err == nil && s.idle >= f.cfg.IdleClose && s.written == s.synced && s.written == s.visible {
+		if err == nil && s.idle >= f.cfg.IdleClose && s.written == f.onDisk(s) && s.written == s.visible {
 			err = f.shut(s)
 		}
 		if err != nil {
@@ -107,8 +110,8 @@ func (f *Files) raiseFloors() error {
 	}
 	e := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
 	for _, s := range f.open {
-		if s.journaled != unknown && s.synced > s.journaled {
-			e.Files[s.hour], s.journaled = s.synced, s.synced
+		if synced := f.onDisk(s); s.journaled != unknown && synced > s.journaled {
+			e.Files[s.hour], s.journaled = synced, synced
 		}
 	}
 	if len(e.Files) == 0 {
@@ -208,11 +211,7 @@ func (f *Files) probe(t *trouble) error {
 	if err = errors.Join(err, file.Close(), f.root.Remove(name)); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	dirs := f.dirs
-	f.dirs = map[string]struct{}{}
-	f.mu.Unlock()
-	return f.syncDirs(dirs, nil)
+	return f.syncDirs(f.takeDirs(), nil)
 }
 
 // reattach begins anew in a directory that takes the place of one that was

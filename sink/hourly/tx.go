@@ -142,7 +142,7 @@ func (f *Files) Prepare(id TxID, position []byte) error {
 // txSynced reports whether all that was appended is on disk.
 func (f *Files) txSynced() bool {
 	for _, s := range f.tx.files {
-		if s.written > s.synced {
+		if s.written > f.onDisk(s) {
 			return false
 		}
 	}

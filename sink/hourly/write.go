@@ -186,7 +186,7 @@ func (f *Files) note(part []*segment) error {
 		if s.journaled == unknown {
 			e.Files[s.hour] = s.visible
 			if !f.transactional {
-				e.Files[s.hour] = min(s.visible, s.synced)
+				e.Files[s.hour] = min(s.visible, f.onDisk(s))
 			}
 			e.Hours[s.hour] = stream{Generation: s.generation, Base: s.base}
 		}
