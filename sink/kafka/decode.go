@@ -124,12 +124,17 @@ func (d *decoding) run(work []piece, put func(*result) error) error {
 // used up.
 func decode(p piece, limits codec.Limits) result {
 	r := result{piece: p, batch: codec.GetBatch()}
+	var bad badLines
+	add := bad.add // once, and not an allocation for each record
 	for _, rec := range p.records {
 		if !rec.Attrs.IsControl() && len(rec.Value) > 0 {
 			r.bytes += int64(len(rec.Value))
-			bad := badLines{of: rec}
-			r.batch.AppendLines(rec.Value, limits, bad.add)
-			r.dead = append(r.dead, bad.letters()...)
+			bad.of = rec
+			r.batch.AppendLines(rec.Value, limits, add)
+			if len(bad.lines) > 0 {
+				r.dead = append(r.dead, bad.letters()...)
+				bad = badLines{}
+			}
 		}
 		rec.Recycle()
 	}

@@ -29,6 +29,15 @@ const (
 	// aloneFactor is how much of the budget the records of one batch may cost
 	// when it is the only one in memory.
 	aloneFactor = 3
+
+	// fetchMemory is how much memory the answer to one fetch is to take, inflated
+	// and with its records. Two are in memory and a third is being decoded.
+	fetchMemory = 24 << 20
+	// The bounds of what is asked for in one fetch, as it is on the wire, and
+	// what is asked for while nothing is known of the topic. A fixed 2 MiB, which
+	// is safe for any topic, was measured: 5 % more processor time for consuming
+	// records of 256 KiB (BenchmarkConsume).
+	minFetch, firstFetch, maxFetch = 64 << 10, 1 << 20, 8 << 20
 )
 
 // errInflationFull is the error of a batch that has no room at present.
@@ -39,6 +48,7 @@ var errInflationFull = errors.New("no room for an inflated record batch until ot
 type inflation struct {
 	most  int          // bytes of all inflated batches, and of one
 	ratio atomic.Int64 // inflated bytes for each 1,024 compressed ones, of the last batches
+	dense atomic.Int64 // bytes in memory for each 1,024 on the wire, of the last batches
 	full  func()       // called when a batch has no room
 
 	mu      sync.Mutex
@@ -53,6 +63,7 @@ type inflation struct {
 var (
 	_ kgo.Decompressor        = (*inflation)(nil)
 	_ kgo.PoolDecompressBytes = (*inflation)(nil)
+	_ kgo.HookFetchBatchRead  = (*inflation)(nil)
 )
 
 func newInflation(most int, full func()) (*inflation, error) {
@@ -92,8 +103,7 @@ func (f *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 	if err != nil {
 		return nil, err
 	}
-	was, is := f.ratio.Load(), int64(len(out))<<10/int64(len(src))
-	f.ratio.Store(max(is, was-was/16)) // at once when it is more, slowly when it is less
+	follow(&f.ratio, len(out), len(src))
 	if len(out) > 0 {
 		f.mu.Lock()
 		f.used += cost
@@ -101,6 +111,29 @@ func (f *inflation) Decompress(src []byte, codec kgo.CompressionCodecType) ([]by
 		f.mu.Unlock()
 	}
 	return out, nil
+}
+
+// follow notes how many of a come with each 1,024 of b: at once when it is more
+// than before, slowly when it is less.
+func follow(ratio *atomic.Int64, a, b int) {
+	was, is := ratio.Load(), int64(a)<<10/int64(b)
+	ratio.Store(max(is, was-was/16))
+}
+
+// OnFetchBatchRead implements kgo.HookFetchBatchRead.
+func (f *inflation) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.FetchBatchMetrics) {
+	if m.CompressedBytes > 0 {
+		follow(&f.dense, m.UncompressedBytes+recordCost*m.NumRecords, m.CompressedBytes)
+	}
+}
+
+// fetchBytes returns how many bytes to ask for in one fetch.
+func (f *inflation) fetchBytes() int32 {
+	dense := f.dense.Load()
+	if dense == 0 {
+		return firstFetch
+	}
+	return int32(max(minFetch, min(maxFetch, fetchMemory<<10/dense)))
 }
 
 // GetDecompressBytes implements kgo.PoolDecompressBytes; it is for the

@@ -124,6 +124,30 @@ func TestInflation_ABatchThatIsTooLargeIsRefusedAndOneWithoutRoomWaits(t *testin
 	}
 }
 
+// Ensure that less is asked for in one fetch the more memory it takes: by its
+// compression, or by the number of its records.
+func TestInflation_AFetchAsksForLessTheMoreMemoryItTakes(t *testing.T) {
+	f := new(inflation)
+	if got := f.fetchBytes(); got != firstFetch {
+		t.Errorf("at first: %d", got)
+	}
+	read := func(wire, inflated, records, times int, want int32) {
+		t.Helper()
+		for range times {
+			f.OnFetchBatchRead(kgo.BrokerMetadata{}, "", 0, kgo.FetchBatchMetrics{CompressedBytes: wire, UncompressedBytes: inflated, NumRecords: records})
+		}
+		if got := f.fetchBytes(); got < want*9/10 || got > want*11/10 {
+			t.Errorf("after %d of %d bytes and %d records in %d: asks for %d, want about %d", times, inflated, records, wire, got, want)
+		}
+	}
+	read(100_000, 1_000_000, 4, 1, fetchMemory/10)
+	read(1000, 255_000, 1, 1, fetchMemory/255)
+	read(1000, 1_000_000, 1, 1, minFetch)
+	read(100_000, 1_000_000, 4, 200, fetchMemory/10) // forgets slowly
+	read(1_000_000, 1_000_000, 4, 200, maxFetch)
+	read(10_000, 10_000, 1000, 1, fetchMemory*10/266) // ten bytes each
+}
+
 // A topic whose every batch inflates a thousandfold is consumed within the
 // budget: what has no room waits for its turn, and nothing is lost.
 func TestConsumer_ATopicOfHighlyCompressedBatchesIsStoredWithinTheBudget(t *testing.T) {

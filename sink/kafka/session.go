@@ -16,11 +16,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchBytes is how much is asked for in one fetch, as it is on the wire. Two
-// fetches are in memory and a third is decoded: with Kafka records of a few bytes
-// each, which take forty times as much memory, that is still bounded.
-const fetchBytes = 2 << 20
-
 // session is one client's time in the group. The group's callbacks run in the
 // client's goroutine: while a transaction is open, or a poll has just returned
 // records, none of them does (kgo.BlockRebalanceOnPoll).
@@ -127,8 +122,9 @@ func (s *session) options() []kgo.Opt {
 		kgo.KeepControlRecords(),
 		kgo.WithPools(s.inflation),
 		kgo.WithDecompressor(s.inflation),
-		kgo.FetchMaxBytes(fetchBytes),
-		kgo.FetchMaxPartitionBytes(fetchBytes/2),
+		kgo.WithHooks(s.inflation),
+		kgo.FetchMaxBytes(firstFetch),
+		kgo.FetchMaxPartitionBytes(firstFetch/2),
 		kgo.MaxConcurrentFetches(2),
 		kgo.FetchMaxWait(time.Second),
 		// The dead letters.
@@ -172,6 +168,7 @@ func (s *session) awaitJoin(ctx context.Context) error {
 func (s *session) consume(ctx context.Context) error {
 	d := newDecoding(s.c.cfg.Consumers, s.c.limits)
 	defer d.close()
+	asked := int32(firstFetch)
 	for {
 		fetches := s.poll(ctx)
 		stop := s.take(fetches, d)
@@ -188,6 +185,11 @@ func (s *session) consume(ctx context.Context) error {
 		}
 		if stop != nil || ctx.Err() != nil {
 			return stop
+		}
+		// Twice as much or half as much: not for every batch.
+		if n := s.inflation.fetchBytes(); n >= 2*asked || n <= asked/2 {
+			asked = n
+			s.cl.UpdateFetchMaxBytes(n, n/2)
 		}
 		if s.tx.empty() {
 			s.cl.AllowRebalance()
