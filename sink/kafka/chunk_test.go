@@ -13,7 +13,7 @@ import (
 
 // Whatever the lines and the record size: nothing is lost, added or torn, and
 // only a line that is too long by itself makes a record too long.
-func TestChunksAreCutAtLinesOnly(t *testing.T) {
+func TestChunk_IsSplitAtLinesOnly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(1, 200).Draw(t, "record bytes")
 		lengths := rapid.SliceOfN(rapid.IntRange(0, 300), 1, 30).Draw(t, "line lengths")
@@ -57,7 +57,7 @@ func TestChunksAreCutAtLinesOnly(t *testing.T) {
 	})
 }
 
-func TestMemoryForLinesIsBetweenEnoughAndTwice(t *testing.T) {
+func TestLines_MemoryIsBetweenEnoughAndTwice(t *testing.T) {
 	for _, n := range []int{1, 511, 512, 513, 1 << 18, 1<<18 + 1, 1 << 23, 1<<23 + 1} {
 		b := getLines(n)
 		if len(b) != 0 || cap(b) < n || cap(b) >= 2*max(n, 257) {

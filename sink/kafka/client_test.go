@@ -25,7 +25,7 @@ import (
 	"logforge/sink"
 )
 
-func TestAProducerIsLetInByPasswordAndCertificate(t *testing.T) {
+func TestClient_IsLetInByPasswordAndCertificate(t *testing.T) {
 	inFile := false // the password is in a file, which was changed after the start
 	f := func(mechanism string, encrypted bool) {
 		t.Helper()
@@ -60,7 +60,7 @@ func TestAProducerIsLetInByPasswordAndCertificate(t *testing.T) {
 	f("SCRAM-SHA-512", false)
 }
 
-func TestAClusterThatDoesNotLetUsInIsNotReady(t *testing.T) {
+func TestClient_AClusterThatDoesNotLetUsInIsNotReady(t *testing.T) {
 	f := func(change func(*config.Kafka)) {
 		t.Helper()
 		caFile, serverTLS := certificate(t)
@@ -85,7 +85,7 @@ func TestAClusterThatDoesNotLetUsInIsNotReady(t *testing.T) {
 	f(func(k *config.Kafka) { k.TLS.Enabled = false })
 }
 
-func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
+func TestProducer_SettingsThatCannotWorkAreNamed(t *testing.T) {
 	f := func(key string, change func(*config.Kafka)) {
 		t.Helper()
 		cfg := testConfig(t, "127.0.0.1:1", "logs")

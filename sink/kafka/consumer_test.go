@@ -27,7 +27,7 @@ func fake(t testing.TB, opts ...kfake.Opt) (*kfake.Cluster, *stream) {
 	return c, newStream(t, c.ListenAddrs()[0], "logs")
 }
 
-func TestEveryRecordIsInTheFilesOnce(t *testing.T) {
+func TestConsumer_EveryRecordIsInTheFilesOnce(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	f := func(lines, records, consumers int) {
 		t.Helper()
@@ -60,7 +60,7 @@ func TestEveryRecordIsInTheFilesOnce(t *testing.T) {
 	f(5000, 12, 4)
 }
 
-func TestAStoppedConsumerLeavesTheGroupAndTheNextGoesOn(t *testing.T) {
+func TestConsumer_AStoppedOneLeavesTheGroupAndTheNextGoesOn(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 4))
 	group := groupName()
@@ -84,7 +84,7 @@ func TestAStoppedConsumerLeavesTheGroupAndTheNextGoesOn(t *testing.T) {
 	s.once(a, b)
 }
 
-func TestAConsumerToSpareIsReadyAndTakesOver(t *testing.T) {
+func TestConsumer_OneToSpareIsReadyAndTakesOver(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 1))
 	group := groupName()
@@ -119,7 +119,7 @@ func TestAConsumerToSpareIsReadyAndTakesOver(t *testing.T) {
 
 // Answers to an offset commit that say it failed, whether it was
 // applied or not.
-func TestACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing.T) {
+func TestConsumer_ACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing.T) {
 	f := func(name string, e *kerr.Error) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing.T) {
 }
 
 // The connection breaks with a commit on it: it was applied, or it was not.
-func TestACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T) {
+func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T) {
 	f := func(name string, verdict verdict, apply bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T) {
 
 // A commit is held up on its way until the consumer has given up on it, joined
 // anew, and gone on. Then it arrives.
-func TestACommitThatArrivesLateIsRefused(t *testing.T) {
+func TestConsumer_ACommitThatArrivesLateIsRefused(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 4))
 	site := newSite(t, s, groupName())
@@ -229,7 +229,7 @@ func TestACommitThatArrivesLateIsRefused(t *testing.T) {
 	s.once(site)
 }
 
-func TestTheCoordinatorMovesAndBrokersComeAndGo(t *testing.T) {
+func TestConsumer_TheCoordinatorMovesAndBrokersComeAndGo(t *testing.T) {
 	cluster, s := fake(t)
 	site := newSite(t, s, groupName())
 	r := site.start(t)
@@ -248,7 +248,7 @@ func TestTheCoordinatorMovesAndBrokersComeAndGo(t *testing.T) {
 	s.once(site)
 }
 
-func TestGarbageGoesToTheDeadLetterTopicAndTheRestFlows(t *testing.T) {
+func TestConsumer_GarbageGoesToTheDeadLetterTopicAndTheRestFlows(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 1))
 	site := newSite(t, s, groupName())
@@ -309,7 +309,7 @@ func TestGarbageGoesToTheDeadLetterTopicAndTheRestFlows(t *testing.T) {
 	}
 }
 
-func TestAGroupThatNeverCommittedBeginsWhereItIsTold(t *testing.T) {
+func TestConsumer_AGroupThatNeverCommittedBeginsWhereItIsTold(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 2))
 	s.put(10, 1, 0, 1)

@@ -21,7 +21,7 @@ import (
 
 // What was acknowledged as enqueued and cannot be delivered is kept, and
 // nothing else is; replayed, it is in the topic once.
-func TestUndeliverableBatchesAreKeptAndReplayedOnce(t *testing.T) {
+func TestReplay_PutsEachDeadLetterIntoTheTopicOnce(t *testing.T) {
 	f := func(recordBytes config.Bytes) {
 		t.Helper()
 		cluster, cfg := fakeCluster(t)
@@ -88,7 +88,7 @@ func TestUndeliverableBatchesAreKeptAndReplayedOnce(t *testing.T) {
 	f(1)
 }
 
-func TestAReplayThatFailsKeepsTheFile(t *testing.T) {
+func TestReplay_OneThatFailsKeepsTheFile(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	dir := t.TempDir()
 	line := `{"timestamp":"2026-02-09T00:00:00Z","path":"/1","userAgent":"t"}` + "\n"
@@ -115,7 +115,7 @@ func TestAReplayThatFailsKeepsTheFile(t *testing.T) {
 	}
 }
 
-func TestTwoReplaysOfOneDirectoryAreRefused(t *testing.T) {
+func TestReplay_TwoOfOneDirectoryAreRefused(t *testing.T) {
 	_, cfg := fakeCluster(t)
 	p, _ := newTestProducer(t, cfg)
 	defer closeProducer(t, p)
@@ -140,7 +140,7 @@ func TestTwoReplaysOfOneDirectoryAreRefused(t *testing.T) {
 
 // The cluster is gone when the process has to stop: what was acknowledged as
 // enqueued is kept, what was not is not.
-func TestCloseWithoutAClusterKeepsWhatWasEnqueued(t *testing.T) {
+func TestProducer_CloseWithoutAClusterKeepsWhatWasEnqueued(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	p, _ := newTestProducer(t, cfg)
 	o := newOracle()
@@ -170,7 +170,7 @@ func TestCloseWithoutAClusterKeepsWhatWasEnqueued(t *testing.T) {
 }
 
 // The broker has them, and the process ends before it learns that.
-func TestAReplayOfWhatTheTopicHasAlreadyIsNoDuplicate(t *testing.T) {
+func TestReplay_OfWhatTheTopicHasAlreadyIsNoDuplicate(t *testing.T) {
 	f := func(recordBytes config.Bytes) {
 		t.Helper()
 		cluster, cfg := fakeCluster(t)

@@ -18,7 +18,7 @@ import (
 
 // Ensure that a copied directory, which is a place in the group used twice, ends
 // the older process, with a message that says so.
-func TestACopiedDirectoryEndsTheOlderProcess(t *testing.T) {
+func TestConsumer_ACopiedDirectoryEndsTheOlderProcess(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 2))
 	group := groupName()

@@ -11,7 +11,7 @@ import (
 	"logforge/sink/kafka/kafkatest"
 )
 
-func TestAGapStopsTheConsumerUnlessItIsToldToGoOn(t *testing.T) {
+func TestConsumer_AGapStopsItUnlessItIsToldToGoOn(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	ctx := context.Background()
 	f := func(name, says string, make func(t *testing.T, admin *kadm.Client, s *stream)) {

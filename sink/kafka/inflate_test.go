@@ -179,7 +179,7 @@ func TestConsumer_ATopicOfHighlyCompressedBatchesIsStoredWithinTheBudget(t *test
 
 // A batch that is larger than it may be stops its own partition, and says so;
 // the others flow. When it is gone from the topic, that one flows as well.
-func TestABombInOnePartitionDoesNotStopTheOthers(t *testing.T) {
+func TestConsumer_ABombInOnePartitionDoesNotStopTheOthers(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	s := newStream(t, broker.Addr, broker.Topic(t, 2))
 	site := newSite(t, s, groupName())

@@ -95,7 +95,7 @@ func walk(draw func(string, int) int, steps int, f flaw) error {
 	return w.finish()
 }
 
-func TestEveryRecordEndsUpInOneDirectoryOnceWhateverHappens(t *testing.T) {
+func TestModel_EveryRecordEndsUpInOneDirectoryOnceWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }
 		if err := walk(draw, rapid.IntRange(0, 300).Draw(t, "steps"), sound); err != nil {
@@ -125,7 +125,7 @@ func TestChaosManyLongWalksKeepEveryRecordOnce(t *testing.T) {
 
 // The model can tell: with each of these mistakes it finds a loss, a duplicate,
 // or a question that cannot be answered.
-func TestTheModelFindsEveryFlawTheProtocolAvoids(t *testing.T) {
+func TestModel_FindsEveryFlawTheProtocolAvoids(t *testing.T) {
 	for f := askTooEarly; f <= forgetPrepared; f++ {
 		found := false
 		for seed := range uint64(20_000) {

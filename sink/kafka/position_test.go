@@ -40,7 +40,7 @@ func drawPosition(t *rapid.T) *position {
 	return p
 }
 
-func TestAPositionReadsAsItWasWritten(t *testing.T) {
+func TestPosition_ReadsAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPosition(t)
 		got, err := decodePosition(p.encode())
@@ -53,7 +53,7 @@ func TestAPositionReadsAsItWasWritten(t *testing.T) {
 	})
 }
 
-func TestAPositionThatIsCutShortOrOfAnotherVersionIsRefused(t *testing.T) {
+func TestPosition_OneThatIsCutShortOrOfAnotherVersionIsRefused(t *testing.T) {
 	p := &position{Group: "g", Topic: "t", Spans: []span{{3, 100, 120}, {7, 5, 9}}, Held: []extent{{3, 100}}}
 	whole := p.encode()
 	for n := range whole {
@@ -135,7 +135,7 @@ func FuzzPosition(f *testing.F) {
 	})
 }
 
-func TestHeldReachesToTheEndOfWhatWasDecidedLast(t *testing.T) {
+func TestPosition_HeldReachesToTheEndOfWhatWasDecidedLast(t *testing.T) {
 	p := &position{Spans: []span{{1, 10, 20}, {4, 0, 5}}, Held: []extent{{0, 7}, {1, 10}, {9, 3}}}
 	want := []extent{{0, 7}, {1, 20}, {4, 5}, {9, 3}}
 	if d := cmp.Diff(want, p.after(), unexported); d != "" {
@@ -158,7 +158,7 @@ func drawStamp(t *rapid.T) stamp {
 	return s
 }
 
-func TestAStampReadsAsItWasWritten(t *testing.T) {
+func TestStamp_ReadsAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStamp(t)
 		got, ok := parseStamp(s.encode())
@@ -188,7 +188,7 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-func TestTheHistoryNeverOutgrowsTheBrokersLimitAndForgetsTheOldest(t *testing.T) {
+func TestStamp_NeverOutgrowsTheBrokersLimitAndForgetsTheOldest(t *testing.T) {
 	const limit = 4096 // offset.metadata.max.bytes
 	var s stamp
 	step := int64(math.MaxInt64 / 1000)
@@ -209,7 +209,7 @@ func TestTheHistoryNeverOutgrowsTheBrokersLimitAndForgetsTheOldest(t *testing.T)
 	}
 }
 
-func TestFollowingAStampLeavesItAsItIs(t *testing.T) {
+func TestStamp_FollowingOneLeavesItAsItIs(t *testing.T) {
 	s := stamp{owners: make([]ownership, 0, 8)}
 	s.owners = append(s.owners, ownership{owner("1"), 0})
 	a := s.follow(owner("2"), 10, hourly.TxID{1}, topicID{})

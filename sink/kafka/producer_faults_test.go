@@ -46,7 +46,7 @@ func faulty(c *kfake.Cluster, err *kerr.Error) *kfake.FaultHandle {
 
 // Both errors are reported for records that are in the log. The client tries
 // again; the broker knows them by producer id and sequence number.
-func TestProducedButReportedAsFailedIsThereOnce(t *testing.T) {
+func TestProducer_WhatIsReportedAsFailedIsThereOnce(t *testing.T) {
 	f := func(fault *kerr.Error) {
 		t.Helper()
 		cluster, cfg := fakeCluster(t)
@@ -75,7 +75,7 @@ func TestProducedButReportedAsFailedIsThereOnce(t *testing.T) {
 
 // Three requests share a chunk; the one in the middle gives up. Its batch is
 // used again at once, which must not reach the topic.
-func TestARequestsDeadlineFailsNoOther(t *testing.T) {
+func TestProducer_ARequestsDeadlineFailsNoOther(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	p, _ := newTestProducer(t, cfg)
 	o := newOracle()
@@ -119,7 +119,7 @@ func TestARequestsDeadlineFailsNoOther(t *testing.T) {
 	}
 }
 
-func TestABatchWithoutRoomIsRefusedWholeAndTheBufferKeepsItsBound(t *testing.T) {
+func TestProducer_ABatchWithoutRoomIsRefusedWholeAndTheBufferKeepsItsBound(t *testing.T) {
 	f := func(recordBytes config.Bytes) {
 		t.Helper()
 		cluster, cfg := fakeCluster(t)
@@ -172,7 +172,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-func TestABatchLargerThanTheWholeBufferIsTaken(t *testing.T) {
+func TestProducer_ABatchLargerThanTheWholeBufferIsTaken(t *testing.T) {
 	_, cfg := fakeCluster(t)
 	cfg.Kafka.MaxBufferedBytes = 256 * config.KiB
 	p, _ := newTestProducer(t, cfg)
@@ -192,7 +192,7 @@ func TestABatchLargerThanTheWholeBufferIsTaken(t *testing.T) {
 
 // A cluster that answers and acknowledges nothing: not ready, nothing more is
 // buffered for requests that wait, and it goes on by itself.
-func TestACollapsedClusterIsNotReadyUntilItAcknowledges(t *testing.T) {
+func TestProducer_ACollapsedClusterIsNotReadyUntilItAcknowledges(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	cfg.Server.RequestTimeout, cfg.Server.WaitForRoom = 300*time.Millisecond, 50*time.Millisecond
 	p, _ := newTestProducer(t, cfg)
@@ -243,7 +243,7 @@ func TestProducer_ARefusalIsNotCalledUnavailableAndIsNamed(t *testing.T) {
 }
 
 // A cluster that is not there at the start, comes, goes and comes again.
-func TestAClusterThatIsAwayIsWaitedFor(t *testing.T) {
+func TestProducer_AClusterThatIsAwayIsWaitedFor(t *testing.T) {
 	port, err := kafkatest.FreePorts()
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestAClusterThatIsAwayIsWaitedFor(t *testing.T) {
 
 // A broker that dies while it starts ends a connection at its first request,
 // which franz-go takes for missing SASL if it is not told otherwise.
-func TestAConnectionThatEndsAtItsFirstRequestIsNoFinalFailure(t *testing.T) {
+func TestProducer_AConnectionThatEndsAtItsFirstRequestIsNoFinalFailure(t *testing.T) {
 	cluster, cfg := fakeCluster(t)
 	p, _ := newTestProducer(t, cfg)
 	var ended atomic.Int32

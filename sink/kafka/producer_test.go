@@ -16,7 +16,7 @@ import (
 
 // Concurrent requests of every size, over several hours, at both levels, with
 // each compression and record size.
-func TestEveryAcknowledgedLineIsInTheTopicOnce(t *testing.T) {
+func TestProducer_EveryAcknowledgedLineIsInTheTopicOnce(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	f := func(compression string, recordBytes config.Bytes, requireAll bool) {
 		t.Helper()
@@ -76,7 +76,7 @@ func TestEveryAcknowledgedLineIsInTheTopicOnce(t *testing.T) {
 	f("none", 1, false)
 }
 
-func TestLevelsThatCannotBeGivenAreRefused(t *testing.T) {
+func TestProducer_LevelsThatCannotBeGivenAreRefused(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	cfg.Kafka.RequireAllAcks = false
@@ -91,7 +91,7 @@ func TestLevelsThatCannotBeGivenAreRefused(t *testing.T) {
 	}
 }
 
-func TestABatchAfterCloseIsRefused(t *testing.T) {
+func TestProducer_ABatchAfterCloseIsRefused(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	p, _ := newTestProducer(t, testConfig(t, broker.Addr, broker.TopicName(t)))
 	closeProducer(t, p)
@@ -105,7 +105,7 @@ func TestABatchAfterCloseIsRefused(t *testing.T) {
 
 // The lines of requests that arrive while others are on their way share Kafka
 // records; no request waits for a timer.
-func TestSmallConcurrentRequestsShareRecords(t *testing.T) {
+func TestProducer_SmallConcurrentRequestsShareRecords(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	p, _ := newTestProducer(t, cfg)
@@ -129,7 +129,7 @@ func TestSmallConcurrentRequestsShareRecords(t *testing.T) {
 	}
 }
 
-func TestALineLongerThanARecordIsARecord(t *testing.T) {
+func TestProducer_ALineLongerThanARecordIsARecord(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	cfg := testConfig(t, broker.Addr, broker.TopicName(t))
 	p, _ := newTestProducer(t, cfg)

@@ -12,7 +12,7 @@ import (
 	"logforge/sink/hourly"
 )
 
-func TestWhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
+func TestResolve_WhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 	me, b, c := owner("1"), owner("2"), owner("3")
 	id := topicID{9}
 	tx, other := hourly.TxID{1}, hourly.TxID{2}
@@ -65,7 +65,7 @@ func TestWhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 	f("another program's at the end", 120, "theirs", undecidable)
 }
 
-func TestPartitionsThatDisagreeStopTheConsumer(t *testing.T) {
+func TestResolve_PartitionsThatDisagreeStopTheConsumer(t *testing.T) {
 	tx := hourly.TxID{1}
 	p := &position{Group: "g", Topic: "logs", Owner: owner("1"), Spans: []span{{0, 0, 10}, {1, 5, 9}}}
 	at := func(offset int64, tx hourly.TxID) committedOffset {
@@ -91,7 +91,7 @@ func TestPartitionsThatDisagreeStopTheConsumer(t *testing.T) {
 	f(at(10, tx), committedOffset{-1, ""}, undecidable)
 }
 
-func TestAnAnswerToACommitIsRefusalOnlyWhenNothingCanHaveBeenWritten(t *testing.T) {
+func TestCommit_AnAnswerIsRefusalOnlyWhenNothingCanHaveBeenWritten(t *testing.T) {
 	f := func(want outcome, errs ...*kerr.Error) {
 		t.Helper()
 		resp := kmsg.NewPtrOffsetCommitResponse()
@@ -136,7 +136,7 @@ func TestAnAnswerToACommitIsRefusalOnlyWhenNothingCanHaveBeenWritten(t *testing.
 	}
 }
 
-func TestWhereToBegin(t *testing.T) {
+func TestStartRule_WhereToBegin(t *testing.T) {
 	now, before := topicID{1}, topicID{2}
 	b := bounds{50, 200}
 	stamped := func(id topicID) string { s := stamp{topicID: id}; return s.encode() }

@@ -10,7 +10,7 @@ import (
 	"logforge/sink/kafka/kafkatest"
 )
 
-func TestTopicsAreMadeOnceAndThenLeftAlone(t *testing.T) {
+func TestTopics_AreMadeOnceAndThenLeftAlone(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	cfg := testConfig(t, broker.Addr, broker.TopicName(t)).Kafka
 	cfg.Partitions = 10
@@ -56,7 +56,7 @@ func TestTopicsAreMadeOnceAndThenLeftAlone(t *testing.T) {
 	check(10)
 }
 
-func TestTopicsOfAClusterThatIsAwayAreAnErrorInTime(t *testing.T) {
+func TestTopics_OfAClusterThatIsAwayAreAnErrorInTime(t *testing.T) {
 	cfg := testConfig(t, "127.0.0.1:1", "logs").Kafka
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
