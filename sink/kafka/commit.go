@@ -20,8 +20,8 @@ package kafka
 //
 // For the same reason a commit is sent once. A client that sends it again, as
 // kgo.CommitOffsetsSync does after a lost connection, leaves the first one on its
-// way; it could arrive after the next transaction's commit, from a member in good
-// standing, and set the offsets back.
+// way; it could arrive after the next transaction's commit, from a member that is
+// still in the group, and set the offsets back.
 
 import (
 	"context"

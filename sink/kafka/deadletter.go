@@ -137,15 +137,15 @@ func (d *deadLetters) add(c *chunk) {
 	}
 }
 
-// hurry gives up what cannot be written once ctx has ended.
-func (d *deadLetters) hurry(ctx context.Context) {
+// giveUpAfter gives up what cannot be written once ctx has ended.
+func (d *deadLetters) giveUpAfter(ctx context.Context) {
 	context.AfterFunc(ctx, func() { d.end(context.Cause(ctx)) })
 }
 
 // close ends run once the queue is empty, or ctx has ended. add is not called
 // any more. The error says how many records are lost.
 func (d *deadLetters) close(ctx context.Context) error {
-	d.hurry(ctx)
+	d.giveUpAfter(ctx)
 	close(d.wake)
 	<-d.done
 	if d.lost > 0 {

@@ -185,9 +185,9 @@ func (p *Producer) settle(c *chunk) {
 	if p.inGroup == 0 {
 		ready = p.takeOpen(nil)
 	}
-	hurry := again || p.renewal != none && p.inFlight == 0
+	wake := again || p.renewal != none && p.inFlight == 0
 	p.mu.Unlock()
-	if hurry {
+	if wake {
 		p.wakeTend()
 	}
 	for _, ch := range ready {

@@ -15,8 +15,8 @@
 // # Producing
 //
 // Requests that are under way together share records: their lines are copied
-// into the hour's open chunk (chunk.go), and chunks take off as groups, one
-// group at a time (flight.go). An acknowledgement is the chunk's, so a request
+// into the hour's open chunk (chunk.go), and chunks are sent as groups, one
+// group at a time (dispatch.go). An acknowledgement is the chunk's, so a request
 // that gives up takes no other with it.
 //
 // Replicated is answered when all in-sync replicas have the lines. The client
@@ -36,12 +36,18 @@
 //
 // Whether the cluster is there is asked once a second, and at once when a
 // connection fails (client.go). While it is not, or acknowledges nothing, Ready
-// says so, and replicated batches are refused before they are buffered.
+// says so, and replicated batches are refused before they are buffered. The
+// topic's settings are read as well (topic.go), and what is sent follows them,
+// also when they change or the topic is made again (renew.go). What each error of
+// a cluster means is one table (errors.go).
 //
 // # Consuming
 //
-// The Consumer's transactions, each an append to the files, an entry in their
-// journal and a commit of offsets to the group, are told in commit.go; what the
-// journal and the commit carry in position.go and stamp.go; how a transaction
-// whose outcome is unknown is resolved in resolve.go.
+// The Consumer lives through sessions, each one membership of the group
+// (session.go), and stores in transactions (transaction.go): an append to the
+// files, an entry in their journal and a commit of offsets to the group. Why that
+// is exactly once is told in commit.go; what the journal and the commit carry in
+// position.go and stamp.go; how a transaction whose outcome is unknown is resolved
+// in resolve.go; where a partition begins in assign.go. What is fetched is inflated
+// within a budget (inflate.go).
 package kafka

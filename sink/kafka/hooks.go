@@ -13,7 +13,7 @@ import (
 	"logforge/metric"
 )
 
-// hooks are a client's ears. The producer and the consumer of one process
+// hooks receives franz-go's hooks. The producer and the consumer of one process
 // count into the same metrics.
 type hooks struct {
 	doubt chan struct{} // capacity 1: a connection failed since the last probe

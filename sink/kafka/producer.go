@@ -278,7 +278,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		err = fmt.Errorf("flush: %d bytes not delivered: %w", p.used.Load(), err)
 	}
 	p.client.close() // fails what is left, and so settles it
-	p.dead.hurry(ctx)
+	p.dead.giveUpAfter(ctx)
 	p.unsettled.Wait()
 	if lost := p.dead.close(ctx); lost != nil {
 		return lost
