@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -52,12 +51,14 @@ var (
 // Consumer takes the topic's records into files. See the package comment for
 // what it promises.
 type Consumer struct {
-	stopped  atomic.Bool // for good
-	cfg      config.Kafka
-	flush    config.Consumer
-	limits   codec.Limits
-	files    *hourly.Files
-	instance string // group instance id: this directory's place in the group
+	stopped atomic.Bool // for good
+	// fencedJoins counts sessions in a row that were fenced while they joined.
+	fencedJoins atomic.Int32
+	cfg         config.Kafka
+	flush       config.Consumer
+	limits      codec.Limits
+	files       *hourly.Files
+	instance    string // group instance id: this directory's place in the group
 
 	maxInflated int // bytes of record batches in memory, inflated
 	deadLimit   int // dead letters of one transaction; belongs to Run
@@ -371,11 +372,8 @@ func (c *Consumer) setReady(err error) {
 	c.ready = err
 }
 
-// fenced makes ErrFenced of err where it is that.
-func (c *Consumer) fenced(err error) error {
-	if !errors.Is(err, kerr.FencedInstanceID) {
-		return err
-	}
+// fencedError is what ends the consumer when its place was taken.
+func (c *Consumer) fencedError(err error) error {
 	return fmt.Errorf("%w: group %s, instance %s: was this logs directory copied? "+
 		"Remove .instance from the copy before it is started; a copy holds records that the original holds too (%w)",
 		ErrFenced, c.cfg.GroupID, c.instance, err)

@@ -332,3 +332,25 @@ func TestConsumer_AGroupThatNeverCommittedBeginsWhereItIsTold(t *testing.T) {
 		}
 	}
 }
+
+// Ensure that a session which is fenced while it joins does not end the consumer:
+// when the coordinator changes, its own earlier request may have taken its place.
+// When that does not end, it does.
+func TestConsumer_BeingFencedWhileJoiningIsNoCopiedDirectoryYet(t *testing.T) {
+	cluster, s := fake(t)
+	site := newSite(t, s, groupName())
+	s.put(20, 5, 0, 1, 2, 3)
+	fenced := kfake.Fault{Keys: []kmsg.Key{kmsg.SyncGroup}, Err: kerr.FencedInstanceID, TopLevel: true, Count: 3}
+	cluster.Fault(fenced)
+	r := site.start(t)
+	reached(t, s.total(), r)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	fenced.Count = -1
+	cluster.Fault(fenced)
+	r = site.start(t)
+	if err := r.wait(); !errors.Is(err, ErrFenced) {
+		t.Errorf("Run: %v", err)
+	}
+}

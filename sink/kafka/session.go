@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -31,6 +32,7 @@ type session struct {
 
 	joined    bool // the first assignment has been; belongs to the callback
 	inflation *inflation
+	hasJoined atomic.Bool // and has recovered: records are consumed
 
 	mu          sync.Mutex
 	coordinator int32 // broker id; -1 until asked
@@ -85,6 +87,8 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 	if err := s.awaitJoin(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
+	s.hasJoined.Store(true)
+	c.fencedJoins.Store(0)
 	c.sessions.Inc()
 	return s.consume(ctx)
 }
@@ -139,12 +143,29 @@ type groupErrors struct{ s *session }
 
 func (g groupErrors) OnGroupManageError(err error) {
 	g.s.c.errs.Inc()
-	if err := g.s.c.fenced(err); errors.Is(err, ErrFenced) {
-		g.s.end(err)
+	if errors.Is(err, kerr.FencedInstanceID) {
+		g.s.end(g.s.fenced(err))
 		return
 	}
 	g.s.c.setReady(named(err))
 	g.s.c.log.Warn("the consumer group's session ended", "group", g.s.c.cfg.GroupID, "err", err)
+}
+
+// maxFencedJoins is how many sessions in a row may be fenced while they join.
+const maxFencedJoins = 5
+
+// fenced makes ErrFenced of err where it is that. Before the session has joined
+// it need not be: when the group's coordinator changes, a request to join whose
+// answer was lost is sent again, and the second takes the place of the first. The
+// session then ends, and another one joins.
+func (s *session) fenced(err error) error {
+	if !errors.Is(err, kerr.FencedInstanceID) {
+		return err
+	}
+	if !s.hasJoined.Load() && s.c.fencedJoins.Add(1) <= maxFencedJoins {
+		return err
+	}
+	return s.c.fencedError(err)
 }
 
 // awaitJoin waits until the group has been joined, and then, before anything is
@@ -156,7 +177,7 @@ func (s *session) awaitJoin(ctx context.Context) error {
 		either, cancel := context.WithCancel(s.ctx)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		return s.c.fenced(s.recover(either))
+		return s.fenced(s.recover(either))
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	case <-ctx.Done():
@@ -173,14 +194,14 @@ func (s *session) consume(ctx context.Context) error {
 		fetches := s.poll(ctx)
 		stop := s.take(fetches, d)
 		if stop != nil && !keeps(stop) {
-			return s.rollback(s.c.fenced(stop))
+			return s.rollback(s.fenced(stop))
 		}
 		if err := context.Cause(s.ctx); err != nil {
 			return s.rollback(err)
 		}
 		if s.due(time.Now()) || stop != nil || ctx.Err() != nil {
 			if err := s.commit(s.ctx); err != nil {
-				return s.c.fenced(err)
+				return s.fenced(err)
 			}
 		}
 		if stop != nil || ctx.Err() != nil {

@@ -167,14 +167,14 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil // the poll's own
+	case errors.As(err, new(*kgo.ErrGroupSession)):
+		return nil // groupErrors is told
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 		return err
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
 		return s.gap("partition %d: the offset to consume next is no longer in the topic: %w", partition, err)
 	case errors.Is(err, kerr.UnknownTopicID):
 		return fmt.Errorf("partition %d: %w", partition, err) // the next session looks whether it was made again
-	case errors.As(err, new(*kgo.ErrGroupSession)):
-		return nil // groupErrors is told
 	case errors.Is(err, errInflationFull):
 		return nil // it is fetched again
 	}
