@@ -195,6 +195,8 @@ func TestShippers_EveryRouteStoresALine(t *testing.T) {
 	}{
 		{"POST", "/ingest", "", combinedLine, 200, ingest, ""},
 		{"POST", "/ingest/", text, combinedLine + "\n", 200, ingest, ""},
+		{"POST", "//ingest//", text, combinedLine + "\n", 200, ingest, ""},
+		{"PUT", "//_bulk", ndjson, "{\"index\":{}}\n{\"message\":" + line + "}\n", 200, `{"index":{"status":201}}`, ""},
 		{"POST", "/", "application/x-www-form-urlencoded", combinedLine + "\r\n", 200, ingest, ""},
 		{"POST", "/ingest", "text/html", combinedLine, 200, ingest, ""},
 		{"POST", "/ingest", "application/vnd.anything+json", `{"message":` + line + `}`, 200, ingest, ""},
