@@ -356,7 +356,7 @@ describe("several instances", () => {
 
 describe("a server that is otherwise", () => {
   test("with API keys on, figures are shown only to who has one", async () => {
-    const keyed = await Server.start({ LOGFORGE_AUTH_ENABLED: "true", LOGFORGE_AUTH_KEYS: "sesame,other", LOGFORGE_AUTH_HEADER_NAME: "X-Forge-Key" });
+    const keyed = await Server.start({ LOGFORGE_AUTH_KEYS: "sesame,other", LOGFORGE_AUTH_METRICS: "true", LOGFORGE_AUTH_HEADER_NAME: "X-Forge-Key" });
     for (const path of ["dashboard/config", "dashboard/metrics", "analytics?hour=2026-02-09T15"]) {
       assert.equal((await fetch(`${keyed.url}/${path}`)).status, 401, path);
     }
@@ -374,6 +374,12 @@ describe("a server that is otherwise", () => {
     await page.getByLabel("Key").fill("sesame");
     await page.keyboard.press("Enter");
     await page.locator("#figures").waitFor();
+    assert.match(await text(page, "#heat .line code"), / -H 'X-Forge-Key: KEY' /, "the line to copy has a place for the key");
+    const one = [{ timestamp: "2026-02-09T15:00:00Z", path: "/a", userAgent: "x" }];
+    assert.equal((await keyed.post(one, { "X-Forge-Key": "sesame" })).status, 202);
+    await page.locator("#chosen-json").waitFor();
+    const [file] = await Promise.all([page.waitForEvent("download"), page.locator("#chosen-json").click()]);
+    assert.equal(file.suggestedFilename(), "logforge-hour-2026-02-09T15.json", "a link cannot carry the key, the page can");
     await page.reload();
     await page.locator("#figures").waitFor();
     assert.equal(await page.evaluate(() => JSON.stringify(localStorage)).then((s) => s.includes("sesame")), false, "not kept past the tab");
