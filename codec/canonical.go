@@ -41,9 +41,9 @@ const (
 )
 
 // canonical takes canonical records from b[i] on, as many as come one after
-// another, and returns the index after them. It is whole after a record that
-// was not followed by what stands between records (the end of the body, for
-// one); otherwise a record is still expected at that index. In lines every
+// another, and returns the index after them. whole: the last record was not
+// followed by a separator (the body has ended, for example); otherwise a record
+// is still expected at that index. In lines every
 // record that is taken has its line to itself.
 //
 // They are copied in pieces of many records, in which each keeps its distance

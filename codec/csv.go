@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// CSV as RFC 4180 has it and encoding/csv reads it, but that a quoted field
+// CSV as RFC 4180 has it and encoding/csv reads it, except that a quoted field
 // keeps its line ends as they are. Every line that is no record is one error,
 // and the scan goes on with the next line.
 

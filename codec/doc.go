@@ -45,14 +45,37 @@
 // as its body (invalid bytes and control characters grow), and 42 bytes a
 // record besides.
 //
+// Extra members, where they are kept, follow the three in the order in which they
+// were sent, with a comma before each:
+//
+//	{"timestamp":"…","path":"/home","userAgent":"Mozilla/5.0","status":200,"method":"GET"}
+//
+// Their bytes are as sent, escapes included, but without white space between
+// tokens, and with U+FFFD for each byte that is no UTF-8. None has the name of one
+// of the three; a name that is repeated stays repeated. The canonical form of a
+// canonical line is that line. Fields and Line read such lines back.
+//
+// # What shippers send
+//
+// By Options.Shipper the names come out of lists (names.go, object.go), times are
+// of many kinds (moment.go), and what is not JSON is CSV with a header of its own
+// (rows.go), an access log line (accesslog.go, balancer.go, with a fast path in
+// plainline.go), a W3C extended file (rows.go) or Influx line protocol
+// (influx.go). Where a record may be set aside (shipper.go), the scan goes on
+// after one that cannot be read: behind its line, or in an array at the next comma
+// with a brace behind it. What is read twice for that is bounded by twice the
+// body, so that the time grows with the body and not faster.
+// docs/formats.md is for users.
+//
 // # How
 //
 // A record that is canonical already is recognised by comparing words, and
 // copied together with its neighbours as one range (canonical.go). Anything
 // else goes the general way (json.go; csv.go, with a fast path of its own in
 // csv_plain.go), which finds the three values and puts the record together
-// (decode.go) from their canonical text (text.go) and time (time.go). Where the records' hours are not in ascending order, the
-// lines are regrouped at the end (group.go).
+// (decode.go) from their canonical text (text.go) and time (time.go). Where the
+// records' hours are not in ascending order, the lines are regrouped at the end
+// (group.go).
 //
 // # Ownership
 //

@@ -215,6 +215,11 @@ func nanoseconds(digits []byte) int {
 // seconds below 10^11 (the year 5138), then milliseconds below 10^14,
 // microseconds below 10^17, and nanoseconds.
 func (d *decoder) epoch(s []byte) ([]byte, fault) {
+	if len(s) >= 10 && (len(s) == 10 || len(s) < 20 && s[10] == '.') {
+		if text, ok := d.sameHourSeconds(s); ok {
+			return text, 0
+		}
+	}
 	negative := len(s) > 0 && s[0] == '-'
 	if negative {
 		s = s[1:]
@@ -264,6 +269,40 @@ func (d *decoder) epoch(s []byte) ([]byte, fault) {
 		}
 	}
 	return d.instant(seconds, nano)
+}
+
+// sameHourSeconds is epoch for seconds of ten digits, with or without a fraction,
+// of the hour that is remembered.
+func (d *decoder) sameHourSeconds(s []byte) ([]byte, bool) {
+	seconds := 0
+	for _, c := range s[:10] {
+		if c -= '0'; c > 9 {
+			return nil, false
+		}
+		seconds = seconds*10 + int(c)
+	}
+	c := &d.b.clock
+	rest := seconds - int(c.hour)*3600
+	if c.hour == noHour || rest < 0 || rest >= 3600 {
+		return nil, false
+	}
+	text := d.b.moment[:20]
+	copy(text[:13], c.text[:])
+	mm, ss := rest/60, rest%60
+	text[13], text[14], text[15] = ':', '0'+byte(mm/10), '0'+byte(mm%10)
+	text[16], text[17], text[18] = ':', '0'+byte(ss/10), '0'+byte(ss%10)
+	if len(s) > 10 {
+		n, significant := fractionDigits(s[11:])
+		if n == 0 || n+11 != len(s) || n > 9 {
+			return nil, false
+		}
+		if significant > 0 {
+			text = append(append(text[:19], '.'), s[11:11+significant]...)
+			return append(text, 'Z'), true
+		}
+	}
+	text[19] = 'Z'
+	return text, true
 }
 
 // movePoint moves the point between the digits of a number by its exponent. It

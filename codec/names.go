@@ -172,8 +172,8 @@ func lower(b []byte) {
 // recent remembers what the names are that have been met. Records of a body
 // have the same names, so that nearly all are found here.
 type recent struct {
-	table uint64 // the table that slots are of
-	slots [64]slot
+	table uint64   // the table that slots are of
+	slots [64]slot // by the place in the object, and how deep that is
 	buf   [2 * maxNameBytes]byte
 }
 
@@ -195,8 +195,9 @@ func (r *recent) reset(t *table) {
 	}
 }
 
-// find is table.find for the name b[start:end], remembered.
-func (r *recent) find(t *table, parent *use, b []byte, start, end int) (u *use, exactly bool) {
+// find is table.find for the name b[start:end], the one number place of its
+// object, remembered.
+func (r *recent) find(t *table, parent *use, b []byte, start, end, place int) (u *use, exactly bool) {
 	n := end - start
 	if n == 0 || n > 30 || start > len(b)-8 {
 		return t.find(&r.buf, parent, b[start:end])
@@ -208,8 +209,10 @@ func (r *recent) find(t *table, parent *use, b []byte, start, end int) (u *use, 
 	} else {
 		rest = b[start+8 : end]
 	}
-	h := (w ^ uint64(b[end-1])<<56 ^ uint64(n)) * 0x9e3779b97f4a7c15
-	s := &r.slots[h>>58]
+	if parent != nil {
+		place += 40
+	}
+	s := &r.slots[place%len(r.slots)]
 	if s.word == w && int(s.n) == n && s.parent == parent && (n <= 8 || bytes.Equal(rest, s.rest[:n-8])) {
 		return s.use, s.exactly
 	}

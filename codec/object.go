@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"bytes"
-	"math/bits"
-)
+import "math/bits"
 
 // A record as a shipper sends it: a JSON object in which the values have other
 // names, are within other objects, or stand in an access log line that is the
@@ -29,7 +26,8 @@ type value struct {
 	rank       int // 0: there is none; the lowest counts
 	start, end int // in src; of a string, what is between the quotes
 	kind       byte
-	member     int // the one that it is in; -1 for none
+	canonical  bool // a string that is canonical text as it stands
+	member     int  // the one that it is in; -1 for none
 	use        *use
 }
 
@@ -75,7 +73,7 @@ func (d *decoder) read(o *object, b []byte, i int) int {
 func (d *decoder) walk(o *object, b []byte, i int, parent *use, top int) int {
 	s, names := &d.b.scan, d.rules.table
 	start := i // of the record, if it is that
-	more := false
+	more, seen := false, 0
 	i = s.space(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
@@ -96,7 +94,8 @@ func (d *decoder) walk(o *object, b []byte, i int, parent *use, top int) int {
 		var exactly bool
 		i++
 		if end := ordinary(b, i); end < len(b) && b[end] == '"' {
-			u, exactly = d.b.recent.find(names, parent, b, i, end)
+			u, exactly = d.b.recent.find(names, parent, b, i, end, seen)
+			seen++
 			i = end + 1
 		} else {
 			if end = s.text(b, i); end < 0 {
@@ -177,6 +176,7 @@ func (d *decoder) useful(o *object, b []byte, i int, u *use, exactly bool, top i
 		v.kind, v.start = textKind, i+1
 		if i = ordinary(b, v.start); i < len(b) && b[i] == '"' {
 			i++
+			v.canonical = true
 		} else if i = s.text(b, v.start); i < 0 {
 			return i
 		}
@@ -374,7 +374,7 @@ func (o *object) consume(v *value) {
 // setTime makes the value v the record's time.
 func (d *decoder) setTime(o *object, v *value) {
 	raw := o.src[v.start:v.end]
-	if v.kind == textKind && bytes.IndexByte(raw, '\\') >= 0 {
+	if v.kind == textKind && !v.canonical {
 		raw = d.jsonText(o, v)
 	}
 	d.fields[timestamp] = field{raw, present}
@@ -395,6 +395,9 @@ func (d *decoder) readTime(s []byte) {
 // jsonText returns the text of a string in canonical form. It has been read
 // before, and so is JSON.
 func (d *decoder) jsonText(o *object, v *value) []byte {
+	if v.canonical {
+		return o.src[v.start:v.end]
+	}
 	t, _ := d.text(o.src[:v.end+1], v.start)
 	return t
 }

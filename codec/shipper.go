@@ -55,6 +55,12 @@ func (d *decoder) values(b []byte, i int) {
 		if i = skipSpace(b, i); i == len(b) {
 			return
 		}
+		if d.rules.shipper && (d.only == Auto || d.only == Combined) && !d.b.extended.known {
+			if next := d.plainLines(b, i); next > i {
+				i = next
+				continue
+			}
+		}
 		end := -1
 		switch {
 		case d.only > NDJSON:
@@ -86,6 +92,11 @@ func (d *decoder) shipperObject(b []byte, i int, again *int) int {
 	}
 	if !d.admit() {
 		return len(b)
+	}
+	if d.rules.shipper {
+		if end := d.plainWrapped(b, i); end > 0 {
+			return end
+		}
 	}
 	o := &d.b.outer
 	within := b
@@ -142,7 +153,7 @@ func (d *decoder) wrapped(b []byte, i int) int {
 		if end == len(b) || b[end] != '"' {
 			return 0
 		}
-		u, exactly := d.b.recent.find(d.rules.table, nil, b, i+1, end)
+		u, exactly := d.b.recent.find(d.rules.table, nil, b, i+1, end, 0)
 		if i = skipSpace(b, end+1); i == len(b) || b[i] != ':' {
 			return 0
 		}
@@ -291,6 +302,11 @@ func (d *decoder) element(b []byte, i int, again *int) int {
 	var end int
 	switch {
 	case i < len(b) && b[i] == '{':
+		if d.rules.shipper {
+			if end = d.plainWrapped(b, i); end > 0 {
+				return end
+			}
+		}
 		end = d.read(o, b, i)
 	case i < len(b):
 		s.deep = false

@@ -62,8 +62,11 @@ func (c *clock) reset() {
 // differs from it in four digits only.
 const clockSecond = ':' | '0'<<8 | '0'<<16 | ':'<<24 | '0'<<32 | '0'<<40 | 'Z'<<48
 
-// sixty is what added to four such digits stays below the high bits exactly
-// if they are the minutes and seconds of a clock, and everything else is zero.
+// sixty is added to the eight bytes after they have been compared with
+// clockSecond, which leaves a digit as its number and any byte that is right as
+// zero. Each byte of sixty is such that the sum reaches 0x80 exactly where the
+// byte is too large: for the tens of minutes it is 0x7f-5, so that 5 gives 0x7f and
+// 6 gives 0x80; for the units it is 0x7f-9; for what has to be zero it is 0x7f.
 const sixty = 0x7f | (0x7f-5)<<8 | (0x7f-9)<<16 | 0x7f<<24 | (0x7f-5)<<32 | (0x7f-9)<<40 | 0x7f<<48 | 0x7f<<56
 
 // isSecond reports whether w is `:MM:SSZ` and end, with MM and SS below 60.
@@ -177,8 +180,9 @@ func fractionDigits(s []byte) (n, significant int) {
 	return n, significant
 }
 
-// canonicalHour returns the hour whose text s begins with, in canonical form,
-// and remembers it; ok is false where s is anything else. s has at least 13 bytes.
+// canonicalHour reads the hour that s, of at least 13 bytes, begins with in
+// canonical form, and remembers it in c. It reports false, and remembers nothing,
+// where s is anything else.
 func (c *clock) canonicalHour(s []byte) (ok bool) {
 	if s[4] != '-' || s[7] != '-' || s[10] != 'T' {
 		return false
