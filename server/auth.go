@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // keyring holds the accepted API keys, as hashes: all of one length, so that the

@@ -11,7 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 )
 

@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 )
 

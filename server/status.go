@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-json"
 	"github.com/valyala/fasthttp"
 
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 )
 

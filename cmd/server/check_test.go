@@ -25,7 +25,7 @@ import (
 	"pgregory.net/rapid"
 
 	"logforge/config"
-	"logforge/logging"
+	"logforge/config/logging"
 )
 
 // loaded returns the program of a configuration file with this text.

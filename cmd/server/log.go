@@ -10,8 +10,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
-	"logforge/logging"
-	"logforge/metric"
+	"logforge/config/logging"
+	"logforge/config/metric"
 )
 
 // lastWords is how long the end of the process waits for the log's reader.

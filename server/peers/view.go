@@ -19,7 +19,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // Source is what a View asks of its own instance. See server.Summaries.

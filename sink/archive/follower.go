@@ -17,7 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/codec"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink/hourly"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"logforge/codec"
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // An encoder turns lines into the bytes of one object.

@@ -16,7 +16,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // postgres is a table. A part is one transaction: its records, by COPY, and its

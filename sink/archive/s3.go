@@ -26,7 +26,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // s3 is a bucket. A part is an object

@@ -16,7 +16,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // Files is the sink that writes the hourly files: version 1's only sink, and

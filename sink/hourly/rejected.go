@@ -17,7 +17,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 	"logforge/sink/durable"
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
 
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // registerSpace makes the gauges of the file system that holds dir. What could

@@ -26,7 +26,7 @@ import (
 	"github.com/twmb/franz-go/plugin/kslog"
 
 	"logforge/config"
-	"logforge/logging"
+	"logforge/config/logging"
 	"logforge/sink"
 )
 

@@ -22,7 +22,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 	"logforge/sink/hourly"
 )

@@ -26,7 +26,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 	"logforge/sink/durable"
 )

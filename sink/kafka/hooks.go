@@ -10,7 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"logforge/metric"
+	"logforge/config/metric"
 )
 
 // hooks receives franz-go's hooks. The producer and the consumer of one process

@@ -15,7 +15,7 @@ import (
 
 	"logforge/codec"
 	"logforge/config"
-	"logforge/metric"
+	"logforge/config/metric"
 	"logforge/sink"
 )
 

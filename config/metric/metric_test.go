@@ -68,11 +68,11 @@ type family struct {
 func families(t *testing.T) map[string]family {
 	t.Helper()
 	all := map[string]family{}
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bench" || d.Name() == "node_modules"):
+		case d.IsDir() && path != "../.." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bench" || d.Name() == "node_modules"):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -104,7 +104,7 @@ func families(t *testing.T) map[string]family {
 			if known, ok := all[name]; ok && (known.help != help || known.kind != kind) {
 				t.Errorf("%s: %s is a %s, %q, and elsewhere a %s, %q", path, name, kind, help, known.kind, known.help)
 			}
-			all[name] = family{kind, help, labels, filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../"))}
+			all[name] = family{kind, help, labels, filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../../"))}
 			return true
 		})
 		return nil
@@ -188,7 +188,7 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 	all := families(t)
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nWhat `GET /metrics` says, in the format of Prometheus, beside the metrics of Go (`go_…`) and of the process (`process_…`). " +
-		"Sizes are bytes, times are seconds; counters begin at 0 with the process. This list is made from the source: `go test ./metric -update`.\n\n" +
+		"Sizes are bytes, times are seconds; counters begin at 0 with the process. This list is made from the source: `go test ./config/metric -update`.\n\n" +
 		"What to watch, and what to do about it, is in [runbooks.md](runbooks.md).\n")
 	rooms := map[string][]string{}
 	for name, f := range all {
@@ -215,13 +215,13 @@ func TestDocs_ListEveryMetric(t *testing.T) {
 			}
 		}
 	}
-	const doc = "../docs/metrics.md"
+	const doc = "../../docs/metrics.md"
 	if *update {
 		if err := os.WriteFile(doc, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if text, err := os.ReadFile(doc); err != nil || string(text) != b.String() {
-		t.Errorf("docs/metrics.md is not that of the source (go test ./metric -update writes it): %v", err)
+		t.Errorf("docs/metrics.md is not that of the source (go test ./config/metric -update writes it): %v", err)
 	}
 }
