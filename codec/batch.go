@@ -59,6 +59,7 @@ type Batch struct {
 	order        []uint8  // the columns of a CSV body
 
 	keepers atomic.Int32 // owners beside the first; see Keep
+	atEnd   func()       // is called by the last PutBatch; nil: nothing is
 }
 
 // span is a part of a body.
@@ -133,6 +134,10 @@ func GetBatchFor(n int, room Room) *Batch {
 // writer has stopped waiting.
 func (b *Batch) Keep() { b.keepers.Add(1) }
 
+// AtEnd makes the PutBatch of the last owner call f. It is called by an owner, and
+// forgotten after that.
+func (b *Batch) AtEnd(f func()) { b.atEnd = f }
+
 // PutBatch gives the batch back. The caller must not use it, nor any slice it
 // gave out, afterwards: built with the tag poison, its memory is overwritten.
 func PutBatch(b *Batch) {
@@ -142,6 +147,10 @@ func PutBatch(b *Batch) {
 	b.keepers.Store(0)
 	poison(b)
 	b.room = nil
+	if f := b.atEnd; f != nil {
+		b.atEnd = nil
+		defer f() // once the memory is in the pool, or nobody's
+	}
 	n := b.held()
 	if n > retained {
 		return

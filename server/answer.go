@@ -20,6 +20,8 @@ import (
 const (
 	// analyticsTime is how long an answer may take to put together.
 	analyticsTime = 30 * time.Second
+	// putters is how many answers are put together at once.
+	putters = 2
 	// clientCheck is how often is looked whether the client is still there.
 	clientCheck = 200 * time.Millisecond
 	// leastCompressed is the shortest answer that is worth compressing.
@@ -27,29 +29,70 @@ const (
 )
 
 // answer sends what put returns as JSON, compressed if the client takes that. put
-// ends early, with an error, when its context does.
+// ends early, with an error, when its context does. Only a few answers are put
+// together at once, and while one is, a quarter of server.maxInFlightBytes counts
+// as taken: how large it becomes is not known before. Errors: those of put, errBusy,
+// errAnswer.
 func (s *Server) answer(ctx *fasthttp.RequestCtx, put func(context.Context) ([]byte, error)) error {
-	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
-	defer cancel()
-	body, err := func() ([]byte, error) {
-		defer watchClient(connOf(ctx), cancel)()
-		return put(within)
-	}()
+	until := time.Now().Add(s.cfg.WaitForRoom)
+	body, err := s.put(ctx, until, put)
 	if err != nil {
-		return analyticsError(err)
-	}
-	h := &ctx.Response.Header
-	h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-	if len(body) >= leastCompressed && acceptsGzip(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))) {
-		body = fasthttp.AppendGzipBytesLevel(nil, body, fasthttp.CompressBestSpeed)
-		h.Set(fasthttp.HeaderContentEncoding, "gzip")
-	}
-	if !s.bytes.reserve(int64(len(body)), time.Now().Add(s.cfg.WaitForRoom)) {
-		h.Del(fasthttp.HeaderContentEncoding)
-		return errBusy
+		return err
 	}
 	ctx.SetContentType("application/json")
-	ctx.Response.SetBodyStream(&heldBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() { s.bytes.free(int64(len(body))) })}, len(body))
+	return s.send(ctx, body, until)
+}
+
+func (s *Server) put(ctx *fasthttp.RequestCtx, until time.Time, put func(context.Context) ([]byte, error)) ([]byte, error) {
+	if !s.putting.tryReserve(1) && !s.putting.reserve(1, until) {
+		return nil, errBusy
+	}
+	defer s.putting.free(1)
+	allowance := s.bytes.limit / 4
+	if !s.bytes.acquire(allowance, until) {
+		return nil, errBusy
+	}
+	defer s.bytes.give(allowance)
+	within, cancel := context.WithTimeout(s.deadlines.base, analyticsTime)
+	defer cancel()
+	defer watchClient(connOf(ctx), cancel)()
+	body, err := put(within)
+	if err != nil {
+		return nil, analyticsError(err)
+	}
+	return body, nil
+}
+
+// send answers with body, which is the answer's from now on, compressed if the
+// client takes that. It counts as taken until it is sent, and all answers together
+// may take half of server.maxInFlightBytes, so that those who read slowly do not
+// keep batches out. Errors: errBusy if there is no room until then, errAnswer for a
+// body that there is never room for.
+func (s *Server) send(ctx *fasthttp.RequestCtx, body []byte, until time.Time) error {
+	h := &ctx.Response.Header
+	h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	coding := ""
+	if len(body) >= leastCompressed && acceptsGzip(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))) {
+		body = fasthttp.AppendGzipBytesLevel(nil, body, fasthttp.CompressBestSpeed)
+		coding = "gzip"
+	}
+	n := int64(cap(body))
+	switch {
+	case n > s.answers.limit:
+		return errAnswer
+	case !s.answers.acquire(n, until):
+		return errBusy
+	case !s.bytes.acquire(n, until):
+		s.answers.give(n)
+		return errBusy
+	}
+	if coding != "" {
+		h.Set(fasthttp.HeaderContentEncoding, coding)
+	}
+	ctx.Response.SetBodyStream(&heldBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() {
+		s.answers.give(n)
+		s.bytes.give(n)
+	})}, len(body))
 	return nil
 }
 
@@ -75,6 +118,7 @@ type heldBody struct {
 }
 
 func (b *heldBody) Close() error {
+	b.Reset(nil)
 	b.free()
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,12 +93,12 @@ func TestAnalytics_EndsWhenTheServerStops(t *testing.T) {
 
 func TestAnalytics_AnswersCountInTheBudgetUntilTheyAreSent(t *testing.T) {
 	f := start(t, func(c *config.Config) {
-		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes = 1<<20, 24<<20
+		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes = 1<<20, 40<<20
 		c.Server.WriteTimeout = time.Second
 	})
 	f.summaries = largeAnswer{size: 9 << 20}
 	const ask = "GET /analytics?hour=2026-02-09T15 HTTP/1.1\r\nHost: x\r\n\r\n"
-	held := func() int64 { return f.bytes.reserved.Load() }
+	held := func() int64 { return f.bytes.used.Load() }
 	var conns []net.Conn
 	for range 2 {
 		c, err := net.Dial("tcp", f.addr)
@@ -126,7 +127,7 @@ func TestAnalytics_AnswersCountInTheBudgetUntilTheyAreSent(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if n := held(); n != 0 {
-		t.Errorf("%d bytes are still reserved", n)
+		t.Errorf("%d bytes are still taken", n)
 	}
 	if got := f.do("GET", "/analytics?hour=2026-02-09T15", nil); got.status != 200 || len(got.body) < 9<<20 {
 		t.Errorf("with room again: %d", got.status)
@@ -134,9 +135,51 @@ func TestAnalytics_AnswersCountInTheBudgetUntilTheyAreSent(t *testing.T) {
 	if got := f.do("HEAD", "/analytics?hour=2026-02-09T15", nil); got.status != 200 {
 		t.Errorf("HEAD: %d", got.status)
 	}
-	if n := held(); n != 0 {
-		t.Errorf("%d bytes are reserved after HEAD", n)
+	eventually(t, "nothing is taken after HEAD", func() bool { return held() == 0 })
+}
+
+// Of forty clients that ask for much and read nothing, few get an answer put
+// together at a time, and all hold half of the budget at most; so with /metrics.
+func TestAnswers_OfClientsThatReadNothingAreBounded(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes, c.Server.WriteTimeout = 1<<20, 40<<20, time.Minute
+	})
+	var atOnce, most atomic.Int64
+	f.summaries = countedAnswer{largeAnswer{size: 9 << 20}, &atOnce, &most}
+	for i := range 40 {
+		path := "/analytics?hour=2026-02-09T15"
+		if i%4 == 0 {
+			path = "/metrics"
+		}
+		c := f.dial()
+		defer c.Close()
+		if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
 	}
+	eventually(t, "all that there is room for", func() bool { return f.answers.used.Load() >= 18<<20 })
+	if r := f.post(array(1000)); r.status != 202 {
+		t.Errorf("a batch beside them: %d %s", r.status, r.body)
+	}
+	if n := most.Load(); n > putters {
+		t.Errorf("%d answers were put together at once", n)
+	}
+	if n := f.answers.used.Load(); n > f.answers.limit {
+		t.Errorf("answers hold %d bytes", n)
+	}
+}
+
+type countedAnswer struct {
+	largeAnswer
+	atOnce, most *atomic.Int64
+}
+
+func (s countedAnswer) AppendHour(ctx context.Context, dst []byte, h codec.Hour, top int) ([]byte, error) {
+	n := s.atOnce.Add(1)
+	defer s.atOnce.Add(-1)
+	for old := s.most.Load(); n > old && !s.most.CompareAndSwap(old, n); old = s.most.Load() {
+	}
+	return s.largeAnswer.AppendHour(ctx, dst, h, top)
 }
 
 func TestAnalytics_IsCompressedForThoseWhoTakeIt(t *testing.T) {

@@ -101,6 +101,15 @@ func (r *room) reserveNow(n int64) bool {
 	}
 }
 
+// acquire takes n, waiting until t if it must. It reports whether n was taken.
+func (r *room) acquire(n int64, t time.Time) bool {
+	if !r.tryReserve(n) && !r.reserve(n, t) {
+		return false
+	}
+	defer r.free(n)
+	return r.take(n)
+}
+
 // free returns n that were reserved.
 func (r *room) free(n int64) {
 	r.reserved.Add(-n)

@@ -12,7 +12,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -38,7 +37,7 @@ type dashboard struct {
 	page      atomic.Pointer[dashboardFile] // depends on the header that takes the key
 	files     map[string]dashboardFile      // by path below /dashboard/
 	facts     dashboardFacts
-	metrics   func(io.Writer) // writes this process's metrics as Prometheus text
+	metrics   func(*fasthttp.RequestCtx) error // answers with this process's metrics
 	summaries Summaries
 }
 
@@ -82,8 +81,8 @@ type dashboardKafka struct {
 	Role  string `json:"role"`
 }
 
-// newDashboard reads the embedded files. metrics writes Prometheus text.
-func newDashboard(cfg *config.Config, build Build, metrics func(io.Writer), summaries Summaries) (*dashboard, error) {
+// newDashboard reads the embedded files. metrics answers /metrics.
+func newDashboard(cfg *config.Config, build Build, metrics func(*fasthttp.RequestCtx) error, summaries Summaries) (*dashboard, error) {
 	d := &dashboard{files: map[string]dashboardFile{}, facts: factsOf(cfg, build), metrics: metrics, summaries: summaries}
 	err := fs.WalkDir(dashboardFiles, "dashboard", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -202,9 +201,8 @@ func (d *dashboard) serveConfig(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// serveMetrics answers GET /dashboard/metrics: what /metrics says, behind the key.
-func (d *dashboard) serveMetrics(ctx *fasthttp.RequestCtx) {
+// serveMetrics answers GET /dashboard/metrics: what /metrics says.
+func (d *dashboard) serveMetrics(ctx *fasthttp.RequestCtx) error {
 	ctx.Response.Header.Set("Cache-Control", "no-store")
-	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
-	d.metrics(ctx)
+	return d.metrics(ctx)
 }

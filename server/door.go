@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -185,6 +186,13 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 		in.hold.settle()
 		in.records = in.batch.Records()
 		err = s.store(ctx, in)
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		// The sink may read the batch for longer than this request lasts. Its memory
+		// counts until then: a disk that hangs must not gather batches without end.
+		n := in.bytes
+		in.bytes = 0
+		in.batch.AtEnd(func() { s.bytes.give(n) })
 	}
 	codec.PutBatch(in.batch)
 	in.batch = nil

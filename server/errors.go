@@ -23,6 +23,7 @@ var (
 	errNoSummary = errors.New("there is no summary for this time")
 	errRecount   = errors.New("the summary of this hour was damaged, and is being made again")
 	errNoTime    = errors.New("the answer took too long to put together: ask for fewer hours, or for top=N of each")
+	errAnswer    = errors.New("the answer is larger than half of server.maxInFlightBytes: ask for fewer hours, or for top=N of each")
 	errAck       = errors.New("this acknowledgement level is not offered here")
 	errType      = errors.New("this Content-Type is not supported")
 	errCoding    = errors.New("this Content-Encoding is not supported")
@@ -79,6 +80,7 @@ var table = []row{
 	{errNoSummary, 404, "no_summary"},
 	{errRecount, 503, "recount"},
 	{errNoTime, 503, "timeout"},
+	{errAnswer, 400, "answer"},
 	{errKey, 401, "key"},
 	{errOrigin, 403, "origin"},
 	// 421: another process may take it. A 503 would be sent here again for ever.

@@ -109,17 +109,14 @@ func (s *Server) guarded(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHan
 }
 
 // guardedMetrics is guarded while auth.metrics says so.
-func (s *Server) guardedMetrics(h fasthttp.RequestHandler) fasthttp.RequestHandler {
-	guarded := s.guarded(func(ctx *fasthttp.RequestCtx) error {
-		h(ctx)
-		return nil
-	})
+func (s *Server) guardedMetrics(h func(*fasthttp.RequestCtx) error) fasthttp.RequestHandler {
+	guarded := s.guarded(h)
 	return func(ctx *fasthttp.RequestCtx) {
 		if s.keys.Load().metrics {
 			guarded(ctx)
-			return
+		} else if err := h(ctx); err != nil {
+			s.fail(ctx, err)
 		}
-		h(ctx)
 	}
 }
 

@@ -64,6 +64,8 @@ type Server struct {
 	retryAfter string       // whole seconds
 	bytes      room         // server.maxInFlightBytes
 	slots      room         // server.maxConcurrency
+	answers    room         // bytes of answers that are not sent yet; they are in bytes, too
+	putting    room         // places for putting answers together
 	heavy      room         // places for bodies that become unusually large when inflated
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
@@ -102,6 +104,8 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		retryAfter: strconv.Itoa(int((cfg.Server.RetryAfter + time.Second - 1) / time.Second)),
 		bytes:      room{limit: int64(cfg.Server.MaxInFlightBytes)},
 		slots:      room{limit: int64(cfg.Server.MaxConcurrency)},
+		answers:    room{limit: int64(cfg.Server.MaxInFlightBytes) / 2},
+		putting:    room{limit: putters},
 		heavy:      room{limit: int64(max(1, runtime.GOMAXPROCS(0)/2))},
 	}
 	// One body of the largest size has to get through: as sent and inflated, or
@@ -145,7 +149,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		}
 	}
 	if cfg.Server.Dashboard {
-		if s.dashboard, err = newDashboard(cfg, build, s.writeMetrics, s.summaries); err != nil {
+		if s.dashboard, err = newDashboard(cfg, build, s.getMetrics, s.summaries); err != nil {
 			return nil, err
 		}
 	}

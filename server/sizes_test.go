@@ -2,13 +2,17 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"logforge/codec"
 	"logforge/config"
+	"logforge/sink"
 )
 
 // unhex reads bytes as a bug report writes them.
@@ -149,5 +153,46 @@ func TestServer_ABatchIsTakenBeforeItGrows(t *testing.T) {
 	}
 	if used := f.bytes.used.Load(); used != 0 {
 		t.Errorf("%d bytes are still taken", used)
+	}
+}
+
+// A batch that its sink still reads when the client has been answered counts until
+// the sink is done: on a disk that hangs they would come together without end.
+func TestServer_ABatchThatOutlivesItsRequestStillCounts(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Server.MaxBodyBytes, c.Server.MaxInFlightBytes, c.Server.RequestTimeout = 1<<20, 3<<20, 20*time.Millisecond
+	})
+	var mu sync.Mutex
+	var kept []*codec.Batch
+	f.sink.write = func(ctx context.Context, b *codec.Batch, _ sink.Ack) error {
+		b.Keep()
+		mu.Lock()
+		kept = append(kept, b)
+		mu.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	body := array(9_000)
+	for reason := ""; reason != "busy"; {
+		r := f.post(body)
+		if reason = r.problem(t).Reason; r.status != 503 || reason != "timeout" && reason != "busy" {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	if n := len(kept); n == 0 || n > 4 {
+		t.Errorf("%d batches are with the sink", n)
+	}
+	for _, b := range kept {
+		if b.Records() != 9_000 {
+			t.Errorf("a batch that the sink keeps has %d records", b.Records())
+		}
+		codec.PutBatch(b)
+	}
+	if used := f.bytes.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still taken", used)
+	}
+	f.sink.write = nil
+	if r := f.post(body); r.status != 202 {
+		t.Errorf("afterwards: %d %s", r.status, r.body)
 	}
 }

@@ -3,7 +3,7 @@ package server
 import (
 	"bytes"
 	"errors"
-	"io"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/goccy/go-json"
@@ -60,16 +60,11 @@ func (s *Server) getVersion(ctx *fasthttp.RequestCtx) {
 	ctx.Response.AppendBody(body)
 }
 
-func (s *Server) getMetrics(ctx *fasthttp.RequestCtx) {
-	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
-	s.writeMetrics(ctx.Response.BodyWriter())
-}
-
-// writeMetrics writes every metric of the set, of Go and of the process. Who
-// reads them has gone when w fails.
-func (s *Server) writeMetrics(w io.Writer) {
+// getMetrics answers with every metric of the set, of Go and of the process.
+func (s *Server) getMetrics(ctx *fasthttp.RequestCtx) error {
 	var text bytes.Buffer
 	s.set.WritePrometheus(&text)
 	metrics.WriteProcessMetrics(&text)
-	_, _ = w.Write(metric.AppendDescribed(nil, text.Bytes()))
+	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	return s.send(ctx, metric.AppendDescribed(make([]byte, 0, 2*text.Len()), text.Bytes()), time.Now().Add(s.cfg.WaitForRoom))
 }
