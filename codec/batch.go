@@ -110,11 +110,14 @@ func poolOf(n int) int {
 	return i
 }
 
+// batches is the pool of those whose memory nobody counts, whatever they keep.
+var batches = sync.Pool{New: func() any { return new(Batch) }}
+
 // GetBatch returns an empty batch from the pool.
-func GetBatch() *Batch { return GetBatchFor(retained, nil) }
+func GetBatch() *Batch { return batches.Get().(*Batch) }
 
 // GetBatchFor returns an empty batch from the pool, for a body of n bytes. It asks
-// room for its memory, until PutBatch; nil means that nobody counts.
+// room for its memory, until PutBatch.
 func GetBatchFor(n int, room Room) *Batch {
 	first := poolOf(n)
 	for i := first; i < min(first+2, len(pools)); i++ { // what it grew to may be of the next one
@@ -146,6 +149,7 @@ func PutBatch(b *Batch) {
 	}
 	b.keepers.Store(0)
 	poison(b)
+	counted := b.room != nil
 	b.room = nil
 	if f := b.atEnd; f != nil {
 		b.atEnd = nil
@@ -156,6 +160,10 @@ func PutBatch(b *Batch) {
 		return
 	}
 	b.Reset()
+	if !counted {
+		batches.Put(b)
+		return
+	}
 	pools[poolOf(n)].Put(b)
 }
 

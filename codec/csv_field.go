@@ -66,7 +66,7 @@ func (d *decoder) field(b []byte, i int) (f field, next int, more bool) {
 		if end {
 			text := b[start:i]
 			if mark >= 0 {
-				d.b.scratch = append(d.b.scratch, text...)
+				d.toScratch(text)
 				text = d.b.scratch[mark:]
 			}
 			return field{text, present}, i + n, c == ','
@@ -94,7 +94,7 @@ func (d *decoder) quotedField(b []byte, i int) (f field, next int, more bool) {
 		case c == '"':
 			text := b[start:i]
 			if mark >= 0 {
-				d.b.scratch = append(d.b.scratch, text...)
+				d.toScratch(text)
 				text = d.b.scratch[mark:]
 			}
 			f = field{text, present}
@@ -129,11 +129,29 @@ func (d *decoder) quotedField(b []byte, i int) (f field, next int, more bool) {
 // rewrite appends b[start:i] to the scratch memory, and b[i] as canonical text
 // has it: escaped, or U+FFFD.
 func (d *decoder) rewrite(b []byte, start, i int) {
-	out := append(d.b.scratch, b[start:i]...)
+	d.toScratch(b[start:i])
+	out := d.b.scratch
+	if d.scratchFull(len(out)) {
+		return
+	}
 	if c := b[i]; c < utf8.RuneSelf {
 		out = appendRune(out, rune(c))
 	} else {
 		out = append(out, "\ufffd"...)
 	}
 	d.b.scratch = out
+}
+
+// toScratch appends text to the scratch memory, unless that is full.
+func (d *decoder) toScratch(text []byte) {
+	if !d.scratchFull(len(d.b.scratch) + len(text)) {
+		d.b.scratch = append(d.b.scratch, text...)
+	}
+}
+
+// scratchFull reports whether n bytes of scratch memory are more than a record
+// within the limit of what may be sent can need: a byte becomes six at most. What
+// is written after that is not kept, as the record will be refused.
+func (d *decoder) scratchFull(n int) bool {
+	return d.limits.SentBytes > 0 && n > 6*d.limits.SentBytes+64
 }

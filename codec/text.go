@@ -101,13 +101,20 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 		return b[start:i], i + 1
 	}
 	mark := len(d.b.scratch)
-	out := append(d.b.scratch, b[start:i]...)
+	d.toScratch(b[start:i])
+	out := d.b.scratch
 	for {
+		if d.scratchFull(len(out)) {
+			out = out[:mark]
+		}
 		// Whole words are written, and counted up to the first special byte.
 		for i <= len(b)-8 {
 			n := len(out)
 			if cap(out)-n < 8 {
-				out = slices.Grow(out, 64)
+				if d.scratchFull(n) {
+					n = mark
+				}
+				out = slices.Grow(out[:n], 64)
 			}
 			w := load(b, i)
 			binary.LittleEndian.PutUint64(out[n:n+8], w)
@@ -137,7 +144,9 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 			out = appendRune(out, r)
 			i += n
 		case c == '"':
-			d.b.scratch = out
+			if d.b.scratch = out; d.scratchFull(len(out)) {
+				d.b.scratch = out[:mark]
+			}
 			return out[mark:], i + 1
 		case c < ' ':
 			return nil, d.syntax(b, i, "in a string")
