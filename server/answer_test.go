@@ -98,7 +98,7 @@ func TestAnalytics_AnswersCountInTheBudgetUntilTheyAreSent(t *testing.T) {
 	})
 	f.summaries = largeAnswer{size: 9 << 20}
 	const ask = "GET /analytics?hour=2026-02-09T15 HTTP/1.1\r\nHost: x\r\n\r\n"
-	held := func() int64 { return f.bytes.used.Load() }
+	held := func() int64 { return f.answers.used.Load() }
 	var conns []net.Conn
 	for range 2 {
 		c, err := net.Dial("tcp", f.addr)
