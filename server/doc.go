@@ -6,9 +6,9 @@
 //	listener        connections counted and bounded; past the limit 503 and close  (listen.go)
 //	fasthttp        header parsed into one bounded buffer; the body left unread
 //	serve           framing checked, panics caught, time and status counted        (routes.go)
-//	admit           key, acknowledgement level, type, coding, Content-Length       (logs.go)
+//	admit           origin, key, acknowledgement level, type, coding, length      (door.go)
 //	readBody        body into a pooled buffer that grows with what has arrived     (body.go)
-//	slot            at most server.maxConcurrency batches past this point          (limits.go)
+//	slot            at most server.maxConcurrency batches past this point          (budget.go)
 //	inflate         gzip, deflate, zstd, snappy, never past the limit              (inflate.go)
 //	Batch.Decode    canonical NDJSON by hour                                       (package codec)
 //	Sink.Write      returns when the batch is where ?ack= says                     (package sink)
@@ -18,16 +18,17 @@
 //
 // # Memory
 //
-// Every byte of a body, of its inflated form and of the decoded batch is
-// reserved in one account, server.maxInFlightBytes, before it is allocated, and
-// only for what has arrived: a client that promises 32 MiB and sends nothing
-// holds next to nothing. Who finds no room waits at most server.waitForRoom
-// over the whole request, then gets 503 with Retry-After. When room is scarce,
-// large bodies begin one after another, so that they do not each hold half of
-// what they need and wait for the rest; an announcement counts for a second.
+// Every byte of a body, of its inflated form, of the decoded batch and of a large
+// answer is taken from one budget, server.maxInFlightBytes, before it is allocated,
+// and only for what has arrived: a client that promises 32 MiB and sends nothing
+// holds next to nothing. A request waits for room once, before the first byte of
+// its body, at most server.waitForRoom; then 503 with Retry-After. Whatever it needs
+// beyond that it takes at once or is answered 503: nobody waits for memory while
+// holding some. A batch that its sink still reads after the answer counts until the
+// sink is done.
 //
-// No slice of a body outlives its handler: buffers go back to their pool when
-// the sink has returned. With the build tag poison they are overwritten then, so
+// No slice of a body outlives its handler: buffers go back to their pool when the
+// batch is decoded. With the build tag poison they are overwritten then, so
 // that a use after that shows.
 //
 // # Connections
