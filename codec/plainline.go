@@ -200,7 +200,7 @@ func (d *decoder) plainWrapped(b []byte, i int) int {
 	}
 	i += 2
 	end := shortText(b, i)
-	if end == 0 || b[end] != ':' {
+	if end == 0 || end == len(b) || b[end] != ':' {
 		return 0
 	}
 	u, exactly := d.b.recent.find(d.rules.table, nil, b, i, end-1, 0)
