@@ -34,7 +34,7 @@ func TestMakefile_HasEveryPromisedTarget(t *testing.T) {
 	f("bin/server", "run")
 	f("config.v1.local.yaml", "run-v1", "capture-profile-v1", "profile-run-v1")
 	f("config.v2.local.yaml", "run-v2", "capture-profile-v2", "profile-run-v2")
-	f("go test ./...", "test")
+	f("go test -timeout 20m ./...", "test")
 	f("-race", "race", "check")
 	f("golangci-lint", "lint", "check")
 	f("-fuzz", "fuzz")
