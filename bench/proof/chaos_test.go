@@ -65,6 +65,9 @@ type load struct {
 	oracle *oracle
 	addr   string
 
+	unlessKilled <-chan struct{} // closed when the server is gone before that; nil: it will not
+	plain        bool            // no acknowledgement level is asked for
+
 	mu      sync.Mutex
 	answers int           // until enough
 	enough  chan struct{} // closed when so many batches have been answered
@@ -79,6 +82,7 @@ func (l *load) run(t *testing.T, seed uint64, kill func() string) {
 	}
 	select {
 	case <-l.enough:
+	case <-l.unlessKilled:
 	case <-time.After(patience):
 		t.Error("too few answers")
 	}
@@ -109,7 +113,7 @@ func (l *load) post(t *testing.T, r *rand.Rand) {
 			want = 400
 			recs[r.IntN(len(recs))].Path = " "
 		}
-		status, answer, err := conn.Do(request(t, r, recs), patience)
+		status, answer, err := conn.Do(request(t, r, recs, l.plain), patience)
 		switch {
 		case err != nil:
 			return
@@ -127,9 +131,12 @@ func (l *load) post(t *testing.T, r *rand.Rand) {
 	}
 }
 
-func request(t *testing.T, r *rand.Rand, recs []corpus.Record) []byte {
+func request(t *testing.T, r *rand.Rand, recs []corpus.Record, plain bool) []byte {
 	f := form(t, []string{"json", "ndjson", "csv"}[r.IntN(3)])
 	path := "/logs" + []string{"", "?ack=written", "?ack=synced"}[r.IntN(3)]
+	if plain {
+		path = "/logs"
+	}
 	body := f.Append(nil, recs)
 	if r.IntN(2) == 0 {
 		return wire.Render(path, f.ContentType, "gzip", gzipped(body))

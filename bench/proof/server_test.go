@@ -15,6 +15,7 @@ import (
 
 	"logforge/bench/child"
 	"logforge/bench/corpus"
+	"logforge/sink/archive/archivetest"
 	"logforge/sink/kafka/kafkatest"
 )
 
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := kafkatest.Main(m)
+	code := max(kafkatest.Main(m), archivetest.Stop())
 	if err := os.RemoveAll(programs); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

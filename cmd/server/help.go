@@ -116,6 +116,24 @@ sent twice. A chunk that was under way is sent again with the same Idempotency-K
 and a server that has it already does not store it again. Only when the server has
 ended together with this command does nobody know: then it stops, and wants the word
 skip (the chunk is stored) or again (it is not).`},
+		{name: "verify", short: "check that what is stored is whole", run: verify, flags: "config logs-dir analytics-dir archive from to", long: `
+Reads every hour: the file, line by line; its summary, against a recount; and with
+-archive what each destination has: its parts must follow each other without a gap
+or an overlap, hold what they say (SHA-256), and be the lines of the file. Prints a
+line an hour, and then what is damaged, each in a line that begins with DAMAGED. The
+exit status is 1 if anything is. It changes nothing, takes no lock, and runs beside
+a live server; what is not summarised or archived yet is said, and is no damage.
+
+  server verify -config config.yaml -archive -from 2026-02-09T00`},
+		{name: "export", short: "write the records of some hours to one file", run: export, flags: "config logs-dir from to format o", long: `
+Writes every record of the hours from -from to -to: those in storage.logsDir, and
+those that only the archive has. Without -o it writes to the standard output.
+
+  ndjson   the lines as they are stored
+  csv      timestamp,path,userAgent,extra with a header line
+  parquet  the same columns, as archive.s3.format: parquet has them
+
+  server export -config config.yaml -from 2026-02-09T00 -to 2026-02-09T23 -format csv -o day.csv`},
 		{name: "healthcheck", short: "ask the running server whether it lives", run: healthcheck, flags: "config addr", long: `
 Asks GET /health of the server with this configuration on this machine. It says
 nothing but its exit status, 0 or 1, and the reason: for containers without a shell.
@@ -175,7 +193,7 @@ func (c *command) explain(w io.Writer, fs *flag.FlagSet) {
 	own := flag.NewFlagSet("", flag.ContinueOnError)
 	own.SetOutput(w)
 	fs.VisitAll(func(f *flag.Flag) {
-		if c.flags == "" || slices.Contains(strings.Fields(c.flags), f.Name) {
+		if c.flags == "" && !slices.Contains(auditFlags, f.Name) || slices.Contains(strings.Fields(c.flags), f.Name) {
 			own.Var(f.Value, f.Name, f.Usage)
 			own.Lookup(f.Name).DefValue = f.DefValue
 		}

@@ -5,6 +5,7 @@
 //	main.go      the command line
 //	help.go      the commands, and what -h says of them
 //	commands.go  the commands beside serve
+//	audit.go     of these, verify and export
 //	serve.go     the service from its start to its end
 //	start.go     its parts: what is started, in which order
 //	check.go     what the start needs of the machine
@@ -35,6 +36,7 @@ type program struct {
 	cfg      *config.Config
 	log      *logger
 	set      *metrics.Set
+	audit    auditOptions
 	args     []string  // the words after the command
 	stdout   io.Writer // what was asked for
 	stderr   io.Writer // everything else
@@ -58,6 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	fs.SetOutput(io.Discard) // errors and help are printed below
 	p := &program{settings: config.Bind(fs), set: metrics.NewSet(), stdout: stdout, stderr: stderr}
 	checkOnly := fs.Bool("check-config", false, "check the configuration, print what is in effect and where it comes from, and exit")
+
+	p.audit.bind(fs)
 
 	words, err := parse(fs, args)
 	asked := errors.Is(err, flag.ErrHelp)

@@ -198,3 +198,22 @@ func withinHour(t []byte) time.Duration {
 	}
 	return d
 }
+
+// ParquetFile writes lines of several hours to one Parquet file, in the same
+// columns as those of the archive.
+type ParquetFile struct{ e *parquetEncoder }
+
+// NewParquetFile begins a file.
+func NewParquetFile(w io.Writer) *ParquetFile {
+	return &ParquetFile{newParquetEncoder(w, 0, metrics.NewSet().NewCounter("unused"))}
+}
+
+// Add adds the canonical line of a record of the hour.
+func (p *ParquetFile) Add(h codec.Hour, line []byte) error {
+	p.e.hour = h
+	_, err := p.e.Write(line)
+	return err
+}
+
+// Close writes what the file ends with.
+func (p *ParquetFile) Close() error { return p.e.Close() }

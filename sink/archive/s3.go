@@ -167,21 +167,28 @@ func join(prefix, name string) string {
 	return prefix + "/" + name
 }
 
-// Parts implements Destination: by the names, so it costs one request for a
-// thousand parts.
+// Parts implements Destination: by the names, so it costs one request a day,
+// or for a thousand parts.
 func (s *s3) Parts(ctx context.Context, first, last codec.Hour) ([]Stored, error) {
 	var parts []Stored
-	for day := first - mod(first, 24); day <= last; day += 24 {
-		prefix := join(s.cfg.Prefix, day.Time().Format("date=2006-01-02/"))
+	list := func(prefix string) error {
 		for o := range s.core.ListObjectsIter(ctx, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 			if o.Err != nil {
-				return nil, s.explain("list objects", o.Err)
+				return s.explain("list objects", o.Err)
 			}
 			if p, ok := s.parse(o.Key); ok && p.Hour >= first && p.Hour <= last {
 				parts = append(parts, Stored{Part: p, name: o.Key, size: o.Size})
 			}
 		}
-		if err := ctx.Err(); err != nil {
+		return ctx.Err()
+	}
+	if last-first > 100*24 { // one pass over all names rather than one for each day
+		err := list(join(s.cfg.Prefix, "date="))
+		return parts, err
+	}
+	for day := first - mod(first, 24); day <= last; day += 24 {
+		prefix := join(s.cfg.Prefix, day.Time().Format("date=2006-01-02/"))
+		if err := list(prefix); err != nil {
 			return nil, err
 		}
 	}
@@ -317,82 +324,6 @@ func (s *s3) put(ctx context.Context, p Part, d Digest, data []byte) error {
 
 func crc32c(data []byte) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)))
-}
-
-// putPieces sends an object in several requests, each with the checksums of its
-// piece. The object comes into being with the last one.
-func (s *s3) putPieces(ctx context.Context, p Part, d Digest, open func() (io.ReadCloser, error)) (err error) {
-	key := s.key(p)
-	_ = s.core.RemoveIncompleteUpload(ctx, s.cfg.Bucket, key) // of an attempt that was killed; not needed to go on
-	opts := s.options(d)
-	opts.UserMetadata["x-amz-checksum-algorithm"] = "CRC32C"
-	id, err := s.core.NewMultipartUpload(ctx, s.cfg.Bucket, key, opts)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			_ = s.core.AbortMultipartUpload(ctx, s.cfg.Bucket, key, id) // the pieces cost money, and nothing else
-		}
-	}()
-	up := &pieces{s: s, ctx: ctx, key: key, id: id, buf: make([]byte, 0, onePut)}
-	again, err := s.encode(p, open, up)
-	if err == nil {
-		err = up.flush()
-	}
-	if err == nil && again != d {
-		err = fmt.Errorf("%v: the lines have changed while they were read: %w", p, errDamaged)
-	}
-	if err != nil {
-		return err
-	}
-	last := minio.PutObjectOptions{}
-	last.SetMatchETagExcept("*")
-	_, err = s.core.CompleteMultipartUpload(ctx, s.cfg.Bucket, key, id, up.done, last)
-	return err
-}
-
-// pieces is a writer that uploads what it is given in pieces.
-type pieces struct {
-	s       *s3
-	ctx     context.Context
-	key, id string
-	buf     []byte
-	done    []minio.CompletePart
-}
-
-func (u *pieces) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 {
-		k := min(len(p), cap(u.buf)-len(u.buf))
-		u.buf, p = append(u.buf, p[:k]...), p[k:]
-		if len(u.buf) == cap(u.buf) {
-			if err := u.flush(); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return n, nil
-}
-
-func (u *pieces) flush() error {
-	if len(u.buf) == 0 {
-		return nil
-	}
-	sum := crc32c(u.buf)
-	header := http.Header{"X-Amz-Checksum-Crc32c": {sum}}
-	number := len(u.done) + 1
-	part, err := u.s.core.PutObjectPart(u.ctx, u.s.cfg.Bucket, u.key, u.id, number, bytes.NewReader(u.buf), int64(len(u.buf)),
-		minio.PutObjectPartOptions{Sha256Hex: sha256Hex(u.buf), CustomHeader: header})
-	if err != nil {
-		return err
-	}
-	u.s.bytes.Add(len(u.buf))
-	u.done = append(u.done, minio.CompletePart{PartNumber: number, ETag: part.ETag, ChecksumCRC32C: sum})
-	u.buf = u.buf[:0]
-	return nil
 }
 
 // compare decides whether the object that is there already is this part.

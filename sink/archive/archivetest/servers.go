@@ -58,8 +58,11 @@ var shared struct {
 }
 
 // Main runs a package's tests and stops what they have shared.
-func Main(m *testing.M) int {
-	code := m.Run()
+func Main(m *testing.M) int { return max(m.Run(), Stop()) }
+
+// Stop stops the servers that tests have shared, and returns 0, or 1 if that
+// failed.
+func Stop() (code int) {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.s3 != nil {

@@ -1,0 +1,319 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/minio/minio-go/v7"
+
+	"logforge/aggregator"
+	"logforge/codec"
+	"logforge/config"
+	"logforge/sink"
+	"logforge/sink/archive"
+	"logforge/sink/archive/archivetest"
+	"logforge/sink/hourly"
+)
+
+func TestMain(m *testing.M) { os.Exit(archivetest.Main(m)) }
+
+// world is a logs directory with summaries and an archive.
+type world struct {
+	t     *testing.T
+	cfg   config.Config
+	files *hourly.Files
+	agg   *aggregator.Aggregator
+	wrote []string
+	s3    *archivetest.S3
+}
+
+func newWorld(t *testing.T) *world {
+	dir := t.TempDir()
+	w := &world{t: t, cfg: config.Default()}
+	w.cfg.Storage.LogsDir, w.cfg.Storage.AnalyticsDir = filepath.Join(dir, "logs"), filepath.Join(dir, "analytics")
+	w.cfg.Archive.After, w.cfg.Archive.Postgres.Interval, w.cfg.Archive.PartBytes = 10*time.Millisecond, 10*time.Millisecond, 4<<10
+	var err error
+	if w.files, err = hourly.Open(w.cfg.Storage, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
+		t.Fatal(err)
+	}
+	if w.agg, err = aggregator.Open(w.cfg.Aggregation, w.cfg.Storage.AnalyticsDir, w.files, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(w.agg.Close(), w.files.Close()) })
+	return w
+}
+
+func (w *world) toBucket(format string) {
+	w.s3 = archivetest.S3Server(w.t)
+	s := &w.cfg.Archive.S3
+	s.Endpoint, s.Bucket, s.AccessKey, s.SecretKey, s.Format = w.s3.Endpoint(), w.s3.Bucket(w.t), archivetest.AccessKey, archivetest.SecretKey, format
+}
+
+func (w *world) write(lines ...string) {
+	w.t.Helper()
+	b := codec.GetBatch()
+	defer codec.PutBatch(b)
+	b.Reset()
+	b.AppendLines([]byte(strings.Join(lines, "\n")+"\n"), codec.Limits{Depth: 64}, func(line []byte, e codec.RecordError) { w.t.Fatalf("%s: %+v", line, e) })
+	if err := w.files.Write(context.Background(), b, sink.Written); err != nil {
+		w.t.Fatal(err)
+	}
+	w.wrote = append(w.wrote, lines...)
+}
+
+// some writes lines with everything in them that a line can have.
+func (w *world) some(hour int) {
+	for i := range 200 {
+		w.write(fmt.Sprintf(`{"timestamp":"2026-02-09T%02d:%02d:00.5Z","path":"/p%d","userAgent":"x"}`, hour, i%60, i),
+			fmt.Sprintf(`{"timestamp":"2026-02-09T%02d:59:59Z","path":"/\"\\\u0001ü","userAgent":"y","status":%d,"deep":{"a":[1,null]}}`, hour, i))
+	}
+}
+
+// settle summarises and archives everything.
+func (w *world) settle() {
+	w.t.Helper()
+	if err := w.agg.Pass(context.Background()); err != nil {
+		w.t.Fatal(err)
+	}
+	a, err := archive.New(w.cfg.Archive, w.cfg.Storage, w.files, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil || a == nil {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); slices.ContainsFunc(w.files.Extents(), func(e hourly.Extent) bool { return !a.Holds(e) }); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("not archived: %+v", a.Status())
+		}
+	}
+	cancel()
+	<-done
+}
+
+func (w *world) verify(archived bool) (string, error) {
+	var out bytes.Buffer
+	err := Verify(context.Background(), &w.cfg, archive.First, archive.Last, archived, slog.New(slog.DiscardHandler), &out)
+	return out.String(), err
+}
+
+func (w *world) whole(archived bool) {
+	w.t.Helper()
+	if out, err := w.verify(archived); err != nil {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func (w *world) damaged(archived bool, says ...string) {
+	w.t.Helper()
+	out, err := w.verify(archived)
+	if !errors.Is(err, ErrDamaged) {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
+	for _, word := range says {
+		if !strings.Contains(out, word) {
+			w.t.Errorf("does not say %q:\n%s", word, out)
+		}
+	}
+}
+
+func TestVerify_WhatIsWholeIsSaidToBeWhole(t *testing.T) {
+	for _, format := range []string{"ndjson.zst", "parquet"} {
+		w := newWorld(t)
+		w.toBucket(format)
+		w.cfg.Archive.Postgres.URL = archivetest.PostgreSQL(t).New(t)
+		w.some(15)
+		w.some(16)
+		w.settle()
+		w.whole(true)
+		w.some(15) // behind, and no damage
+		w.whole(true)
+		w.settle()
+		// A file that was removed, and one that begins anew.
+		if err := os.Remove(filepath.Join(w.cfg.Storage.LogsDir, "2026-02-09/15.log.json")); err != nil {
+			t.Fatal(err)
+		}
+		w.some(15)
+		w.settle()
+		w.whole(true)
+		if out, _ := w.verify(true); !strings.Contains(out, "2026-02-09T15") || !strings.Contains(out, "agrees") {
+			t.Error(out)
+		}
+	}
+}
+
+func TestVerify_NamesWhatIsDamaged(t *testing.T) {
+	edit := func(w *world, name string, f func([]byte) []byte) {
+		t.Helper()
+		text, err := os.ReadFile(name)
+		if err == nil {
+			err = os.WriteFile(name, f(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := func() (*world, string, string) {
+		w := newWorld(t)
+		w.some(15)
+		w.settle()
+		w.whole(false)
+		return w, filepath.Join(w.cfg.Storage.LogsDir, "2026-02-09/15.log.json"), filepath.Join(w.cfg.Storage.AnalyticsDir, "2026-02-09/summary_15.json")
+	}
+	w, file, _ := fresh()
+	edit(w, file, func(b []byte) []byte { b[len(b)/2] = 0; return b })
+	w.damaged(false, "DAMAGED 2026-02-09T15", "not canonical")
+
+	w, file, _ = fresh()
+	edit(w, file, func(b []byte) []byte { return bytes.Replace(b, []byte("T15:"), []byte("T14:"), 1) })
+	w.damaged(false, "of another hour")
+
+	w, file, _ = fresh()
+	edit(w, file, func(b []byte) []byte { return bytes.Replace(b, []byte("/p17"), []byte("/q17"), 1) })
+	w.damaged(false, "summary: requestsPerPath", "/q17")
+
+	w, _, sum := fresh()
+	edit(w, sum, func(b []byte) []byte { return bytes.Replace(b, []byte(`"records": 400`), []byte(`"records": 401`), 1) })
+	w.damaged(false, "checksum")
+
+	w, file, _ = fresh()
+	edit(w, file, func(b []byte) []byte { return b[:bytes.IndexByte(b, '\n')+1] })
+	w.damaged(false, "accounts for")
+}
+
+func TestVerify_NamesWhatIsDamagedInTheBucket(t *testing.T) {
+	f := func(breakIt func(w *world, c *minio.Client, keys []string), says ...string) {
+		t.Helper()
+		w := newWorld(t)
+		w.toBucket("ndjson.zst")
+		w.some(15)
+		w.settle()
+		w.whole(true)
+		c := w.s3.Client(t)
+		var keys []string
+		for o := range c.ListObjectsIter(context.Background(), w.cfg.Archive.S3.Bucket, minio.ListObjectsOptions{Prefix: "logs/", Recursive: true}) {
+			keys = append(keys, o.Key)
+		}
+		breakIt(w, c, keys)
+		w.damaged(true, says...)
+	}
+	ctx := context.Background()
+	f(func(w *world, c *minio.Client, keys []string) {
+		if err := c.RemoveObject(ctx, w.cfg.Archive.S3.Bucket, keys[1], minio.RemoveObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}, "are missing")
+	f(func(w *world, c *minio.Client, keys []string) {
+		if _, err := c.PutObject(ctx, w.cfg.Archive.S3.Bucket, keys[1], strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}, "does not say what it holds", "cannot be read")
+	f(func(w *world, c *minio.Client, keys []string) {
+		if _, err := c.CopyObject(ctx, minio.CopyDestOptions{Bucket: w.cfg.Archive.S3.Bucket, Object: keys[1]}, minio.CopySrcOptions{Bucket: w.cfg.Archive.S3.Bucket, Object: keys[0]}); err != nil {
+			t.Fatal(err)
+		}
+	}, "is not what bytes")
+}
+
+func TestVerify_NamesWhatIsDamagedInTheDatabase(t *testing.T) {
+	db := archivetest.PostgreSQL(t)
+	f := func(sql string, says ...string) {
+		t.Helper()
+		w := newWorld(t)
+		w.cfg.Archive.Postgres.URL = db.New(t)
+		w.some(15)
+		w.settle()
+		w.whole(true)
+		db.Exec(t, w.cfg.Archive.Postgres.URL, sql)
+		w.damaged(true, says...)
+	}
+	f(`DELETE FROM logs WHERE path = '/p17'`, "has 399 records, and its parts have 400")
+	f(`INSERT INTO logs SELECT * FROM logs WHERE path = '/p17'`, "has 401 records")
+	f(`DELETE FROM logforge_parts WHERE "from" = 0`, "are missing")
+	f(`UPDATE logforge_parts SET sha256 = 'x' WHERE "from" = 0`, "is not what bytes")
+}
+
+// Ensure that each record comes out once, from the files and from the archive.
+func TestExport_EachRecordOnceInEveryFormat(t *testing.T) {
+	w := newWorld(t)
+	w.toBucket("parquet")
+	w.some(14)
+	w.some(15)
+	w.settle()
+	// One hour is only in the archive, one is in both, one in the files.
+	if err := os.Remove(filepath.Join(w.cfg.Storage.LogsDir, "2026-02-09/14.log.json")); err != nil {
+		t.Fatal(err)
+	}
+	w.some(16)
+	out := filepath.Join(t.TempDir(), "out")
+	export := func(format string) {
+		t.Helper()
+		n, err := Export(context.Background(), &w.cfg, archive.First, archive.Last, format, out+"."+format, nil, slog.New(slog.DiscardHandler))
+		if err != nil || n != int64(len(w.wrote)) {
+			t.Fatalf("%s: %d records of %d, %v", format, n, len(w.wrote), err)
+		}
+	}
+	for _, f := range Formats {
+		export(f)
+	}
+	text, err := os.ReadFile(out + ".ndjson")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), slices.Clone(w.wrote)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines that are not the %d that were written", len(got), len(want))
+	}
+	const columns = `SELECT epoch_ns(timestamp::TIMESTAMP_NS), path, userAgent, extra FROM %s ORDER BY ALL`
+	fromParquet := archivetest.DuckDB(t, fmt.Sprintf(columns, "'"+out+".parquet'"))
+	fromCSV := archivetest.DuckDB(t, fmt.Sprintf(columns, "read_csv('"+out+".csv', header = true, quote = '\"', escape = '\"', columns = {timestamp: 'TIMESTAMP_NS', path: 'VARCHAR', userAgent: 'VARCHAR', extra: 'VARCHAR'})"))
+	if len(fromParquet) != len(w.wrote) || !slices.Equal(fromParquet, fromCSV) {
+		t.Errorf("%d rows of Parquet, %d of CSV; %q, %q", len(fromParquet), len(fromCSV), fromParquet[:1], fromCSV[:1])
+	}
+	// A range.
+	var stdout bytes.Buffer
+	h := codec.HourOf(time.Date(2026, 2, 9, 14, 0, 0, 0, time.UTC))
+	if n, err := Export(context.Background(), &w.cfg, h, h, "ndjson", "-", &stdout, slog.New(slog.DiscardHandler)); n != 400 || err != nil || strings.Count(stdout.String(), "T14:") != 400 {
+		t.Errorf("%d records, %v", n, err)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(out), ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left over: %q, %v", left, err)
+	}
+}
+
+func TestExport_FromTheDatabaseWhereOnlyItHasAnHour(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Archive.Postgres.URL = archivetest.PostgreSQL(t).New(t)
+	w.some(15)
+	w.settle()
+	if err := os.RemoveAll(filepath.Join(w.cfg.Storage.LogsDir, "2026-02-09")); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	n, err := Export(context.Background(), &w.cfg, archive.First, archive.Last, "ndjson", "-", &out, slog.New(slog.DiscardHandler))
+	if n != 400 || err != nil {
+		t.Fatalf("%d records, %v", n, err)
+	}
+	var l codec.Line
+	for line := range strings.Lines(out.String()) {
+		if l.Split([]byte(line)) == 0 || !l.Valid() {
+			t.Fatalf("not canonical: %s", line)
+		}
+	}
+}

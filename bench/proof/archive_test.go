@@ -1,0 +1,377 @@
+package proof
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+	"github.com/minio/minio-go/v7"
+
+	"logforge/bench/child"
+	"logforge/sink/archive/archivetest"
+	"logforge/sink/kafka/kafkatest"
+)
+
+var archiveKills = flag.Int("archive.kills", 16, "how often a server with an archive is killed")
+
+// archives are the destinations of a test, with everything between them and the
+// servers that can go wrong.
+type archives struct {
+	s3     *archivetest.S3
+	proxy  *archivetest.Proxy
+	bucket string
+	db     *archivetest.Database
+	cable  *archivetest.Cable
+	url    string
+}
+
+func newArchives(t *testing.T) *archives {
+	a := &archives{s3: archivetest.S3Server(t), db: archivetest.PostgreSQL(t)}
+	a.proxy, a.bucket = archivetest.NewProxy(t, a.s3), a.s3.Bucket(t)
+	a.cable, a.url = archivetest.NewCable(t, a.db.Addr()), a.db.New(t)
+	return a
+}
+
+// config writes a configuration whose archive is quick, and returns its file.
+func (a *archives) config(t *testing.T, dir, more string) string {
+	t.Helper()
+	file := filepath.Join(dir, "config.yaml")
+	text := fmt.Sprintf("archive:\n  after: 30ms\n  partBytes: 64KiB\n  s3: {endpoint: %q, bucket: %q, accessKey: %s, secretKey: %s}\n  postgres: {url: %q, interval: 20ms}\n%s",
+		a.proxy.Endpoint(), a.bucket, archivetest.AccessKey, archivetest.SecretKey, strings.Replace(a.url, a.db.Addr(), a.cable.Addr, 1), more)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// mischief makes requests fail in every way, and calls kill at one of the steps
+// of a part: before an object is stored, after it is stored and before the
+// answer, or when the database is told something.
+func (a *archives) mischief(r *rand.Rand, kill func()) {
+	var once sync.Once
+	at, n := r.IntN(12), 0
+	before := r.IntN(2) == 0
+	bad := []archivetest.Verdict{archivetest.Refuse, archivetest.StoreAnd500, archivetest.StoreAndCut, archivetest.Cut}
+	a.proxy.Decide(func(req *http.Request) archivetest.Verdict {
+		if req.Method == http.MethodPut {
+			if n++; n == at {
+				if before {
+					once.Do(kill)
+					return archivetest.Pass // stored by a client that is dead already
+				}
+				defer once.Do(kill)
+				return archivetest.StoreAndCut
+			}
+		}
+		if r.IntN(4) == 0 {
+			return bad[r.IntN(len(bad))]
+		}
+		return archivetest.Pass
+	})
+	word := []string{"INSERT INTO", "COPY", "UPDATE", "commit"}[r.IntN(4)]
+	after := r.IntN(20)
+	deadly := r.IntN(2) == 0
+	a.cable.CutAfter(func(sent []byte) bool {
+		if !bytes.Contains(sent, []byte(word)) {
+			return false
+		}
+		if after--; after > 0 {
+			return false
+		}
+		if deadly {
+			once.Do(kill)
+		}
+		return true
+	})
+}
+
+func (a *archives) calm() {
+	a.proxy.Decide(nil)
+	a.cable.CutAfter(nil)
+}
+
+// inBucket calls f with every line in the bucket.
+func (a *archives) inBucket(t *testing.T, f func(line string)) {
+	t.Helper()
+	c := a.s3.Client(t)
+	d, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for o := range c.ListObjectsIter(context.Background(), a.bucket, minio.ListObjectsOptions{Prefix: "logs/", Recursive: true}) {
+		if o.Err != nil {
+			t.Fatal(o.Err)
+		}
+		object, err := c.GetObject(context.Background(), a.bucket, o.Key, minio.GetObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed, err := io.ReadAll(object)
+		_ = object.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := d.DecodeAll(packed, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", o.Key, err)
+		}
+		for line := range strings.Lines(string(text)) {
+			f(strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+// inTable calls f with every path in the table.
+func (a *archives) inTable(t *testing.T, f func(path string)) {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, a.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "SELECT path FROM logs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var path string
+	if _, err := pgx.ForEachRow(rows, []any{&path}, func() error { f(path); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// drained waits until a server's metrics say that nothing is pending.
+func drained(t *testing.T, p *child.Process) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
+		pending, err := pendingBytes(p.Addr)
+		if err == nil && pending == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes are still pending, %v:\n%s", pending, err, tail(p.Kill()))
+		}
+	}
+}
+
+func tail(s string) string { return s[max(0, len(s)-5000):] }
+
+func pendingBytes(addr string) (sum int64, err error) {
+	resp, err := http.Get("http://" + addr + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	found := 0
+	for l := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(l), " ")
+		if strings.HasPrefix(name, "logforge_archive_pending_bytes{") {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return 0, err
+			}
+			found++
+			sum += int64(n)
+		}
+	}
+	if found != 2 {
+		return 0, errors.New("not both destinations are in the metrics")
+	}
+	return sum, nil
+}
+
+// judge holds the destinations against what the oracle knows: every record that
+// was acknowledged is there once, none that was refused is, and nothing twice.
+func (a *archives) judge(t *testing.T, o *oracle) {
+	t.Helper()
+	f := func(name string, each func(*testing.T, func(string)), idOf func(string) (int, error)) map[int]bool {
+		times := map[int]int{}
+		each(t, func(s string) {
+			id, err := idOf(s)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			times[id]++
+		})
+		there := map[int]bool{}
+		for id, n := range times {
+			there[id] = true
+			if n != 1 {
+				t.Errorf("%s has record %d %d times", name, id, n)
+			}
+		}
+		var acknowledgedRecords int
+		for _, b := range o.batches {
+			for id := b.first; id < b.first+b.n; id++ {
+				switch {
+				case b.state == acknowledged && !there[id]:
+					t.Fatalf("%s lacks record %d, which was acknowledged", name, id)
+				case b.state == refused && there[id]:
+					t.Fatalf("%s has record %d, which was refused", name, id)
+				}
+			}
+			if b.state == acknowledged {
+				acknowledgedRecords += b.n
+			}
+		}
+		t.Logf("%s has %d records, %d of them acknowledged", name, len(times), acknowledgedRecords)
+		return there
+	}
+	bucket := f("the bucket", a.inBucket, idOf)
+	table := f("the table", a.inTable, func(path string) (int, error) { return idOf(`{"path":` + strconv.Quote(path) + `}`) })
+	if len(bucket) != len(table) {
+		t.Errorf("the bucket has %d records, the table %d", len(bucket), len(table))
+	}
+}
+
+// TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce kills the server at every step of a part, loses answers on the
+// way to both destinations, and takes the logs directory away in between.
+func TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce(t *testing.T) {
+	if *seed == 0 {
+		*seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("again with: go test ./bench/proof -run Archive_Killed -archive.kills %d -seed %d", *archiveKills, *seed)
+	a, dir, addr := newArchives(t), directory(t), freeAddr(t)
+	o := &oracle{log: realLog(t)}
+	r := rand.New(rand.NewPCG(*seed, 1))
+	config := a.config(t, dir, "")
+	for k := range *archiveKills {
+		p := start(t, dir, addr, "-config", config)
+		waitReady(t, p)
+		a.mischief(rand.New(rand.NewPCG(*seed, uint64(k))), func() { p.Kill() })
+		l := load{oracle: o, addr: addr, enough: make(chan struct{}), answers: 1 + r.IntN(60), unlessKilled: p.Exited()}
+		l.run(t, r.Uint64(), func() string {
+			select { // let the archive get somewhere, or be killed within
+			case <-p.Exited():
+			case <-time.After(time.Duration(r.IntN(400)) * time.Millisecond):
+			}
+			return p.Kill()
+		})
+		if t.Failed() {
+			t.Fatalf("server %d said:\n%s", k, tail(p.Kill()))
+		}
+		if k%8 == 7 {
+			// A machine that lost its disk, once everything was archived: what
+			// comes back is a new node.
+			a.calm()
+			p := start(t, dir, addr, "-config", config)
+			waitReady(t, p)
+			drained(t, p)
+			p.Kill()
+			if err := os.RemoveAll(filepath.Join(dir, "logs")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a.calm()
+	p := start(t, dir, addr, "-config", config)
+	waitReady(t, p)
+	drained(t, p)
+	verified(t, dir, config) // beside the running server
+	if err := p.Stop(patience); err != nil {
+		t.Fatal(err)
+	}
+	verified(t, dir, config)
+	a.judge(t, o)
+}
+
+// verified has server verify -archive say that everything is whole.
+func verified(t *testing.T, dir, config string) {
+	t.Helper()
+	server, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(server, "verify", "-archive", "-config", config, "-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("server verify: %v\n%s", err, tail(string(out)))
+	}
+}
+
+// Ensure that the same holds with version 2 and two processes, each with its own
+// directory and the same destinations.
+func TestArchive_OfTwoConsumersKilledAtAnyMomentHasEachRecordOnce(t *testing.T) {
+	a, o := newArchives(t), &oracle{log: realLog(t)}
+	broker := kafkatest.Shared(t)
+	topic := broker.Topic(t, 4)
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
+	type process struct {
+		*child.Process
+		dir, addr, config string
+	}
+	var all []*process
+	launch := func(p *process) {
+		p.Process = start(t, p.dir, p.addr, "-config", p.config, "-version", "2", "-brokers", broker.Addr, "-topic", topic, "-group", topic)
+		waitReady(t, p.Process)
+	}
+	for range 2 {
+		dir := t.TempDir()
+		p := &process{dir: dir, addr: freeAddr(t), config: a.config(t, dir, "consumer: {flushInterval: 50ms}\n")}
+		all = append(all, p)
+		launch(p)
+	}
+	for k := range max(2, *archiveKills/4) {
+		victim := all[k%2]
+		doomed := victim.Process
+		a.mischief(rand.New(rand.NewPCG(*seed, uint64(k))), func() { doomed.Kill() })
+		l := load{oracle: o, addr: victim.addr, enough: make(chan struct{}), answers: 1 + r.IntN(20), unlessKilled: victim.Exited(), plain: true}
+		l.run(t, r.Uint64(), func() string {
+			select {
+			case <-victim.Exited():
+			case <-time.After(time.Duration(r.IntN(1000)) * time.Millisecond):
+			}
+			return victim.Kill()
+		})
+		a.calm()
+		launch(victim)
+	}
+	// What Kafka has is in the files once nothing lags.
+	var records int64
+	for deadline := time.Now().Add(4 * patience); ; time.Sleep(50 * time.Millisecond) {
+		records = 0
+		for _, p := range all {
+			if err := eachLine(p.dir, func(string, string) error { records++; return nil }); err != nil && !strings.Contains(err.Error(), "ends within a line") {
+				t.Fatal(err)
+			}
+		}
+		var want int64
+		for _, b := range o.batches {
+			if b.state == acknowledged {
+				want += int64(b.n)
+			}
+		}
+		if records >= want && want > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d records are in the files", records, want)
+		}
+	}
+	for _, p := range all {
+		drained(t, p.Process)
+		if err := p.Stop(patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.judge(t, o)
+}
