@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"logforge/audit"
+	"logforge/cmd/server/audit"
 	"logforge/codec"
 	"logforge/sink/archive"
 )

@@ -258,9 +258,11 @@ func (f *Files) moveOver(s *segment) error {
 		} else {
 			f.begin(n, 0)
 		}
-		if err != nil || s.written == from {
+		if err != nil {
 			return err
 		}
+		// Also where no line is moved: whoever reads the journal beside this
+		// process would take the empty file for the one that was removed.
 		if err := f.note([]*segment{n}); err != nil {
 			return err
 		}
