@@ -158,10 +158,11 @@ func (p *Producer) send(c *chunk) {
 	c.sent = time.Now()
 	c.tries++
 	c.left.Store(int32(len(records)))
+	toTopic := p.toTopic.Load()
 	for i := range records {
 		// Not the request's context: a record that ends early takes with it
 		// whatever else waits for its partition.
-		p.client.Produce(context.Background(), &records[i], c.promise)
+		toTopic.Produce(context.Background(), &records[i], c.promise)
 	}
 }
 

@@ -22,8 +22,8 @@ const (
 )
 
 // producerOptions returns what the producer's client adds to clientOptions.
-// limit returns the size of the largest record batch for a topic; it is asked
-// again after the topic was purged from the client.
+// limit returns the size of the largest record batch for a topic; a client asks
+// it once for each topic.
 func producerOptions(cfg *config.Config, limit func(topic string) int32) ([]kgo.Opt, error) {
 	k := cfg.Kafka
 	if k.RecordBytes < 1 {

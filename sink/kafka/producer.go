@@ -3,14 +3,17 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 
 	"logforge/codec"
@@ -35,11 +38,15 @@ type Producer struct {
 	server  config.Server
 	ack     sink.Ack // what Default means
 	log     *slog.Logger
-	client  *client
+	client  *client // asks about the cluster, and produces to the dead-letter topic
 	dead    *deadLetters
 	runID   string // random; what the ids of Kafka records begin with
 	needed  int    // bytes of the largest record batch that one line may need
 	largest int    // bytes of the largest record batch that the configuration allows
+
+	// toTopic produces to the topic, and to it alone: renew replaces it.
+	toTopic    atomic.Pointer[kgo.Client]
+	newToTopic func() (*kgo.Client, error)
 
 	roomSize int64
 	room     *semaphore.Weighted // bytes
@@ -114,6 +121,19 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 	if p.client, err = newClient(k, needs, log, set, opts...); err != nil {
 		_ = dead.close(context.Background()) // it has nothing to lose
 		return nil, err
+	}
+	common, err := clientOptions(k, log)
+	if err == nil {
+		all := slices.Concat(common, []kgo.Opt{kgo.WithHooks(p.client.hooks)}, opts)
+		p.newToTopic = func() (*kgo.Client, error) { return kgo.NewClient(all...) }
+		var first *kgo.Client
+		first, err = p.newToTopic()
+		p.toTopic.Store(first)
+	}
+	if err != nil {
+		p.client.close()
+		_ = dead.close(context.Background()) // it has nothing to lose
+		return nil, fmt.Errorf("kafka client: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	p.stopTend = stop
@@ -273,11 +293,13 @@ func (p *Producer) Close(ctx context.Context) error {
 		flush, cancel = context.WithDeadline(flush, end.Add(-min(time.Until(end)/3, 3*time.Second)))
 		defer cancel()
 	}
-	err := p.client.Flush(flush)
+	toTopic := p.toTopic.Load()
+	err := errors.Join(toTopic.Flush(flush), p.client.Flush(flush))
 	if err != nil {
 		err = fmt.Errorf("flush: %d bytes not delivered: %w", p.used.Load(), err)
 	}
-	p.client.close() // fails what is left, and so settles it
+	toTopic.Close() // fails what is left, and so settles it
+	p.client.close()
 	p.dead.giveUpAfter(ctx)
 	p.unsettled.Wait()
 	if lost := p.dead.close(ctx); lost != nil {

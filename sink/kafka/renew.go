@@ -2,18 +2,17 @@ package kafka
 
 // What the client knows of the topic can become wrong while it runs: the topic
 // was made again, or takes smaller record batches than before. franz-go adopts
-// neither by itself; the topic is then purged from the client, which learns it
-// anew, and what had not been delivered is sent once more.
+// neither by itself; another client then takes the place of the one that sends to
+// the topic, and what had not been delivered is sent once more.
 
 import (
 	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// renewal says whether the topic is about to be purged from the client. While it
-// is, nothing is sent.
+// renewal says whether another client is about to take the place of the one that
+// sends to the topic. While it is, nothing is sent.
 type renewal uint8
 
 const (
@@ -21,8 +20,8 @@ const (
 	// awaitRead: the settings of the topic are about to be read, because it has
 	// refused a record batch for its size.
 	awaitRead
-	// whenIdle: the topic is purged once everything in flight has its outcome,
-	// because a purge would leave the outcome open.
+	// whenIdle: the client is replaced once everything in flight has its outcome,
+	// because closing it would leave the outcome open.
 	whenIdle
 	// atOnce: the topic that was sent to is gone, and everything in flight with it.
 	atOnce
@@ -78,18 +77,28 @@ func (p *Producer) foundTopic(now topicState) {
 	p.wakeTend()
 }
 
-// renew purges the topic from the client when it is time to. It belongs to tend.
+// renew takes another client when it is time to. It belongs to tend.
+//
+// franz-go could be told to forget the topic instead (PurgeTopicsFromClient). It
+// then numbers its record batches from 0 again, as the same producer, and the
+// broker takes a batch whose number it has seen for a repetition: it acknowledges
+// it and stores nothing. Only another client is another producer.
 func (p *Producer) renew() {
 	p.mu.Lock()
 	due := p.renewal == atOnce || p.renewal == whenIdle && p.inFlight == 0
-	if due {
-		p.epoch++
-	}
 	p.mu.Unlock()
 	if !due {
 		return
 	}
-	p.client.PurgeTopicsFromClient(p.cfg.Topic)
+	next, err := p.newToTopic()
+	if err != nil {
+		p.log.Error("no new kafka client; trying again", "err", err)
+		return
+	}
+	p.mu.Lock()
+	p.epoch++
+	p.mu.Unlock()
+	p.toTopic.Swap(next).Close() // fails what is in flight
 	p.renewals.Inc()
 	p.mu.Lock()
 	p.renewal = none
@@ -100,7 +109,7 @@ func (p *Producer) renew() {
 // the topic has refused it for its size, which stores nothing, or because the
 // topic that it was sent to is gone. p.mu is held.
 func (p *Producer) sendsAgain(c *chunk) bool {
-	if p.closed || c.tries >= maxTries || errors.Is(c.err, kgo.ErrClientClosed) {
+	if p.closed || c.tries >= maxTries {
 		return false
 	}
 	if c.epoch != p.epoch {

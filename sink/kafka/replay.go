@@ -309,7 +309,7 @@ func (p *Producer) produceAll(ctx context.Context, records []kgo.Record, there m
 			continue
 		}
 		count++
-		p.client.Produce(context.Background(), &records[i], func(_ *kgo.Record, err error) { outcome <- err })
+		p.toTopic.Load().Produce(context.Background(), &records[i], func(_ *kgo.Record, err error) { outcome <- err })
 	}
 	pending := make(chan struct{})
 	p.replaying = pending

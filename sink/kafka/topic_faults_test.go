@@ -117,6 +117,38 @@ func TestProducer_ATopicThatTakesSmallBatchesOnlyGetsEverythingOnce(t *testing.T
 	}
 }
 
+// Ensure that a batch is stored which looks to the broker like one that it has
+// seen: the first one after the topic's settings were learned anew, as large as
+// the first one before.
+func TestProducer_WhatIsSentAfterTheTopicWasLearnedAnewIsStored(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	cfg := topicWith(t, broker, 1, map[string]string{"max.message.bytes": "400000"})
+	admin := adminOf(t, broker.Addr)
+	p, _ := newTestProducer(t, cfg)
+	o := newOracle()
+	for _, limit := range []string{"500000", "600000", "450000", "700000"} {
+		for range 3 {
+			if err := o.write(t.Context(), t, p, sink.Replicated, 5, 1, 200); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := p.renewals.Get()
+		alter(t, admin, cfg.Kafka.Topic, "max.message.bytes", limit)
+		until(t, "the producer uses "+limit, func() bool {
+			p.client.reread.Store(true)
+			p.client.hooks.suspect()
+			return p.renewals.Get() > before
+		})
+	}
+	for range 3 {
+		if err := o.write(t.Context(), t, p, sink.Replicated, 5, 1, 200); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeProducer(t, p)
+	o.check(t, broker.Drain(t, cfg.Kafka.Topic))
+}
+
 // Ensure that what makes a topic unusable is named, that it lasts as long as that
 // does, and that nothing but a line which does not fit is refused for it.
 func TestProducer_ATopicThatCannotWorkIsNotReadyAndIsNamed(t *testing.T) {
