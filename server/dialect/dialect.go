@@ -20,8 +20,10 @@
 // # Bounds
 //
 // A body is bounded by the server, the number of its records and their size by
-// the codec. JSON around records is nested at most 100 deep, a value of OTLP 32.
-// A Writer holds one record at a time. Decoding allocates nothing once the memory
+// the codec. What stands around records, the labels of a stream and the attributes
+// of a resource, counts with each record: 256 MiB in all. JSON around records is
+// nested at most 100 deep, a value of OTLP 32. A Writer holds one record at a time.
+// Decoding allocates nothing once the memory
 // of a Writer and its batch has grown to the work, but for records that are set
 // aside and the labels of Loki's protobuf.
 package dialect
@@ -32,8 +34,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"logforge/codec"
 )
 
 // ErrMalformed is a body that cannot be read as a whole. Nothing of it is to be
@@ -125,7 +125,7 @@ func (w *Writer) take(f func() bool, what string) error {
 	case err != nil:
 		return err
 	case w.full:
-		return &codec.LimitError{Index: w.MaxRecords, What: "records", Max: w.MaxRecords, Records: w.MaxRecords}
+		return w.over
 	case !whole:
 		return malformed(what)
 	}

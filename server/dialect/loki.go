@@ -6,6 +6,7 @@ package dialect
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -73,6 +74,9 @@ func (w *Writer) lokiStreamJSON(b []byte, i int) int {
 
 // lokiEntryJSON reads [time, line] or [time, line, metadata].
 func (w *Writer) lokiEntryJSON(b []byte, i int) int {
+	if !w.carry() {
+		return valueEnd(b, i)
+	}
 	var parts [3]span
 	n := 0
 	start := i
@@ -147,6 +151,9 @@ func (w *Writer) lokiStreamProto(stream []byte) bool {
 
 // lokiEntryProto reads an EntryAdapter.
 func (w *Writer) lokiEntryProto(entry []byte) bool {
+	if !w.carry() {
+		return true
+	}
 	var at time.Time
 	var line []byte
 	extra := w.resource
@@ -225,19 +232,19 @@ func appendLabelProto(dst, pair []byte) ([]byte, bool) {
 // appendLabels appends labels as Prometheus writes them, {job="nginx", host="a"},
 // as members. What is not written so is left out.
 func appendLabels(dst, labels []byte) []byte {
-	labels = bytes.TrimPrefix(bytes.TrimSpace(labels), []byte("{"))
+	text := strings.TrimPrefix(string(bytes.TrimSpace(labels)), "{") // one copy, not one for each label
 	for {
-		name, rest, found := bytes.Cut(bytes.TrimLeft(labels, ", "), []byte("="))
-		rest = bytes.TrimLeft(rest, " ")
-		quoted, err := strconv.QuotedPrefix(string(rest))
+		name, rest, found := strings.Cut(strings.TrimLeft(text, ", "), "=")
+		rest = strings.TrimLeft(rest, " ")
+		quoted, err := strconv.QuotedPrefix(rest)
 		if !found || err != nil {
 			return dst
 		}
-		labels = rest[len(quoted):]
+		text = rest[len(quoted):]
 		value, err := strconv.Unquote(quoted)
 		if err != nil {
 			return dst
 		}
-		dst = codec.AppendMember(dst, bytes.TrimSpace(name), []byte(value))
+		dst = codec.AppendMember(dst, []byte(strings.TrimSpace(name)), []byte(value))
 	}
 }

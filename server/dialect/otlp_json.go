@@ -81,6 +81,9 @@ func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attribu
 
 // logRecordJSON takes one LogRecord.
 func (w *Writer) logRecordJSON(b []byte, i int) int {
+	if !w.carry() {
+		return valueEnd(b, i)
+	}
 	var at, observed, body, attributes span
 	end := members(b, i, func(name []byte, i int) int {
 		end := valueEnd(b, i)

@@ -105,6 +105,9 @@ func (w *Writer) scopedProto(message []byte, attributes *[]byte, attribute proto
 
 // logRecordProto takes one LogRecord.
 func (w *Writer) logRecordProto(record []byte) bool {
+	if !w.carry() {
+		return true
+	}
 	var at, observed uint64
 	var body []byte
 	worst := none

@@ -103,13 +103,15 @@ type Writer struct {
 	SetAside func(record []byte, e codec.RecordError)
 
 	result Result
-	full   bool // the body has more than MaxRecords: the rest is not looked at
+	full   bool // the body is over a limit: the rest is not looked at
+	over   *codec.LimitError
 
 	object []byte // the record that is being put together
 	text   []byte // one string without its escapes
 	name   []byte // the same, of a member's name
 
 	resource, scope []byte // members that records have from around them, each after a comma
+	carried         int    // bytes of them, counted with each record so far
 }
 
 // Result is what became of a body's records.
@@ -128,6 +130,12 @@ type Result struct {
 // maxErrors is how many errors a Result names: more than fit into an answer are
 // not needed, but those of _bulk, which are in its items.
 const maxErrors = 16
+
+// maxAround is how many bytes of labels and attributes all records of a body may
+// have from around them, counted with each record anew: they are copied and
+// looked through for each one, so a small body of one huge label and many records
+// would otherwise be the work of minutes.
+const maxAround = 256 << 20
 
 // retained is how much memory a pooled Writer may keep.
 const retained = 1 << 20
@@ -155,6 +163,21 @@ type span struct{ start, end int }
 // begin begins a record that is put together from parts: its members are appended
 // to what begin returns, each with a comma before it, and the result goes to put.
 func (w *Writer) begin() []byte { return w.object[:0] }
+
+// carry counts what the next record has from around it. It reports false where
+// all records have more than maxAround of that, or the body is over another limit:
+// the record is not to be looked at then.
+func (w *Writer) carry() bool {
+	if !w.admit() {
+		return false
+	}
+	if w.carried += len(w.resource) + len(w.scope); w.carried > maxAround {
+		w.full = true
+		w.over = &codec.LimitError{Index: w.result.records, What: "bytes of labels and attributes, which count with each record that has them",
+			Max: maxAround, Records: w.result.records}
+	}
+	return !w.full
+}
 
 // inherit appends the members that the record has from around it.
 func (w *Writer) inherit(dst []byte) []byte {
@@ -240,9 +263,12 @@ func (w *Writer) add(record []byte, at time.Time, extra []byte) {
 	w.setAside(w.wrapped(record, at, extra), e)
 }
 
-// admit reports whether another record is within the limit of the batch.
+// admit reports whether another record is within the limits of the body.
 func (w *Writer) admit() bool {
-	w.full = w.full || w.MaxRecords > 0 && w.result.records >= w.MaxRecords
+	if !w.full && w.MaxRecords > 0 && w.result.records >= w.MaxRecords {
+		w.full = true
+		w.over = &codec.LimitError{Index: w.MaxRecords, What: "records", Max: w.MaxRecords, Records: w.MaxRecords}
+	}
 	return !w.full
 }
 
