@@ -83,6 +83,35 @@ func TestFiles_EveryErrorOfStorageThatMayPassIsTheSinksAndRecoversByItself(t *te
 	}
 }
 
+// A client that asks for synced and gets an error sends the same again: as long as
+// nothing can be confirmed, nothing more is written.
+func TestFiles_ABatchThatIsRetriedWhileSyncsFailIsStoredOnceNotEachTime(t *testing.T) {
+	d := newMemDisk()
+	f := openMem(t, d)
+	write(t, f, line(1, 1))
+	d.fault = func(op, _ string) error {
+		if op == "opendir" {
+			return unix.EACCES
+		}
+		return nil
+	}
+	for range 5 {
+		if err := f.Write(t.Context(), batch(t, line(30, 2)), sink.Synced); !errors.Is(err, unix.EACCES) {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Write(t.Context(), batch(t, line(30, 3)), sink.Written); err != nil {
+		t.Fatalf("written asks for no sync: %v", err)
+	}
+	d.fault = nil
+	if err := f.Write(t.Context(), batch(t, line(30, 4)), sink.Synced); err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, d, day0(30)); got != line(30, 2)+line(30, 3)+line(30, 4) {
+		t.Fatalf("the hour holds %q", got)
+	}
+}
+
 // The document names each of them, in the row of its answer.
 func TestFiles_TheErrorsOfStorageAreThoseOfTheDocument(t *testing.T) {
 	text, err := os.ReadFile("../../docs/errors.md")

@@ -20,7 +20,15 @@ func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if b.Records() == 0 {
 		return nil
 	}
-	err := f.writes.Do(ctx, b, b.Len() < joinBytes)
+	var err error
+	if ack == sink.Synced && f.trouble.Load() != nil {
+		// What cannot be confirmed is not written: a client that retries would
+		// have it stored each time.
+		err = f.syncs.Do(ctx, struct{}{}, true)
+	}
+	if err == nil {
+		err = f.writes.Do(ctx, b, b.Len() < joinBytes)
+	}
 	if err == nil && ack == sink.Synced {
 		err = f.syncs.Do(ctx, struct{}{}, true)
 	}
