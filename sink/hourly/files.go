@@ -36,6 +36,7 @@ type Files struct {
 	// and guards what follows.
 	writing  sync.Mutex
 	root     root
+	former   []root     // removed, with lines that are still to be moved over
 	last     *segment   // the one found last: nearly always the next one too
 	touched  []*segment // of the group being written
 	scratch  []byte
@@ -195,5 +196,6 @@ func (f *Files) Close() error {
 			err = errors.Join(err, failed)
 		}
 	}
+	f.closeFormer()
 	return errors.Join(err, f.journal.close(), f.root.Close())
 }

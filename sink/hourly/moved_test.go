@@ -236,6 +236,73 @@ func TestFiles_ADirectoryThatIsRemovedIsMadeAgainAndLockedAgain(t *testing.T) {
 	}
 }
 
+// Lines that were on their way to a directory that was removed go to the one that
+// takes its place, whoever asks for a sync: also of another hour.
+func TestFiles_LinesOfADirectoryThatWasRemovedKeepNoOtherHourWaiting(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval = time.Hour })
+	for round := range 3 {
+		if err := f.Write(t.Context(), batch(t, line(1, round)), sink.Written); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		f.lookAround()
+		if err := f.Write(t.Context(), batch(t, line(2, round)), sink.Synced); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		for hour := 1; hour <= 2; hour++ {
+			if got, err := os.ReadFile(filepath.Join(dir, Path(day0(hour)))); err != nil || string(got) != line(hour, round) {
+				t.Fatalf("round %d, hour %d: %q, %v", round, hour, got, err)
+			}
+		}
+		if err := errors.Join(f.tendOnce(), f.Err(), f.Ready()); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.former) > 0 {
+			t.Fatalf("round %d: %d directories that were removed are still open", round, len(f.former))
+		}
+	}
+}
+
+// A file that was moved away may be another hour's by now, or somebody else may
+// have added to it: only the lines of this process are taken off it.
+func TestFiles_LinesOfOthersStayInAFileThatWasMovedAway(t *testing.T) {
+	f, dir := openDir(t, func(c *config.Storage) { c.SyncInterval = time.Hour })
+	one, two := filepath.Join(dir, Path(day0(1))), filepath.Join(dir, Path(day0(2)))
+	put := func(hour, n int) {
+		t.Helper()
+		if err := f.Write(t.Context(), batch(t, line(hour, n)), sink.Synced); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1, 1)
+	put(2, 2)
+	if err := errors.Join(os.Rename(one, one+".1"), os.Rename(two, one), os.Rename(one+".1", two)); err != nil {
+		t.Fatal(err)
+	}
+	put(1, 3) // goes to the file that was the other hour's
+	if err := f.tendOnce(); err != nil {
+		t.Fatal(err)
+	}
+	put(2, 4)
+	seen := map[string]int{}
+	for _, name := range []string{one, two} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range strings.Lines(string(text)) {
+			seen[l]++
+		}
+	}
+	for _, l := range []string{line(1, 1), line(2, 2), line(1, 3), line(2, 4)} {
+		if seen[l] != 1 {
+			t.Errorf("%q is there %d times", l, seen[l])
+		}
+	}
+}
+
 func awaitReady(t *testing.T, f *Files, ready bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); (f.Ready() == nil) != ready; time.Sleep(time.Millisecond) {

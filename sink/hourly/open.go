@@ -236,7 +236,7 @@ func (f *Files) adopt(s *segment, size, from int64) error {
 // has them. It leaves s as it was if that fails.
 func (f *Files) moveOver(s *segment) error {
 	f.mu.Lock()
-	old, from := s.file, s.synced
+	old, from, ours := s.file, s.synced, s.size
 	s.moved = true
 	s.cuts++ // a sync under way raises synced no more
 	f.mu.Unlock()
@@ -288,7 +288,7 @@ func (f *Files) moveOver(s *segment) error {
 	s.file, s.present, s.moved, s.named = n.file, true, false, true
 	f.dirs[filepath.Dir(Path(s.hour))], f.dirs["."] = struct{}{}, struct{}{}
 	f.mu.Unlock()
-	f.takeOff(old, from)
+	f.takeOff(old, from, ours)
 	return nil
 }
 
@@ -318,10 +318,16 @@ func (f *Files) copyLines(n *segment, old *handle, from, to int64) error {
 }
 
 // takeOff cuts the lines from byte from on off a file that was moved away, so
-// that they are in the new one alone, and closes it.
-func (f *Files) takeOff(old *handle, from int64) {
+// that they are in the new one alone, and closes it. It ends at byte ours, unless
+// somebody else has added to it: to another hour, if that is the file's name now.
+// Then it stays as it is.
+func (f *Files) takeOff(old *handle, from, ours int64) {
 	st, err := old.Stat()
-	if err == nil && st.Links > 0 && st.Size > from {
+	switch {
+	case err != nil || st.Links == 0 || st.Size <= from || ours == from:
+	case st.Size > ours:
+		err = errors.New("somebody else has added to it")
+	default:
 		err = old.Truncate(from)
 	}
 	if err = errors.Join(err, f.retire(old)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"logforge/codec"
@@ -54,6 +55,7 @@ func (f *Files) tendOnce() error {
 	if err := f.writable(); err != nil {
 		return err
 	}
+	f.closeFormer()
 	f.limit = f.cfg.MaxOpenFiles
 	for i := len(f.open) - 1; i >= 0; i-- {
 		if i >= len(f.open) {
@@ -253,6 +255,21 @@ func (f *Files) reattach() error {
 	for _, h := range gone {
 		_ = f.retire(h) // removed, and nobody waits for its lines
 	}
-	_ = errors.Join(journal.close(), before.Close()) // removed
+	// The files that are kept look for their names in the directory that they
+	// were opened in: it stays open as long as they do.
+	f.former = append(f.former, before)
+	f.closeFormer()
+	_ = journal.close() // removed
 	return nil
+}
+
+// closeFormer closes directories that were removed, once no file of them is open.
+func (f *Files) closeFormer() {
+	if slices.ContainsFunc(f.open, func(s *segment) bool { return s.moved }) {
+		return
+	}
+	for _, r := range f.former {
+		_ = r.Close() // removed
+	}
+	f.former = nil
 }
