@@ -14,7 +14,7 @@ type Run struct {
 	start, end int
 }
 
-// Batch is canonical NDJSON, cut into one Run per hour. It is filled by Decode
+// Batch is canonical NDJSON, divided into one Run per hour. It is filled by Decode
 // or AppendLines, handed to a sink, and used again: a Batch and every slice it
 // gives out are valid until its next Decode, AppendLines, Reset or PutBatch. A
 // Batch is not safe for concurrent use; but as long as none of those is called,
@@ -23,10 +23,10 @@ type Run struct {
 type Batch struct {
 	buf     []byte
 	records int
-	room    Room // is asked before the batch takes memory; nil: nobody counts
+	room    Room // is asked before the batch takes memory; nil: it is not counted
 	arrived int  // of them, those that have the time of arrival
 
-	// runs cut buf, in its order. While lines are being added an hour may
+	// runs divide buf, in its order. While lines are being added an hour may
 	// have several; unsorted says that they are to be regrouped.
 	runs     []Run
 	unsorted bool
@@ -110,7 +110,7 @@ func poolOf(n int) int {
 	return i
 }
 
-// batches is the pool of those whose memory nobody counts, whatever they keep.
+// batches is the pool of batches without a Room, of any size.
 var batches = sync.Pool{New: func() any { return new(Batch) }}
 
 // GetBatch returns an empty batch from the pool.
@@ -120,7 +120,7 @@ func GetBatch() *Batch { return batches.Get().(*Batch) }
 // room for its memory, until PutBatch.
 func GetBatchFor(n int, room Room) *Batch {
 	first := poolOf(n)
-	for i := first; i < min(first+2, len(pools)); i++ { // what it grew to may be of the next one
+	for i := first; i < min(first+2, len(pools)); i++ { // a batch for such a body may have grown into the next pool
 		if b, ok := pools[i].Get().(*Batch); ok {
 			if held := b.held(); room != nil && held > 0 && !room.Reuse(held) {
 				break
@@ -153,7 +153,7 @@ func PutBatch(b *Batch) {
 	b.room = nil
 	if f := b.atEnd; f != nil {
 		b.atEnd = nil
-		defer f() // once the memory is in the pool, or nobody's
+		defer f() // after the memory has gone to the pool or the garbage collector
 	}
 	n := b.held()
 	if n > retained {

@@ -2,21 +2,21 @@ package codec
 
 import "encoding/binary"
 
-// The fast path of CSV. A row has to be written anew, unlike a JSON record that
-// is canonical already; so its texts are copied while they are scanned.
+// The fast path of CSV. Unlike a JSON record that is canonical already, a row
+// cannot be copied as a whole, so its texts are copied while they are scanned.
 
-// plainRow is row for a record that is as most are: its hour is the one
-// remembered, nothing in it needs rewriting, and its path is before its user
-// agent. The texts are copied as they are scanned, to where they will be, since
-// the timestamp's length is known. It returns 0 on any surprise, and when the
-// output has to grow: then row looks at the record, and nothing has happened.
+// plainRow is row for the usual record: its hour is the one remembered, nothing
+// in it needs rewriting, and its path is before its user agent. The texts are
+// copied to their final places as they are scanned, since the timestamp's length
+// is known. For any other record, and when the output has to grow, it returns 0
+// and has added nothing; the caller then uses row.
 func (d *decoder) plainRow(b []byte, i int) int {
 	const pathAt = hourAt + len(`2026-02-09T15:23:00Z","path":"`)
 	line := d.out[len(d.out):cap(d.out)]
 	if len(line) < pathAt {
 		return 0
 	}
-	begin, end, seen := i, pathAt, uint8(0) // end is that of the line so far
+	begin, end, seen := i, pathAt, uint8(0) // end is the length of the line so far
 	for k, column := range d.b.order {
 		switch {
 		case i >= len(b):
@@ -88,8 +88,10 @@ func (d *decoder) plainRow(b []byte, i int) int {
 	return i
 }
 
-// copyQuoted is ordinary, and copies to dst what it passes over, and some more,
-// as far as there is room. It stops early near the end of either.
+// copyQuoted is ordinary, and also copies the bytes that it passes to dst. It
+// copies 16 bytes at a time, so up to 15 more than those are written. It returns
+// len(b) when fewer than 16 bytes are left in b or in dst: the caller then has to
+// take the general path.
 func copyQuoted(dst, b []byte, i int) int {
 	for n := 0; i <= len(b)-16 && n <= len(dst)-16; n += 16 {
 		s, t := b[i:i+16:i+16], dst[n:n+16:n+16]

@@ -101,10 +101,10 @@ type decoder struct {
 	first int  // good when the last run began
 
 	invalid *InvalidError
-	over    *LimitError // the scan has ended with this
-	noRoom  error       // and this is why: the batch's Room said no
+	over    *LimitError // not nil: the scan ends, with this error
+	noRoom  error       // the error of the batch's Room, if that ended the scan
 	bad     func(line []byte, e RecordError)
-	line    []byte      // what bad is told
+	line    []byte      // the line that is being read, for bad
 	one     bool        // records come one at a time: see Begin
 	last    RecordError // of the last record that was not added
 

@@ -1,7 +1,7 @@
 // Package codec turns request bodies into batches: bytes in, Batch out.
 //
 // A body is scanned once, validated as it is scanned, and comes out as
-// canonical NDJSON, already cut into one Run per hour. That form is what goes
+// canonical NDJSON, already divided into one Run per hour. That form is what goes
 // to the files, to Kafka, and comes back from Kafka; nothing is decoded into
 // structs and encoded again on the way.
 //
@@ -17,8 +17,8 @@
 //	record    = object with the members timestamp, path and userAgent
 //	timestamp = RFC 3339, any offset, up to 9 fraction digits, t and z in either case
 //
-// The three values are strings, of which nothing is empty once it is trimmed
-// (unicode.IsSpace); they are stored as sent, not trimmed. Members match by
+// The three values are strings, none of which is blank (unicode.IsSpace); they
+// are stored as sent, not trimmed. Members match by
 // their exact names; of a repeated one the last counts; others are skipped, but
 // must be valid JSON too, nested no deeper than Limits.Depth. A timestamp is a
 // date of the calendar and no leap second, and lies in the years 0000 to 9999

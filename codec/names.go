@@ -55,7 +55,7 @@ var strictNames = func() *table {
 }()
 
 // newTable returns the table of the lists. For shippers case is folded, and
-// there are some names that nobody needs to list.
+// a few more names are known without being listed.
 func newTable(n Names, shipper bool) (*table, error) {
 	t := &table{id: tables.Add(1), exact: map[string]*use{}}
 	lists := [uses][]string{timestamp: n.Timestamp, path: n.Path, userAgent: n.UserAgent, lineUse: n.Line}

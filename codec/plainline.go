@@ -8,11 +8,11 @@ import "bytes"
 // scanned, as CSV is (csv_plain.go).
 
 // plainLine adds the record of the combined line that begins at b[i], and returns
-// the index after its last quote. It returns 0 on any surprise, and when the
-// output has to grow: then nothing has happened, and the general path looks at
-// the line. Within a JSON string escape is 1: each quote of the line has a
-// backslash before it. The extra members of before, each after a comma, come
-// before those of the line.
+// the index after its last quote. For any other line, and when the output has to
+// grow, it returns 0 and has added nothing; the line is then read by the general
+// path. Within a JSON string escape is 1, because each quote of the line has a
+// backslash before it; otherwise it is 0. The extra members in before, each after
+// a comma, are written before those of the line.
 func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	const timeBytes, pathAt = 26, hourAt + len(`2026-02-09T15:23:00Z","path":"`)
 	start := i
@@ -179,7 +179,7 @@ func (d *decoder) plainLines(b []byte, i int) int {
 			end++
 		case crlf(b[end:]):
 			end += len("\r\n")
-		default: // the line goes on: it has to be looked at again
+		default: // the line goes on behind the user agent: not a plain one
 			d.out = d.out[:length]
 			return i
 		}
@@ -191,8 +191,8 @@ func (d *decoder) plainLines(b []byte, i int) int {
 }
 
 // plainWrapped adds the record of an object at b[i] such as Fluent Bit sends: a
-// time that is a number, and a plain line. It returns the index after it, or 0 if
-// it is something else, and nothing has happened then.
+// time that is a number, and a plain line. It returns the index after it. For
+// anything else it returns 0 and has added nothing.
 func (d *decoder) plainWrapped(b []byte, i int) int {
 	start := i
 	if i+2 >= len(b) || b[i+1] != '"' || d.limits.Records > 0 && d.index >= d.limits.Records {

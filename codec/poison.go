@@ -2,9 +2,9 @@
 
 package codec
 
-// poison overwrites what b gave out, so that a test in which someone still
-// uses it sees nonsense rather than, mostly, the right bytes. Any package's
-// tests can ask for it: go test -tags poison.
+// poison overwrites the memory that b gave out, so that code that still uses it
+// reads nonsense instead of bytes that are mostly right. The tests of any package
+// can switch it on: go test -tags poison.
 func poison(b *Batch) {
 	for _, mem := range [][]byte{b.buf[:cap(b.buf)], b.scratch[:cap(b.scratch)], b.extra[:cap(b.extra)]} {
 		for i := range mem {

@@ -2,8 +2,8 @@ package codec
 
 import "slices"
 
-// Room is where a Batch asks for memory before it takes it, so that whoever
-// decodes many bodies at once can bound what they take together. A body may grow
+// Room is where a Batch asks for memory before it takes it, so that a
+// caller that decodes many bodies at once can bound what they take together. A body may grow
 // six-fold when it is decoded, and as much again when it is regrouped by hour.
 type Room interface {
 	// Reuse asks whether the batch may use n bytes that it has from before.
@@ -14,7 +14,8 @@ type Room interface {
 	Give(n int)
 }
 
-// take asks for n bytes. Without them the scan has ended.
+// take asks for n bytes. It reports false if there is no room for them: the scan
+// ends then.
 func (d *decoder) take(n int) bool {
 	if d.b.room == nil || n <= 0 {
 		return true

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// scanner reads JSON values (RFC 8259) that nobody decodes: it finds where they
+// scanner reads JSON values (RFC 8259) without decoding them: it finds where they
 // end, and whether they are JSON at all. It does not recurse, so that no
 // nesting, however deep, costs more than a bit a level.
 type scanner struct {

@@ -197,7 +197,7 @@ func (c *clock) canonicalHour(s []byte) (ok bool) {
 }
 
 // daysOf returns the days from the epoch to the date that s begins with. The
-// two hyphens have been looked at.
+// caller has checked the two hyphens.
 func (c *clock) daysOf(s []byte) (int, fault) {
 	if string(s[:10]) == string(c.date[:]) {
 		return c.days, 0
