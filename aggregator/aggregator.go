@@ -54,7 +54,7 @@ type Aggregator struct {
 
 	reports    sync.Mutex
 	suspicious map[codec.Hour]error // summaries that were found damaged since the last pass
-	wake       chan struct{}        // has one if Run is to make a pass at once
+	wake       chan struct{}        // capacity 1; holds a value when Run is to make a pass at once
 
 	complete    atomic.Int64 // when the last pass that left nothing undone began, in ns since the epoch
 	runs        *metrics.Counter

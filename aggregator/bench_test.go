@@ -161,7 +161,8 @@ func summariseWithMap(b *testing.B, s *store, hour codec.Hour, unmarshal func([]
 	}
 }
 
-// readOnly is the wall: the file's bytes are copied out of the page cache.
+// readOnly is the upper bound: the file's bytes are only copied out of the page
+// cache.
 func readOnly(b *testing.B, name string) {
 	file, err := os.Open(name)
 	if err != nil {

@@ -6,9 +6,8 @@ import (
 )
 
 // counter counts keys. It is a Go map; counting a key that it has seen
-// allocates nothing. (A hash table of our own with the keys in one piece of
-// memory was measured beside it, with a summary's whole pass around each: it
-// was no faster, 13.7 against 14.8 million records a CPU-second of counting.)
+// allocates nothing. (A hash table of our own, with the keys in one piece of
+// memory, was no faster: see docs/decisions/0009.)
 //
 // It is bounded: once it has maxKeys keys, or the next key would take it past
 // maxBytes bytes of keys, a key that it does not know yet is counted under
@@ -49,8 +48,9 @@ func newCounter(maxKeys int) *counter {
 	return &counter{counts: map[string]*uint64{}, maxKeys: maxKeys, maxBytes: maxKeys * keyBytes}
 }
 
-// reset empties the counter. A map that was large is given back: the next hour
-// is mostly smaller, and clearing it takes as long as filling it.
+// reset empties the counter. A large map is given to the garbage collector:
+// the next hour is usually smaller, and clearing the map takes as long as filling
+// it.
 func (c *counter) reset() {
 	if len(c.counts) > 4*countsAtOnce {
 		c.counts = map[string]*uint64{}

@@ -23,7 +23,7 @@ func (a *Aggregator) report(h codec.Hour, err error) {
 	a.reports.Unlock()
 	select {
 	case a.wake <- struct{}{}:
-	default: // it will
+	default: // a pass is due already
 	}
 }
 
@@ -68,8 +68,9 @@ func (a *Aggregator) check(ctx context.Context, h codec.Hour) error {
 	return a.reader.verify(ctx, file, h)
 }
 
-// recountable reports whether e's file has everything that its summary, which is
-// damaged, has counted: whether its head, which may be whole, says so.
+// recountable reports whether counting e's file again replaces everything that
+// its damaged summary had counted. The head of the summary, if it can still be
+// read, tells.
 func (a *Aggregator) recountable(e hourly.Extent) bool {
 	file, err := a.dir.open(e.Hour)
 	if err != nil {
@@ -81,7 +82,7 @@ func (a *Aggregator) recountable(e hourly.Extent) bool {
 	return err == nil && head.earlier == 0 && (head.legacy || head.generation == e.Generation)
 }
 
-// dismiss says that h's summary is damaged, as cause says, and moves it aside
+// dismiss logs and counts that h's summary is damaged, and why, and moves it aside
 // unless a recount replaces all of it.
 func (a *Aggregator) dismiss(h codec.Hour, cause error, recountable bool) error {
 	a.damaged.Inc()

@@ -132,8 +132,8 @@ func (d *directory) has(h codec.Hour) bool {
 	return known.summaries.has(clockOf(h))
 }
 
-// list reads the folder of a day. One that is not there, or no folder, is empty;
-// of one that may not be read all hours are missing.
+// list reads the folder of a day. One that is not there, or is no folder, is
+// empty; of one that may not be read all hours count as moved aside.
 func (d *directory) list(name string) (*day, error) {
 	entries, err := d.readDir(name)
 	switch {
@@ -227,7 +227,8 @@ func (d *directory) setAside(h codec.Hour) (string, error) {
 	to := aside(path)
 	err := d.use(func(dir durable.Dir) error { return dir.Rename(path, to) })
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		// A directory takes no other's place, nor a file that of a directory.
+		// A rename replaces neither a directory that is not empty nor, by a file,
+		// any directory.
 		if err := os.RemoveAll(filepath.Join(d.path, to)); err != nil {
 			return "", err
 		}
@@ -238,7 +239,8 @@ func (d *directory) setAside(h codec.Hour) (string, error) {
 	return filepath.Join(d.path, to), err
 }
 
-// span returns the days that have a folder. Recent is one that is not after limit.
+// span returns the days that have a folder. Recent is the last of them that is
+// not after limit, or the first of all if every day is after it.
 func (d *directory) span(limit codec.Hour) (codec.Span, error) {
 	entries, err := d.readDir(".")
 	if err != nil {

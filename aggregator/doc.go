@@ -98,8 +98,7 @@
 // tally.go and counter.go count, without allocating for values that they have
 // seen, in the spelling of the file. summary.go and reader.go are the two
 // directions of a summary, directory.go is where they are kept, damage.go what
-// happens to one that cannot be believed, and analytics.go the answers to GET
-// /analytics.
+// happens to a damaged one, and analytics.go the answers to GET /analytics.
 //
 // Memory is that of one hour's maps and one buffer, whatever the number of hours
 // and records, and a few words for each hour that has a file.

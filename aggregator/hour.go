@@ -121,18 +121,18 @@ func (a *Aggregator) resume(ctx context.Context, e hourly.Extent) (replace bool,
 	return replace, nil
 }
 
-// comparable reports whether the bytes before p can be those of e's stream: p is
-// one of this generation, or of a summary that says none, or e's generation was
-// there when the process started. Then all of them can be new, because the
-// journal of the logs directory was lost, and the same bytes at the same place
-// are the same lines. Of a generation that began later they are lines that were
+// comparable reports whether the bytes before p may be bytes of e's stream: p is
+// of e's generation, or of a summary that names none, or e's generation existed
+// when the process started. In the last case every generation may be new, because
+// the journal of the logs directory was lost; the same bytes at the same place are
+// then the same lines. In a generation that began later they are lines that were
 // sent again.
 func (a *Aggregator) comparable(p position, e hourly.Extent) bool {
 	return p.legacy || p.generation == e.Generation || a.found[e.Hour] == e.Generation
 }
 
 // load makes a.counts what the summary of e's hour says, or nothing where there
-// is none. The error is errDamaged for a summary that cannot be believed.
+// is none. The error is errDamaged for a damaged summary.
 func (a *Aggregator) load(ctx context.Context, e hourly.Extent) error {
 	a.counts.valid = false
 	file, err := a.dir.open(e.Hour)
@@ -212,7 +212,7 @@ func (a *Aggregator) read(ctx context.Context, e hourly.Extent) error {
 		}
 		a.counts.total.count(lines, e.Hour)
 		a.counts.offset += int64(len(lines)) + skipped
-		runtime.Gosched() // requests first, where there is one processor
+		runtime.Gosched() // lets requests run, where there is one processor
 	}
 }
 
@@ -227,8 +227,8 @@ func (a *Aggregator) save(e hourly.Extent) error {
 	})
 }
 
-// fingerprint returns that of the bytes of e just before offset, by which a file
-// that was replaced by another one is told. At offset 0 it is empty.
+// fingerprint returns that of the bytes of e just before offset, by which a
+// replaced file is recognised. At offset 0 it is empty.
 func (a *Aggregator) fingerprint(e hourly.Extent, offset int64) (string, error) {
 	if offset == 0 {
 		return "", nil

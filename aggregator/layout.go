@@ -14,7 +14,7 @@ const (
 	dayLayout  = time.DateOnly
 	fileLayout = "summary_15.json"
 
-	// asideSuffix ends the name of a summary that is not believed.
+	// asideSuffix ends the name of a damaged summary that was moved aside.
 	asideSuffix = ".damaged"
 )
 
@@ -49,8 +49,8 @@ func parseSummary(name string) (clock int, ok bool) {
 	return t.Hour(), true
 }
 
-// aside returns where a summary at path that is not believed is moved: a dot
-// file beside it.
+// aside returns the path to which a damaged summary at path is moved: that of a
+// dot file beside it.
 func aside(path string) string {
 	dir, name := filepath.Split(path)
 	return dir + "." + name + asideSuffix

@@ -19,8 +19,8 @@ import (
 // headBytes is enough of a summary file to hold its head.
 const headBytes = 512
 
-// keysBetweenChecks is how many keys of a summary are read between two looks at
-// whether anybody still waits for them.
+// keysBetweenChecks is how many keys of a summary are read between two checks of
+// whether the context has ended.
 const keysBetweenChecks = 1 << 12
 
 // summaryHead is what a summary says before its two maps: what it is of, and
@@ -32,14 +32,14 @@ type summaryHead struct {
 	position
 }
 
-// errDamaged is the cause for which a file in the place of a summary is not
-// believed: it is no summary, does not add up, or was changed by hand.
+// errDamaged is the error for a file in the place of a summary that cannot be
+// used: it is not a summary, its counts do not add up, or it was changed by hand.
 var errDamaged = errors.New("damaged summary")
 
 // summaryReader reads a summary file from its beginning: head, then the counts
 // of both maps, then rest. It holds a bounded part of the file at a time. It
-// asks for the very members that summaryEncoder writes, in that order: a summary
-// that was changed by hand is counted again rather than believed.
+// takes exactly the members that summaryEncoder writes, in that order: the hour of
+// a summary that was changed by hand is counted again.
 type summaryReader struct {
 	dec  *jsontext.Decoder
 	key  []byte
