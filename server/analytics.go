@@ -107,7 +107,7 @@ func analyticsError(err error) error {
 	case errors.Is(err, fs.ErrInvalid):
 		return fmt.Errorf("%w: %w", errQuery, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return errNoTime // or nobody waits for it, or the server is stopping
+		return errNoTime // or the client has gone, or the server is stopping
 	}
 	return err
 }

@@ -22,7 +22,7 @@ const (
 	analyticsTime = 30 * time.Second
 	// putters is how many answers are put together at once.
 	putters = 2
-	// clientCheck is how often is looked whether the client is still there.
+	// clientCheck is how often the server checks whether the client is still there.
 	clientCheck = 200 * time.Millisecond
 	// leastCompressed is the shortest answer that is worth compressing.
 	leastCompressed = 1 << 10
@@ -63,7 +63,7 @@ func (s *Server) put(ctx *fasthttp.RequestCtx, until time.Time, put func(context
 	return body, nil
 }
 
-// send answers with body, which is the answer's from now on, compressed if the
+// send answers with body, which the caller gives up, compressed if the
 // client takes that. It counts as taken until it is sent, and all answers together
 // may take half of server.maxInFlightBytes, so that those who read slowly do not
 // keep batches out. Errors: errBusy if there is no room until then, errAnswer for a

@@ -106,7 +106,7 @@ func BenchmarkLogs(b *testing.B) {
 				exchange(b, quiet(b).http, c.wire, batch)
 			})
 		}
-		b.Run(fmt.Sprintf("batch=%d/coding=wall", batch), func(b *testing.B) {
+		b.Run(fmt.Sprintf("batch=%d/coding=discard", batch), func(b *testing.B) {
 			bare := &fasthttp.Server{
 				Handler:            func(ctx *fasthttp.RequestCtx) { ctx.SetStatusCode(202) },
 				MaxRequestBodySize: 32 << 20,

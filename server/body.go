@@ -83,7 +83,7 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buff
 		return nil, errTooLarge
 	}
 	if length == 0 || length == -2 || stream == nil {
-		length = 0 // there is no stream to read, and fill will not
+		length = 0 // there may be no stream; fill then reads nothing
 	}
 	first := firstBuffer
 	if length >= 0 && (length <= first || s.bytes.used.Load()+int64(length) < s.bytes.limit/4) {
@@ -109,13 +109,14 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buff
 	return buf, nil
 }
 
-// usualRatio is how often a compressed body is as large when it is inflated:
-// access logs shrink ten- to twenty-fold.
+// usualRatio is how many times larger a compressed body usually becomes when it is
+// inflated: access logs shrink ten- to twenty-fold.
 const usualRatio = 16
 
 // needOf estimates what a request holds at its height, in bytes: a body of the
 // given length, its inflated form, and the batch. It is what the request waits
-// for before its first byte. Whoever needs more takes it later, if it is there.
+// for before its first byte. If it needs more, it takes that later, if there is
+// room.
 func (s *Server) needOf(length int, wants wants) int {
 	need := 3 * firstBuffer // nothing is known of a chunked body
 	if length >= 0 {

@@ -9,8 +9,9 @@ import (
 // room is a bounded amount of something (bytes, places) that requests share. It
 // is in one of three states: free, reserved for a request that has been admitted,
 // or taken by one. Reserving may wait, in the order in which requests come, and
-// looks at both; taking never waits and looks only at what is taken, so that
-// whoever really needs memory is not kept from it by an announcement.
+// looks at both; taking never waits and looks only at what is taken, so that a
+// request that needs memory now is not refused because of memory that another one
+// has only reserved.
 //
 // It is golang.org/x/sync/semaphore with the uncontended path taken out of the
 // lock, and with the second state.
@@ -56,8 +57,8 @@ func (r *room) give(n int64) {
 func (r *room) reserve(n int64, t time.Time) bool {
 	w := &waiter{n: n, ready: make(chan struct{})}
 	r.mu.Lock()
-	// waiting is raised before the last look at what is free, and who frees
-	// something does so before looking at waiting: one of the two sees the other.
+	// waiting is raised before the last look at what is free, and whatever frees
+	// something does so before it looks at waiting: one of the two sees the other.
 	r.waiting.Add(1)
 	r.queue = append(r.queue, w)
 	r.admitLocked()
@@ -142,7 +143,7 @@ func (r *room) admitLocked() {
 // that another one holds while it waits, too.
 type hold struct {
 	s     *Server
-	conn  *conn     // keeps what is reserved; nil: nothing is
+	conn  *conn     // keeps what is reserved; nil: nothing is reserved
 	bytes int64     // taken and not given back
 	slots int64     // reserved and not given back
 	heavy int64     // reserved and not given back
@@ -153,12 +154,12 @@ type hold struct {
 // await waits until n bytes are free and reserves them for this request. It is
 // called before the request holds anything. They stay reserved for lapse only: a
 // client that sends slowly, or nothing, keeps others waiting no longer than that.
-// As long as not half of all bytes would be taken there is no wait at all,
+// As long as less than half of all bytes would be taken there is no wait at all,
 // whatever is reserved. The error is errBusy.
 func (h *hold) await(n int) error {
 	r, waited := &h.s.bytes, false
 	switch {
-	case h.conn == nil: // who would free them?
+	case h.conn == nil: // nothing would free them
 		return nil
 	case r.used.Load()+int64(n) < r.limit/2:
 		r.reserved.Add(int64(n))
@@ -197,9 +198,9 @@ func (h *hold) give(n int) {
 	h.s.bytes.give(int64(n))
 }
 
-// settle frees what is reserved and no longer needed: the request will take no
-// more bytes, and is inflated.
-func (h *hold) settle() {
+// freeUnused frees what is reserved and no longer needed: the request is inflated
+// and takes no more bytes.
+func (h *hold) freeUnused() {
 	if h.heavy > 0 {
 		h.s.heavy.free(h.heavy)
 		h.heavy = 0
@@ -220,10 +221,10 @@ func (h *hold) slot() error {
 	return nil
 }
 
-// inflating is called before a body is inflated to n bytes. One that becomes far
+// inflating is called before a body is inflated to n bytes. A body that becomes far
 // larger than access logs do needs one of few places for that, so that a client
-// that sends little keeps the processors from others only in part. As with slot,
-// no one who has a place waits for another request. The error is errBusy.
+// that sends little cannot take all processors from others. As with slot, a request
+// that has a place waits for no other request. The error is errBusy.
 func (h *hold) inflating(n int) error {
 	const usual, ratio = 1 << 20, 64
 	if h.heavy > 0 || h.sent == 0 || n <= usual || n/ratio <= h.sent {
@@ -246,7 +247,7 @@ func (h *hold) deadline() time.Time {
 
 // release gives back everything.
 func (h *hold) release() {
-	h.settle()
+	h.freeUnused()
 	if h.slots > 0 {
 		h.s.slots.free(h.slots)
 	}

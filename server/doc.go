@@ -22,9 +22,9 @@
 // answer is taken from one budget, server.maxInFlightBytes, before it is allocated,
 // and only for what has arrived: a client that promises 32 MiB and sends nothing
 // holds next to nothing. A request waits for room once, before the first byte of
-// its body, at most server.waitForRoom; then 503 with Retry-After. Whatever it needs
-// beyond that it takes at once or is answered 503: nobody waits for memory while
-// holding some. A batch that its sink still reads after the answer counts until the
+// its body, at most server.waitForRoom; then 503 with Retry-After. What it needs
+// beyond that it takes at once or is answered 503: no request waits for memory
+// while it holds some. A batch that its sink still reads after the answer counts until the
 // sink is done.
 //
 // No slice of a body outlives its handler: buffers go back to their pool when the

@@ -96,7 +96,7 @@ func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 		in := intakes.Get().(*intake)
 		*in = intake{hold: hold{s: s, conn: connOf(ctx)}, err: errPanic, route: d.route, at: ctx.Time()} // until ingest returns
 		s.count.working.Add(1)
-		defer s.settle(in)
+		defer s.finishBatch(in)
 
 		s.allowReading(ctx)
 		in.err = s.ingestOnce(ctx, d, in)
@@ -132,22 +132,22 @@ func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, key string, err err
 	d.refuse(s, ctx, &p)
 }
 
-// settle gives back what the batch holds and counts it, also after a panic.
-func (s *Server) settle(in *intake) {
+// finishBatch gives back what the batch holds and counts it, also after a panic.
+func (s *Server) finishBatch(in *intake) {
 	in.release()
 	s.count.working.Add(-1)
 	s.count.countBatch(in.records, in.aside.items, in.err)
 	if in.writer != nil && in.err != errPanic {
 		dialect.PutWriter(in.writer)
 	}
-	if in.err != errPanic { // somebody may still hold it then
+	if in.err != errPanic { // after a panic it may still be in use
 		*in = intake{}
 		intakes.Put(in)
 	}
 }
 
 // ingest takes a batch from the socket to the sink. Buffers are given back on
-// every return, but not after a panic: somebody may still hold them then.
+// every return, but not after a panic, when they may still be in use.
 func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err error) {
 	if in.wants, err = s.admit(ctx, d); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 	err = d.decode(s, in, body.b)
 	drop(body, &in.hold) // nothing of it is kept
 	if err == nil {
-		in.hold.settle()
+		in.hold.freeUnused()
 		in.records = in.batch.Records()
 		err = s.store(ctx, in)
 	}

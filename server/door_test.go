@@ -182,7 +182,7 @@ func TestServer_EveryErrorInTheTableIsAnsweredAsItSays(t *testing.T) {
 	f := start(t, nil)
 	var fails error
 	f.sink.write = func(context.Context, *codec.Batch, sink.Ack) error { return fails }
-	for _, row := range table {
+	for _, row := range statuses {
 		fails = fmt.Errorf("deep in /secret: %w", row.err)
 		r := f.post(line1)
 		p := r.problem(t)

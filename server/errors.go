@@ -42,17 +42,17 @@ var (
 	errPanic     = errors.New("internal error")
 )
 
-// row is how one error is answered.
-type row struct {
+// mapping is how one error is answered.
+type mapping struct {
 	err    error
 	status int
-	// reason is the machine's word for it: a member of the answer, and the label
-	// of logforge_records_rejected_total.
+	// reason is the word for programs: a member of the answer, and the label of
+	// logforge_records_rejected_total.
 	reason string
 }
 
-// told replaces the text of errors that were not made for a client.
-var told = map[error]string{
+// clientText replaces the text of errors that are not written for clients.
+var clientText = map[error]string{
 	context.DeadlineExceeded: "the acknowledgement did not come within server.requestTimeout; the batch may have been stored or not",
 	context.Canceled:         "shutting down; the batch may have been stored or not",
 	sink.ErrStorage:          "the files cannot be written for now; /ready and the log say why. The batch may have been stored or not",
@@ -62,12 +62,12 @@ var told = map[error]string{
 	sink.ErrNotSetAside:      "records of this batch that are no web requests could not be set aside; nothing of the batch was stored",
 }
 
-// table is the one place where an error becomes a status. The first row that
-// matches (errors.Is) counts; what is in no row is 500. Everything temporary is
+// statuses is the one place where an error becomes a status. The first entry that
+// matches (errors.Is) counts; an error that is not listed is 500. Everything temporary is
 // 503 with Retry-After: 429, 507 and 408 make common log shippers give up, and
 // with them the data. That goes for a body that stalled, too: the same body will
 // pass once the network does.
-var table = []row{
+var statuses = []mapping{
 	{sink.ErrFull, 503, "full"},
 	{sink.ErrDiskFull, 503, "disk_full"},
 	{sink.ErrStorage, 503, "storage"},
@@ -114,20 +114,20 @@ var table = []row{
 	{errConns, 503, "connections"},
 }
 
-// internal answers what the table does not name. Its cause is logged, not sent.
-var internal = row{errPanic, 500, "internal"}
+// internal answers an error that is not listed. Its cause is logged, not sent.
+var internal = mapping{errPanic, 500, "internal"}
 
-// rowOf finds how err is answered.
-func rowOf(err error) row {
+// mappingOf finds how err is answered.
+func mappingOf(err error) mapping {
 	var invalid *codec.InvalidError
 	var limit *codec.LimitError
 	switch {
 	case errors.As(err, &invalid):
-		return row{invalid, 400, "invalid"}
+		return mapping{invalid, 400, "invalid"}
 	case errors.As(err, &limit):
-		return row{limit, 413, "limit"}
+		return mapping{limit, 413, "limit"}
 	}
-	for _, r := range table {
+	for _, r := range statuses {
 		if errors.Is(err, r.err) {
 			return r
 		}

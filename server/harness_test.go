@@ -215,16 +215,16 @@ func (f *fixture) raw(text string) string {
 		f.t.Fatal(err)
 	}
 	_ = c.(*net.TCPConn).CloseWrite()
-	all, closed := f.hear(c)
+	all, closed := f.readAll(c)
 	if !closed {
 		f.t.Errorf("%.60q: the connection is kept open", text)
 	}
 	return all
 }
 
-// hear reads what c has to say until the server ends it (closed) or has been
+// readAll reads what the server sends on c until the server ends it (closed) or has been
 // silent for half a second.
-func (f *fixture) hear(c net.Conn) (text string, closed bool) {
+func (f *fixture) readAll(c net.Conn) (text string, closed bool) {
 	var all []byte
 	buf := make([]byte, 64<<10)
 	for {
@@ -247,8 +247,8 @@ func (f *fixture) dial() net.Conn {
 	return c
 }
 
-// statuses reads the status codes of all answers in text.
-func statuses(t *testing.T, text string) (codes []int) {
+// statusesOf reads the status codes of all answers in text.
+func statusesOf(t *testing.T, text string) (codes []int) {
 	t.Helper()
 	r := bufio.NewReader(strings.NewReader(text))
 	for {

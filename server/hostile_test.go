@@ -24,8 +24,8 @@ func TestFramingThatCanBeReadInTwoWaysIsRefusedAndTheConnectionClosed(t *testing
 		c := f.dial()
 		defer c.Close()
 		_, _ = io.WriteString(c, head+headers+"\r\n"+body)
-		answer, closed := f.hear(c)
-		if codes := statuses(t, answer); len(codes) != 1 || codes[0] != 400 || !closed {
+		answer, closed := f.readAll(c)
+		if codes := statusesOf(t, answer); len(codes) != 1 || codes[0] != 400 || !closed {
 			t.Errorf("%s: answers %v, closed: %v\n%s", name, codes, closed, answer)
 		}
 		if !strings.Contains(answer, "application/problem+json") || !strings.Contains(answer, "Connection: close") {
@@ -70,7 +70,7 @@ func TestAnUnreadBodyIsNeverTakenForARequest(t *testing.T) {
 		t.Helper()
 		f.sink.lines = nil
 		answer := f.raw(first + fmt.Sprintf("Host: x\r\nContent-Length: %d\r\n\r\n", len(body)) + body + honest)
-		if got := statuses(t, answer); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := statusesOf(t, answer); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%s: answers %v, want %v\n%s", name, got, want, answer)
 		}
 		if f.sink.text() != "" {
@@ -92,11 +92,11 @@ func TestAnUnreadBodyIsNeverTakenForARequest(t *testing.T) {
 	pipelined("400 by the codec: read to its end", "POST /logs HTTP/1.1\r\nContent-Type: application/json\r\n", large, 400, 200)
 
 	chunked := fmt.Sprintf("PUT /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)
-	if got := statuses(t, f.raw(chunked+honest)); fmt.Sprint(got) != "[405]" {
+	if got := statusesOf(t, f.raw(chunked+honest)); fmt.Sprint(got) != "[405]" {
 		t.Errorf("unread chunks: answers %v", got)
 	}
 	read := fmt.Sprintf("POST /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x;ext=1\r\n%s\r\n0\r\nX-Trailer: 1\r\n\r\n", len(line1), line1)
-	if got := statuses(t, f.raw(read+read+honest)); fmt.Sprint(got) != "[202 202 200]" {
+	if got := statusesOf(t, f.raw(read+read+honest)); fmt.Sprint(got) != "[202 202 200]" {
 		t.Errorf("chunks read to their end: answers %v", got)
 	}
 }
@@ -117,7 +117,7 @@ func TestAClientThatIsStillSendingCanReadWhyItWasRefused(t *testing.T) {
 		}
 	}
 	_ = c.(*net.TCPConn).CloseWrite()
-	if rest, closed := f.hear(c); !closed || !strings.Contains(rest, "server.maxBodyBytes") {
+	if rest, closed := f.readAll(c); !closed || !strings.Contains(rest, "server.maxBodyBytes") {
 		t.Errorf("closed: %v, %q", closed, rest)
 	}
 }
@@ -134,7 +134,7 @@ func TestABodyThatEndsEarlyIsNotStored(t *testing.T) {
 		c := f.dial()
 		_, _ = io.WriteString(c, request)
 		_ = c.(*net.TCPConn).CloseWrite()
-		answer, closed := f.hear(c)
+		answer, closed := f.readAll(c)
 		c.Close()
 		if !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !closed {
 			t.Errorf("%.90q: closed: %v, answer: %q", request, closed, answer)
@@ -245,7 +245,7 @@ func TestAClientThatIsTooSlowIsAskedToComeAgain(t *testing.T) {
 				}
 			}
 		}()
-		answer, closed := f.hear(c)
+		answer, closed := f.readAll(c)
 		close(stop)
 		<-done
 		if !strings.HasPrefix(answer, want) || !closed {
@@ -266,7 +266,7 @@ func TestAClientThatIsTooSlowIsAskedToComeAgain(t *testing.T) {
 	c := f.dial()
 	defer c.Close()
 	_, _ = io.WriteString(c, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-	if answer, closed := f.hear(c); !closed || strings.Count(answer, "HTTP/1.1") != 1 {
+	if answer, closed := f.readAll(c); !closed || strings.Count(answer, "HTTP/1.1") != 1 {
 		t.Errorf("an idle connection: closed: %v, %q", closed, answer)
 	}
 	if used := f.bytes.used.Load(); used != 0 {

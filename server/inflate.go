@@ -15,15 +15,15 @@ import (
 
 // coding is one Content-Encoding: inflate takes the whole compressed body and
 // returns the plain one in a buffer taken from h, which holds at most
-// server.maxBodyBytes. It believes no size that the body states of itself: it
-// takes memory for what has come out. Errors: errTooLarge, errBusy, and any other
+// server.maxBodyBytes. No size that the body states about itself is trusted:
+// memory is taken for what has come out, or for what usually does. Errors: errTooLarge, errBusy, and any other
 // for a body that is cut short or damaged.
 type coding struct {
 	name    string
 	inflate func(s *Server, src []byte, h *hold) (*buffer, error)
 }
 
-// codingsByName are all of them. The names of the first rows are what a 415 lists.
+// codingsByName are all of them.
 var codingsByName = []coding{
 	{"gzip", (*Server).gunzip},
 	{"deflate", (*Server).undeflate},
@@ -184,10 +184,10 @@ const zstdSlack = zstdBlock + 64
 // (The decoder's own reader needs no second try, but a window of its own beside
 // the buffer, up to maxWindow of it.)
 //
-// The size that a frame states saves the tries, as far as that much usually comes
-// out of what was sent: it is believed up to believedRatio.
+// The size that a frame states saves the tries; it is used only up to trustedRatio
+// times what was sent.
 func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
-	const believedRatio = 64
+	const trustedRatio = 64
 	// A block takes four bytes at least: a body that states more is lying.
 	most := len(src) / 4 * zstdBlock
 	var header zstd.Header
@@ -202,7 +202,7 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 		case stated > uint64(s.maxBody):
 			return nil, errTooLarge
 		default:
-			size = max(size, min(int(stated), believedRatio*len(src)))
+			size = max(size, min(int(stated), trustedRatio*len(src)))
 		}
 	}
 	for {

@@ -300,10 +300,10 @@ func TestTheConnectionTooManyIs503(t *testing.T) {
 		answer := f.raw("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
 		for _, want := range []string{"HTTP/1.1 503 ", "\r\nRetry-After: 1\r\n", "\r\nConnection: close\r\n", "application/problem+json", `"reason":"connections"`} {
 			if !strings.Contains(answer, want) {
-				t.Errorf("%s: the fourth hears %q, not %q", name, answer, want)
+				t.Errorf("%s: the fourth is answered %q, not %q", name, answer, want)
 			}
 		}
-		if codes := statuses(t, answer); fmt.Sprint(codes) != "[503]" {
+		if codes := statusesOf(t, answer); fmt.Sprint(codes) != "[503]" {
 			t.Errorf("%s: %v", name, codes)
 		}
 		kept[0].Close()

@@ -20,7 +20,7 @@ import (
 type connections struct {
 	max      int
 	maxPerIP int                         // 0: no limit
-	refusal  []byte                      // the whole answer to the one connection too many; empty with TLS
+	refusal  []byte                      // the whole answer to an excess connection; empty with TLS
 	tls      *atomic.Pointer[tls.Config] // nil: plain HTTP; replaced by Reload
 	log      *slog.Logger
 	refused  func() // counts it
@@ -29,7 +29,7 @@ type connections struct {
 	tick   atomic.Int64 // counts the intervals of watch
 	bytes  *room        // that conn.reserved belongs to
 
-	tails chan struct{} // bounds the goroutines that close refused connections
+	lingering chan struct{} // bounds the goroutines that close refused connections
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}   // guarded by mu
@@ -37,17 +37,17 @@ type connections struct {
 }
 
 // listener accepts connections up to their limits. It does what fasthttp's own
-// limits do not: the one connection too many is told 503 with Retry-After (and
-// not 429, on which shippers drop data), running out of file descriptors is
-// waited out, and connections close lingering.
+// limits do not: an excess connection is answered 503 with Retry-After (not
+// 429, on which shippers drop data), a lack of file descriptors is waited out, and
+// connections close lingering.
 type listener struct {
 	net.Listener
 	*connections
 }
 
-// maxTails is how many refused connections may linger at once; past it they are
-// just closed.
-const maxTails = 64
+// maxLingering is how many refused connections may linger at once; past it they
+// are closed without an answer.
+const maxLingering = 64
 
 // Accept returns the next connection within the limits.
 func (l *listener) Accept() (net.Conn, error) {
@@ -140,8 +140,8 @@ func (l *connections) count() int {
 	return len(l.open)
 }
 
-// hurry gives up what has not arrived yet.
-func (l *connections) hurry() {
+// expireArriving ends the reads of requests that have not arrived yet.
+func (l *connections) expireArriving() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
@@ -154,13 +154,13 @@ func (l *connections) hurry() {
 // refuse answers c and closes it, without holding up Accept.
 func (l *connections) refuse(c net.Conn) {
 	select {
-	case l.tails <- struct{}{}:
+	case l.lingering <- struct{}{}:
 	default:
 		_ = c.Close()
 		return
 	}
 	go func() {
-		defer func() { <-l.tails }()
+		defer func() { <-l.lingering }()
 		_ = c.SetDeadline(time.Now().Add(lingerTime))
 		if _, err := c.Write(l.refusal); err == nil {
 			linger(c)
@@ -169,7 +169,7 @@ func (l *connections) refuse(c net.Conn) {
 	}()
 }
 
-// conn is one accepted connection. It remembers what fasthttp does not tell.
+// conn is one accepted connection. It records what fasthttp does not report.
 type conn struct {
 	net.Conn
 	all     *connections
@@ -216,13 +216,14 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// Within a second, what a body of the usual limit may still bring.
+// The bounds of linger: a second, and more bytes than a body of the default limit
+// has.
 const (
 	lingerTime  = time.Second
 	lingerBytes = 64 << 20
 )
 
-// linger half-closes c and swallows, within bounds, what the client is still
+// linger half-closes c and discards, within bounds, what the client is still
 // sending. Closing with unread bytes would reset the connection, and the reset
 // can overtake the answer that says what was wrong.
 func linger(c net.Conn) {

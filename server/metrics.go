@@ -18,7 +18,7 @@ import (
 // firstStatus and lastStatus bound the label status.
 const firstStatus, lastStatus = 200, 599
 
-// routeCounters count the requests of one route by status. A path nobody serves
+// routeCounters count the requests of one route by status. A path without a route
 // is counted under the route other.
 type routeCounters struct {
 	name     string // the label route
@@ -46,7 +46,7 @@ type counters struct {
 	set *metrics.Set
 
 	batches  *metrics.Counter // batches whose body arrived whole
-	ingested *metrics.Counter // the first design's name of written
+	ingested *metrics.Counter // an older name of written
 	failed   *metrics.Counter // batches answered with 5xx
 	invalid  *metrics.Counter // batches answered with 4xx
 
@@ -149,7 +149,7 @@ func (c *counters) countBatch(records int, aside []asideItem, err error) {
 		c.records.Update(float64(records))
 		return
 	}
-	r := rowOf(err)
+	r := mappingOf(err)
 	if r.status >= fasthttp.StatusInternalServerError {
 		c.failed.Inc()
 	} else {

@@ -101,7 +101,7 @@ func (l *onceLog) end(key string, result *dialect.Result, err error) {
 // uncertain reports whether a batch with this error may have been stored.
 func uncertain(err error) bool {
 	return errors.Is(err, sink.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		rowOf(err).status == fasthttp.StatusInternalServerError
+		mappingOf(err).status == fasthttp.StatusInternalServerError
 }
 
 // ingestOnce is ingest for a request that may have an Idempotency-Key.
@@ -111,7 +111,7 @@ func (s *Server) ingestOnce(ctx *fasthttp.RequestCtx, d *door, in *intake) error
 		return s.ingest(ctx, d, in)
 	}
 	if k := s.keys.Load(); k.enabled && k.lookUp(&ctx.Request.Header, d.keyHeader) == nil {
-		return errKey // whoever has no key learns nothing
+		return errKey // without a key nothing is told about earlier batches
 	}
 	ctx.Response.Header.Set(headerInstance, s.once.instance)
 	if len(key) > maxOnceKey {

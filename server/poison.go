@@ -2,6 +2,6 @@
 
 package server
 
-// poison makes a buffer's next owner visible to its last one: whoever still
-// reads a body after its handler reads 0xDB.
+// poison makes putBuffer overwrite each buffer, so that code that still reads a
+// body after its handler has returned reads 0xDB.
 const poison = true

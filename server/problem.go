@@ -32,9 +32,9 @@ type problem struct {
 
 // problemOf is the answer to err.
 func (s *Server) problemOf(err error) problem {
-	r := rowOf(err)
+	r := mappingOf(err)
 	p := problem{Title: http.StatusText(r.status), Status: r.status, Detail: r.err.Error(), Reason: r.reason}
-	if text, ok := told[r.err]; ok {
+	if text, ok := clientText[r.err]; ok {
 		p.Detail = text
 	}
 	var invalid *codec.InvalidError
@@ -46,7 +46,7 @@ func (s *Server) problemOf(err error) problem {
 	case errors.As(err, &limit):
 		p.Limit = limit.Max
 		p.Detail = limit.Error() + "; nothing of the batch was stored"
-	case r.reason == "query", r.reason == "malformed": // what is right is said where it is known
+	case r.reason == "query", r.reason == "malformed": // the error itself says what would be right
 		p.Detail = err.Error()
 	case r.reason == "ack":
 		for _, a := range s.acks {
@@ -84,7 +84,7 @@ const (
 func (p problem) within(n int) []byte {
 	p.Detail = shortened(p.Detail, 2*maxText)
 	own := p.Errors
-	p.Errors = make([]codec.RecordError, len(own)) // those of the codec are another's
+	p.Errors = make([]codec.RecordError, len(own)) // a copy: the originals belong to the codec
 	for i, e := range own {
 		p.Errors[i] = codec.RecordError{Index: e.Index, Field: shortened(e.Field, maxText), Reason: shortened(e.Reason, maxText)}
 	}

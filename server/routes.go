@@ -79,8 +79,8 @@ func dropSlashes(ctx *fasthttp.RequestCtx) {
 
 func (s *Server) notFound(ctx *fasthttp.RequestCtx) { s.fail(ctx, errNoRoute) }
 
-// otherMethod answers a known path with a method that it does not take: OPTIONS
-// (HAProxy's check, a browser) hears which it takes, any other is refused.
+// otherMethod answers a method that a known path does not take: OPTIONS (HAProxy's
+// check, a browser) with those that it takes, any other with an error.
 func (s *Server) otherMethod(ctx *fasthttp.RequestCtx) {
 	allow := string(ctx.Response.Header.Peek(fasthttp.HeaderAllow)) // by the router, with OPTIONS
 	if !ctx.IsOptions() {

@@ -158,7 +158,7 @@ func TestProblemsKeepTheirForm(t *testing.T) {
 		&codec.LimitError{Index: 100_000, What: "records", Max: 100_000, Records: 100_000},
 		fmt.Errorf("%w: top is not a number", errQuery),
 	}
-	for _, r := range table {
+	for _, r := range statuses {
 		errs = append(errs, r.err)
 	}
 	for _, err := range errs {

@@ -176,15 +176,15 @@ func acksOf(cfg *config.Config) []sink.Ack {
 
 func (s *Server) newConnections() *connections {
 	c := &connections{
-		max:      s.cfg.MaxConnections,
-		maxPerIP: s.cfg.MaxConnectionsPerIP,
-		tls:      &s.tls,
-		log:      s.log,
-		bytes:    &s.bytes,
-		refused:  s.count.refusedConns.Inc,
-		tails:    make(chan struct{}, maxTails),
-		open:     map[*conn]struct{}{},
-		perIP:    map[netip.Prefix]int{},
+		max:       s.cfg.MaxConnections,
+		maxPerIP:  s.cfg.MaxConnectionsPerIP,
+		tls:       &s.tls,
+		log:       s.log,
+		bytes:     &s.bytes,
+		refused:   s.count.refusedConns.Inc,
+		lingering: make(chan struct{}, maxLingering),
+		open:      map[*conn]struct{}{},
+		perIP:     map[netip.Prefix]int{},
 		limits: phaseLimits{
 			opening:   s.cfg.ReadTimeout,
 			arriving:  s.cfg.ReadTimeout,
@@ -192,7 +192,7 @@ func (s *Server) newConnections() *connections {
 			idle:      s.cfg.IdleTimeout,
 		},
 	}
-	if s.tls.Load() == nil { // with TLS there is nobody to talk to before a handshake
+	if s.tls.Load() == nil { // with TLS nothing can be answered before the handshake
 		var ctx fasthttp.RequestCtx
 		s.sendProblem(&ctx, s.problemOf(errConns))
 		ctx.SetConnectionClose()
@@ -265,8 +265,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			view.Close()
 		}
 	}()
-	hurry := time.AfterFunc(s.cfg.ShutdownTimeout/2, s.conns.hurry)
-	defer hurry.Stop()
+	halfTime := time.AfterFunc(s.cfg.ShutdownTimeout/2, s.conns.expireArriving)
+	defer halfTime.Stop()
 	if err := s.http.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("shutdown of the HTTP server: %w", err)
 	}

@@ -32,7 +32,9 @@ type asideItem struct {
 	reason     string
 }
 
-const asideItemBytes = 300 // twice, and with what its reason has on the heap, about
+// asideItemBytes is about what one item takes: itself, its sink.Rejected, and what
+// belongs to its reason.
+const asideItemBytes = 300
 
 // add takes a record; it is copied, and what the copies need is taken from h
 // first.
@@ -90,8 +92,8 @@ func (s *Server) keepAside(ctx context.Context, in *intake) error {
 	return nil
 }
 
-// asideLog knows how many records were set aside, and the newest few of them, for
-// the page.
+// asideLog counts the records that were set aside, and keeps the newest few of them
+// for the page.
 type asideLog struct {
 	set *metrics.Set
 
@@ -110,7 +112,8 @@ const (
 
 func newAsideLog(set *metrics.Set) *asideLog {
 	l := &asideLog{set: set, counts: map[asideKey]*metrics.Counter{}}
-	// A counter that is born with its first increment has no increase to be seen.
+	// All counters exist from the start: Prometheus sees no increase in one that
+	// appears with its first increment.
 	for _, d := range doors {
 		for _, field := range []string{"timestamp", "path", "userAgent", "record"} {
 			l.counterLocked(asideKey{d.route, field})

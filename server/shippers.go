@@ -248,7 +248,7 @@ func doorNamed(route string) *door {
 }
 
 // others adds the routes that clients of other systems ask beside those that
-// take batches. page answers GET / to whoever is no such client; nil: nobody.
+// take batches. page answers GET / of any other client; if it is nil, that is 404.
 func (s *Server) others(r *router.Router, page fasthttp.RequestHandler) {
 	root := s.on("/dashboard", func(ctx *fasthttp.RequestCtx) {
 		switch h := &ctx.Request.Header; {

@@ -47,7 +47,7 @@ func TestShutdownLetsRequestsFinishAndClosesIdleConnections(t *testing.T) {
 	default:
 	}
 	close(g.open)
-	answer, closed := f.hear(held)
+	answer, closed := f.readAll(held)
 	if !strings.HasPrefix(answer, "HTTP/1.1 202 ") || !strings.Contains(answer, "Connection: close") || !closed || f.sink.text() != line1 {
 		t.Errorf("the request under way: %q, closed: %v", answer, closed)
 	}
@@ -85,7 +85,7 @@ func TestShutdownDoesNotWaitForABodyThatDoesNotCome(t *testing.T) {
 	if err := f.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	if answer, closed := f.hear(c); !closed || !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
+	if answer, closed := f.readAll(c); !closed || !strings.HasPrefix(answer, "HTTP/1.1 503 ") {
 		t.Errorf("closed: %v, %q", closed, answer)
 	}
 }

@@ -52,7 +52,7 @@ func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
 
 func (s *Server) getVersion(ctx *fasthttp.RequestCtx) {
 	body, err := json.Marshal(s.build)
-	if err != nil { // cannot be: four strings
+	if err != nil { // cannot fail: four strings
 		panic(err)
 	}
 	ctx.SetContentType("application/json")

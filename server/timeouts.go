@@ -10,9 +10,9 @@ import (
 
 // Time-outs of connections. fasthttp's own set three deadlines a request, each
 // with a look at the clock and a change of a runtime timer: 1.3 µs of the 9 µs
-// that a batch of one record costs. Nobody needs them to the microsecond, so
-// here a request only notes what its connection is doing since which tick, and
-// one goroutine looks at all connections once a tick.
+// that a batch of one record costs. They need not be exact to the microsecond, so
+// here a request only records what its connection is doing and since which tick,
+// and one goroutine looks at all connections once a tick.
 
 // phase is what a connection is doing. It decides which time-out applies.
 type phase int64
@@ -95,8 +95,8 @@ func (l *connections) watch(ctx context.Context) {
 }
 
 // expireRead makes the read that c is in fail with os.ErrDeadlineExceeded. A
-// connection on which that has happened is never used again. (The error here is
-// that of a connection just closing, which is as good.)
+// connection on which that has happened is never used again. (An error here means
+// that the connection is being closed, which ends the read as well.)
 func (c *conn) expireRead() { _ = c.SetReadDeadline(longAgo) }
 
 func (c *conn) expireWrite() { _ = c.SetWriteDeadline(longAgo) }

@@ -126,7 +126,7 @@ func TestTLSServesFromVersion12On(t *testing.T) {
 	f.sink.lines = nil
 	_, _ = fmt.Fprintf(c, "POST /logs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(line1), line1)
 	_ = c.CloseWrite()
-	if answer, closed := f.hear(c); !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !closed || f.sink.text() != "" {
+	if answer, closed := f.readAll(c); !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !closed || f.sink.text() != "" {
 		t.Errorf("closed: %v, stored %q, answer: %q", closed, f.sink.text(), answer)
 	}
 }

@@ -13,6 +13,6 @@
 //
 // Nothing is allocated for the output: Append fills what the slice has and then
 // says ErrShort, so that its caller decides whether, and by how much, to grow it.
-// No size in the input (gzip's trailer, say) is believed before the output has
+// No size in the input (gzip's trailer, say) is trusted before the output has
 // it; both checksums are compared.
 package deflate

@@ -46,7 +46,7 @@ func FuzzScan(f *testing.F) {
 		if ok == want {
 			return
 		}
-		// What it leaves to whoever reads a string: escapes and control characters.
+		// What it leaves to the reader of a string: escapes and control characters.
 		if ok && !want && strings.ContainsAny(string(b), "\\\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f") {
 			return
 		}

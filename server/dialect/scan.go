@@ -23,7 +23,7 @@ func space(b []byte, i int) int {
 }
 
 // stringEnd returns the index after the string that begins with the quote at
-// b[i], or -1. Its escapes are checked by whoever reads the text.
+// b[i], or -1. Its escapes are checked when the text is read.
 func stringEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return -1
