@@ -12,28 +12,29 @@ import (
 
 var errAborted = errors.New("the commit did not come to its end")
 
-// Group is a group commit: while one commit is under way, whoever arrives joins
+// Group is a group commit: while one commit is under way, callers that arrive join
 // the next one, and under load the groups grow by themselves.
 //
 //	A  Do ──commit{A}────────┐
 //	B      Do ···wait········├─commit{B,C}──┐
 //	C         Do ···wait·····┘··············┴─ done
 //
-// A caller without a deadline that finds nobody at work commits by itself. All
-// others wait for a goroutine that ends when nobody waits any more, so that they
-// can stop waiting: a commit may hang for as long as a disk does.
+// A caller without a deadline that arrives while no commit is under way commits by
+// itself. All others wait for a goroutine that commits for them and ends when no
+// caller waits any more, so that they can stop waiting: a commit may hang for as
+// long as a disk does.
 //
-// The zero value is not usable: NewGroup.
+// The zero value is not usable: use NewGroup.
 type Group[T any] struct {
 	commit        func(items []T) error
 	keep, release func(item T)
 	goroutine     func() // run, as a value: starting it allocates nothing
 
 	mu      sync.Mutex
-	working bool         // somebody commits, or is about to
+	working bool         // a commit is under way, or about to begin
 	waiting []*waiter[T] // in order of arrival
 
-	// Of whoever works.
+	// Used by the goroutine that commits.
 	items []T
 	taken []*waiter[T]
 
@@ -53,7 +54,8 @@ type waiter[T any] struct {
 }
 
 // NewGroup returns a group that commits with commit. At most one commit runs at
-// a time; items is valid during the call only, and its error is everybody's.
+// a time; items is valid during the call only. Its error is returned by each Do
+// whose item was among them.
 //
 // When a caller stops waiting while its item is being committed, keep is called
 // with the item before Do returns, and release once the commit has ended. Both
@@ -68,12 +70,12 @@ func NewGroup[T any](commit func(items []T) error, keep, release func(item T)) *
 // Do returns when a commit that began after Do was called, and that includes
 // item, has ended; or, with the cause, when ctx ends before. An item that no
 // commit has taken by then is taken by none; of one that was taken nothing is
-// known. A ctx without a deadline is not looked at.
+// known. A ctx without a deadline is ignored.
 //
-// With share, whoever works lets those who are ready to run arrive first: with
-// few processors, work too short to be interrupted would otherwise never be
-// shared. For large items that is no gain: what they hold is in the processor's
-// cache now.
+// With share, the committing goroutine first lets callers that are ready to run
+// arrive: with few processors, work too short to be interrupted would otherwise
+// never be shared. For large items that is no gain, because their bytes are in the
+// processor's cache now.
 func (g *Group[T]) Do(ctx context.Context, item T, share bool) error {
 	_, limited := ctx.Deadline()
 	if limited && ctx.Err() != nil {
@@ -136,15 +138,15 @@ func (g *Group[T]) put(w *waiter[T]) {
 	g.waiters.Put(w)
 }
 
-// lead commits item, of a caller that has found nobody at work, together with
-// those that have come meanwhile.
+// lead commits item, whose caller arrived while no commit was under way, together
+// with the items that have come meanwhile.
 func (g *Group[T]) lead(item T, share bool) (err error) {
 	if share {
 		runtime.Gosched()
 	}
 	g.items = append(g.items[:0], item)
 	followers := g.take()
-	// Should commit panic, nobody is left waiting, and nobody is told success.
+	// If commit panics, no caller is left waiting, and none gets a nil error.
 	err = errAborted
 	defer func() {
 		g.wake(followers, err)
@@ -160,7 +162,7 @@ func (g *Group[T]) lead(item T, share bool) (err error) {
 	return err
 }
 
-// run commits for those who wait until nobody does.
+// run commits for the callers that wait, until none does.
 func (g *Group[T]) run() {
 	for {
 		g.mu.Lock()
@@ -192,7 +194,7 @@ func (g *Group[T]) recovered() (err error) {
 	return g.commit(g.items)
 }
 
-// take adds the items of all who wait to g.items, and returns who they are.
+// take adds the items of all waiting callers to g.items, and returns the callers.
 func (g *Group[T]) take() []*waiter[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()

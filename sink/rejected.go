@@ -13,7 +13,7 @@ import (
 
 // Rejected is one record that was set aside: it came in a request that was
 // accepted, but cannot be stored as a record. It is kept, with the reason, so
-// that somebody can mend the cause and submit it again.
+// that it can be submitted again once the cause is mended.
 type Rejected struct {
 	At     time.Time // when its request arrived
 	From   string    // the client's address, without its port

@@ -42,8 +42,8 @@ type Sink interface {
 	// for what the caller can expect.
 	//
 	// The batch is the caller's again when Write returns, to be given back with
-	// codec.PutBatch; only after an error of ctx the sink may read it for longer
-	// (see codec.Batch.Keep), and nothing else may be done with it.
+	// codec.PutBatch. After an error of ctx the sink may read it for longer (see
+	// codec.Batch.Keep): then it may only be given back.
 	//
 	// The end of ctx ends the waiting, never another caller's batch. A ctx
 	// without a deadline may not end it while Write does the work itself.
@@ -61,11 +61,11 @@ var (
 	ErrStorage = errors.New("storage unavailable")
 	// ErrUnavailable: Kafka could not be reached in time; the batch may or may not arrive.
 	ErrUnavailable = errors.New("kafka unreachable")
-	// ErrRefused: Kafka answers and refuses the batch until somebody changes a
-	// right, a setting or the topic. Nothing of the batch was stored.
+	// ErrRefused: Kafka answers and refuses the batch until a person changes
+	// a right, a setting or the topic. Nothing of the batch was stored.
 	ErrRefused = errors.New("kafka refuses records")
 	// ErrStandsStill: batches are accepted, but a part of the process has ended or
-	// cannot go on, and somebody has to act. Wrapped by what Ready functions
+	// cannot go on until a person acts. Wrapped by what Ready functions
 	// return, never by a Write.
 	ErrStandsStill = errors.New("a part stands still")
 	// ErrClosed: the sink is closed or closing. Nothing of the batch was stored.

@@ -252,7 +252,8 @@ func (r *startRule) begin(partition int32, at committedOffset, b bounds) (int64,
 		return b.start, stamp{}, fmt.Errorf("the topic was made again since offset %d was committed: its id was %v, now it is %v", at.offset, history.topicID, r.topicID)
 	}
 	if end, last := history.reached(r.directory, at.offset); end > holds {
-		// Where nobody else has consumed since, what is missing can be had again.
+		// Where no other directory has consumed since, what is missing can be
+		// consumed again.
 		begin := at.offset
 		if n := len(history.owners); last && holds >= max(b.start, history.owners[n-1].start) {
 			begin = holds

@@ -124,15 +124,15 @@ func (c *client) Ready() error {
 	return fmt.Errorf("%w: %w", sink.ErrUnavailable, err)
 }
 
-// refusal is an answer of the cluster for which somebody has to act.
+// refusal is an answer of the cluster that lasts until a person acts.
 type refusal struct {
 	err error
 	at  time.Time
 }
 
 // refused takes note that the cluster has refused what was sent, or with nil
-// that it has taken something. Batches are still sent: only by that can it be
-// learned that somebody has acted.
+// that it has taken something. Batches are still sent: there is no other way to
+// learn that the cause was removed.
 func (c *client) refused(err error) {
 	switch {
 	case err != nil:

@@ -1,6 +1,6 @@
 package kafka
 
-// The Consumer: from the topic into the files, each record once. It lives
+// The Consumer: from the topic into the files, each record once. It goes
 // through a series of sessions, each a client that joins the group, consumes in
 // transactions (commit.go), and ends with the process, or with the first thing
 // that went wrong; the next one starts from what the group has committed.
@@ -27,8 +27,8 @@ import (
 	"logforge/sink/hourly"
 )
 
-// Why a Consumer stops for good. Anything else it survives: it rolls back and
-// joins again.
+// Why a Consumer stops for good. After any other error it rolls back and joins
+// again.
 var (
 	// ErrGap: the group's offsets do not fit the topic, or what this directory
 	// holds, so records were lost or would come twice.
@@ -38,8 +38,8 @@ var (
 	ErrFenced = errors.New("another consumer has taken this one's place")
 )
 
-// ErrElsewhere says that the logs directory holds what another group, topic or
-// cluster had. It is returned by NewConsumer, and by Run once the cluster is known.
+// ErrElsewhere says that the logs directory holds records of another topic or
+// cluster, or consumed by another group. It is returned by NewConsumer, and by Run once the cluster is known.
 var ErrElsewhere = errors.New("this logs directory belongs elsewhere")
 
 // What Ready says before the group has been joined, and after Run.
@@ -131,7 +131,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		inflationFull:    metric.Counter(set, "logforge_kafka_inflation_waits_total", "Fetched record batches that had to wait for room in consumer.maxInflatedBytes."),
 		commitSeconds:    metric.Histogram(set, "logforge_kafka_commit_duration_seconds", "Duration of one commit: sync of the files, journal, offsets to Kafka.", .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10),
 	}
-	metric.Gauge(set, "logforge_kafka_consumer_stopped", "1 while the consumer stands still until somebody acts, otherwise 0: /ready and the log say why.", func() float64 {
+	metric.Gauge(set, "logforge_kafka_consumer_stopped", "1 while the consumer has stopped until a person acts, otherwise 0; /ready and the log say why.", func() float64 {
 		if c.stopped.Load() {
 			return 1
 		}
@@ -346,8 +346,8 @@ func (c *Consumer) Ready() error {
 // rebalance, or a broker that restarts, is over by then.
 const stalledAfter = 15 * time.Second
 
-// Stalled returns why nothing has been consumed for some time, or never will be
-// again without somebody who acts; nil otherwise.
+// Stalled returns why nothing has been consumed for some time, or will not be
+// again until a person acts; nil otherwise.
 func (c *Consumer) Stalled() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -392,7 +392,7 @@ func (c *Consumer) showLag(partition int32, l *lag) {
 	})
 }
 
-// hideLag removes it: the partition is somebody else's.
+// hideLag removes the gauge of a partition that is no longer assigned here.
 func (c *Consumer) hideLag(partition int32) { c.set.UnregisterMetric(lagName(partition)) }
 
 func lagName(partition int32) string {

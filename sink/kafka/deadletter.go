@@ -44,7 +44,7 @@ type reason struct {
 	Topic   string    `json:"topic"`
 	Records int       `json:"records"`
 	At      time.Time `json:"at"`
-	// Sent is there when the lines were sent to Kafka and nobody knows what
+	// Sent is there when the lines were sent to Kafka and it is unknown what
 	// became of them: the Kafka records they were, in order. Replay looks
 	// whether the topic has them.
 	Sent []sent `json:"sent,omitempty"`
@@ -65,8 +65,8 @@ type letter struct {
 }
 
 // deadLetters writes chunks that failed into dir, in a goroutine of its own:
-// the one that tells of failures is franz-go's only one, and must not wait for
-// a disk.
+// franz-go reports all failures from a single goroutine, which must not wait for a
+// disk.
 type deadLetters struct {
 	dir   string
 	topic string
@@ -92,7 +92,7 @@ type deadLetters struct {
 
 func newDeadLetters(cfg config.Kafka, st config.Storage, log *slog.Logger, set *metrics.Set) (*deadLetters, error) {
 	dir := DeadLetterDir(cfg, st)
-	// Now, while somebody is there to read the error.
+	// Now, so that a directory that cannot be made is an error of the start.
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("kafka.deadLetterDir: %w", err)
 	}

@@ -257,7 +257,7 @@ func (c *client) produceOnce(ctx context.Context, letters []*kgo.Record, patienc
 				return nil, named(fmt.Errorf("producing to dead-letter topic %s: %w", topic, o.err))
 			}
 		case <-stuck.C:
-			return nil, fmt.Errorf("producing to dead-letter topic %s: %w: nothing acknowledged for %v", topic, errStuck, patience)
+			return nil, fmt.Errorf("producing to dead-letter topic %s: %w: no acknowledgement for %v", topic, errStuck, patience)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("producing to dead-letter topic %s: %w", topic, context.Cause(ctx))
 		}

@@ -50,7 +50,7 @@ type result struct {
 	bytes int64         // of the values
 }
 
-// decoding is the goroutines that decode.
+// decoding is a group of goroutines that decode.
 type decoding struct {
 	limits  codec.Limits
 	ahead   int
@@ -84,10 +84,10 @@ func (d *decoding) close() {
 }
 
 // run decodes work and calls put for each piece, in order. A result is valid
-// during the call only, but for its dead letters. It returns put's first error,
+// during the call only, except for its dead letters. It returns put's first error,
 // and puts nothing after it.
 func (d *decoding) run(work []piece, put func(*result) error) error {
-	if len(work) == 1 { // nothing to do meanwhile
+	if len(work) == 1 { // no other piece could be decoded meanwhile
 		r := decode(work[0], d.limits)
 		defer codec.PutBatch(r.batch)
 		return put(&r)
@@ -125,7 +125,7 @@ func (d *decoding) run(work []piece, put func(*result) error) error {
 func decode(p piece, limits codec.Limits) result {
 	r := result{piece: p, batch: codec.GetBatch()}
 	var bad badLines
-	add := bad.add // once, and not an allocation for each record
+	add := bad.add // made once: a method value allocates
 	for _, rec := range p.records {
 		if !rec.Attrs.IsControl() && len(rec.Value) > 0 {
 			r.bytes += int64(len(rec.Value))
@@ -138,6 +138,6 @@ func decode(p piece, limits codec.Limits) result {
 		}
 		rec.Recycle()
 	}
-	r.batch.Runs() // now, and not when it is appended
+	r.batch.Runs() // regroups here, in parallel, rather than when it is appended
 	return r
 }

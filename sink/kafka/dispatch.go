@@ -22,18 +22,18 @@ const (
 	maxTries = 10
 )
 
-// errAway is why a chunk failed that was never sent.
+// errAway is the error of a chunk that was never sent.
 var errAway = errors.New("kafka was away for longer than kafka.deliveryTimeout, or until the end of the process")
 
 // join copies b into the open chunks of its hours and appends to in the chunks
 // it is in. It sends those that are worth sending.
 //
-// A chunk is sent alone when it is half full, so that large batches wait for
-// nobody. All others are sent as a group, one group at a time: at once when
-// none is on its way, so that a lone request waits for nobody either, otherwise
-// when that one has come back. Under load small requests so find themselves
-// together, with no timer and no added delay. (Two groups at a time were
-// measured: a third more processor time, and no more records a second.)
+// A chunk is sent alone when it is half full, so that large batches do not
+// wait. All others are sent as a group, one group at a time: at once when none is
+// in flight, so that a lone request does not wait either, otherwise when the one
+// in flight has its outcome. Under load small requests thus share a group, with
+// no timer and no added delay. (Two groups at a time cost a third more processor
+// time, and gave no more records a second.)
 //
 // While the cluster is away nothing is sent. What franz-go has begun to send it
 // cannot give up again, because it cannot know whether the broker has it; what
@@ -74,7 +74,7 @@ func (p *Producer) join(b *codec.Batch, charge int64, ack sink.Ack, in []*chunk)
 			lines = lines[n:]
 		}
 	}
-	in[0].charged += charge - parts // what the divisions left over
+	in[0].charged += charge - parts // the remainders of the divisions
 	if p.sendable() {
 		p.countDispatched(ready)
 		if p.inGroup == 0 {
@@ -219,8 +219,8 @@ func (p *Producer) giveUp(c *chunk) {
 func (p *Producer) fail(c *chunk) {
 	p.writerErrors.Inc()
 	p.log.Error("kafka did not take records", "hour", c.key.hour, "records", c.records, "ack", c.key.ack.String(), "err", c.err)
-	if told := classified(c.err); errors.Is(told, sink.ErrRefused) {
-		p.client.refused(told)
+	if err := classified(c.err); errors.Is(err, sink.ErrRefused) {
+		p.client.refused(err)
 	}
 	if c.key.ack == sink.Enqueued {
 		p.dead.add(c) // keeps what was acknowledged, and then frees c
@@ -230,7 +230,7 @@ func (p *Producer) fail(c *chunk) {
 	c.free()
 }
 
-// tend sends what has waited too long for company, sends what was not sent when
+// tend sends what has waited too long for others to join it, sends what was not sent when
 // the cluster is back, gives up what has waited for too long, renews what the
 // client knows of the topic, and notices when nothing is acknowledged any more.
 func (p *Producer) tend(ctx context.Context) {
@@ -262,7 +262,7 @@ func (p *Producer) tendOnce(now time.Time) {
 	var stall error
 	p.mu.Lock()
 	if d := now.Sub(p.lastProgress); p.inFlight > 0 && d > p.server.RequestTimeout {
-		stall = fmt.Errorf("nothing acknowledged for %s", d.Round(time.Second))
+		stall = fmt.Errorf("no acknowledgement for %s", d.Round(time.Second))
 	}
 	switch {
 	case p.sendable():

@@ -43,11 +43,11 @@
 //
 // # Consuming
 //
-// The Consumer lives through sessions, each one membership of the group
+// The Consumer goes through sessions, each one membership of the group
 // (session.go), and stores in transactions (transaction.go): an append to the
-// files, an entry in their journal and a commit of offsets to the group. Why that
-// is exactly once is told in commit.go; what the journal and the commit carry in
-// position.go and stamp.go; how a transaction whose outcome is unknown is resolved
-// in resolve.go; where a partition begins in assign.go. What is fetched is inflated
+// files, an entry in their journal and a commit of offsets to the group. commit.go
+// says why that is exactly once; position.go and stamp.go what the journal and the
+// commit carry; resolve.go how a transaction whose outcome is unknown is resolved;
+// assign.go where a partition begins. What is fetched is inflated
 // within a budget (inflate.go).
 package kafka

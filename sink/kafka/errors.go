@@ -37,7 +37,7 @@ func (c errorClass) String() string { return [...]string{"passes", "refused", "d
 // common.
 type errorGroup struct {
 	class  errorClass
-	remedy string // for whoever reads /ready or the log
+	remedy string // shown by /ready and in the log
 	errs   []*kerr.Error
 }
 

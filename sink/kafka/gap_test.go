@@ -168,7 +168,7 @@ func TestConsumer_ATopicMadeAgainUnderItIsGoneOnWithUnlessRecordsAreMissed(t *te
 	}
 }
 
-// lagBehind makes the session under way believe that every partition ends n
+// lagBehind makes the session under way find that every partition ends n
 // records later than it does. It reports whether there was one.
 func (c *Consumer) lagBehind(n int64) bool {
 	c.mu.Lock()

@@ -1,7 +1,7 @@
 package kafka
 
-// What franz-go tells of its connections and batches, as metrics; and the
-// signal that a connection failed, for client.watch.
+// Metrics of franz-go's connections and batches, and the signal to client.watch
+// that a connection failed.
 
 import (
 	"net"

@@ -72,12 +72,12 @@ type position struct {
 	Topic      string  `json:"topic"`
 	TopicID    topicID `json:"topicID"`
 	Owner      owner   `json:"owner"`
-	Generation int32   `json:"generation"` // of the group, for whoever reads the message of a stop
+	Generation int32   `json:"generation"` // of the group; shown in the message of a stop
 	// Spans are in ascending order of their partitions.
 	Spans []span `json:"spans"`
 	// Held are the ends of what earlier transactions of this directory brought
-	// in, for every partition that it ever consumed. By them a group whose
-	// offsets were lost or set back is told from a new one. In ascending order.
+	// in, for every partition that it ever consumed. They tell a group
+	// whose offsets were lost or set back from a new one. In ascending order.
 	Held []extent `json:"held,omitempty"`
 }
 

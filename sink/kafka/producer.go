@@ -69,7 +69,7 @@ type Producer struct {
 	tooLarge     bool // the topic has refused a record batch for its size since its settings were read
 	epoch        int  // counts renewals
 
-	wake      chan struct{} // capacity 1: there is something for tend to do
+	wake      chan struct{} // capacity 1; holds a value when tend has something to do
 	stopTend  context.CancelFunc
 	tending   sync.WaitGroup
 	unsettled sync.WaitGroup // chunks that exist
@@ -113,13 +113,13 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 	p.limitBatches(p.largest)
 	opts, err := producerOptions(cfg, p.batchLimitOf)
 	if err != nil {
-		_ = dead.close(context.Background()) // it has nothing to lose
+		_ = dead.close(context.Background()) // it holds nothing yet
 		return nil, err
 	}
 	metric.Gauge(set, "logforge_kafka_buffered_bytes", "Bytes waiting to be produced.", func() float64 { return float64(p.used.Load()) })
 	needs := topicNeeds{right: kadm.OpWrite, batchBytes: p.needed, inSync: k.RequireAllAcks, read: p.foundTopic}
 	if p.client, err = newClient(k, needs, log, set, opts...); err != nil {
-		_ = dead.close(context.Background()) // it has nothing to lose
+		_ = dead.close(context.Background()) // it holds nothing yet
 		return nil, err
 	}
 	common, err := clientOptions(k, log)
@@ -220,8 +220,8 @@ func (p *Producer) admit(ctx context.Context, need int64, ack sink.Ack) error {
 	ctx, cancel := context.WithTimeout(ctx, p.server.WaitForRoom)
 	defer cancel()
 	if !usable {
-		// Nothing would come of buffering it but a record that arrives after
-		// its request was told 503, and once more when the client tries again.
+		// Buffered, it would arrive after its request was answered 503, and
+		// a second time when the client tries again.
 		if err := p.client.await(ctx); err != nil {
 			return err
 		}

@@ -54,9 +54,9 @@ func settled(t *testing.T, p *Producer) {
 // One broker, which takes seconds to start, for all three.
 func TestChaosABrokerThatFailsUnderLoad(t *testing.T) {
 	broker := kafkatest.Own(t)
-	t.Run("killed, it loses nothing acknowledged", func(t *testing.T) { killedUnderLoad(t, broker) })
+	t.Run("killed, it loses no acknowledged record", func(t *testing.T) { killedUnderLoad(t, broker) })
 	t.Run("away for long, it leaves dead letters", func(t *testing.T) { awayForLong(t, broker) })
-	t.Run("standing still, it is noticed", func(t *testing.T) { standingStill(t, broker) })
+	t.Run("a stalled broker is noticed", func(t *testing.T) { standingStill(t, broker) })
 }
 
 func killedUnderLoad(t *testing.T, broker *kafkatest.Broker) {

@@ -41,8 +41,8 @@ func (p *Producer) limitBatches(batch int) {
 	p.recordBytes.Store(int32(max(1, min(int(p.cfg.RecordBytes), batch-batchOverhead))))
 }
 
-// foundTopic is told what the topic is like whenever its settings were read, and
-// decides what has to be renewed.
+// foundTopic is called with the state of the topic whenever its settings were
+// read, and decides what has to be renewed.
 func (p *Producer) foundTopic(now topicState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -57,12 +57,12 @@ type progress struct {
 // and by earlier ones of the same files. After an error the files that remain
 // can be replayed again, by this process or another.
 //
-// What was sent before it became a dead letter, with an outcome that nobody
-// knows, is looked for in the topic first, so that it does not become a
+// What was sent before it became a dead letter, with an unknown outcome, is
+// looked for in the topic first, so that it does not become a
 // duplicate.
 //
-// Lines that do not parse, in a file that somebody has edited, stay behind in
-// a file whose name ends in .rejected.
+// Lines that do not parse, in a file that was edited by hand, stay behind in a
+// file whose name ends in .rejected.
 func (p *Producer) Replay(ctx context.Context, dir string) (records int, err error) {
 	if pending := p.replaying; pending != nil {
 		select {
@@ -213,7 +213,7 @@ func (r *replay) save() error {
 }
 
 // reason reads the file that says why the lines are dead letters. A file that
-// somebody else has put there has none.
+// this program has not written has none.
 func (r *replay) reason() (reason, error) {
 	var why reason
 	text, err := os.ReadFile(filepath.Join(r.dir.Path(), r.name+reasonSuffix))

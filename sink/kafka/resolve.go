@@ -18,8 +18,8 @@ type verdict uint8
 
 const (
 	undecidable verdict = iota // what the group says does not tell
-	committed                  // the group has its offsets: its lines count
-	dropped                    // the group has not: its records are consumed again, by whoever
+	committed                  // the group has its offsets: its lines are valid
+	dropped                    // the group does not have them: its records are consumed again, here or elsewhere
 )
 
 func (v verdict) String() string { return [...]string{"undecidable", "committed", "dropped"}[v] }
@@ -87,10 +87,10 @@ func judge(tx hourly.TxID, p *position, s span, at committedOffset) (verdict, st
 	case at.offset < s.Base:
 		return undecidable, fmt.Sprintf("the offset was set back to %d", at.offset)
 	}
-	// Others have committed since. The ownership at base is either ours,
-	// and then the next one begins where we ended. Or it is not: then our commit was
-	// never applied, for it would have made it ours. It need not begin at base: an
-	// owner from before us, who gets the partition back, goes on with its old one.
+	// Others have committed since. If our commit was applied, the ownership at base
+	// is ours, and the next one begins where we ended. If that ownership is another
+	// owner's, our commit was never applied. Such an ownership need not begin at
+	// base: an earlier owner that gets the partition back continues its old one.
 	t, after, known, more := st.at(s.Base)
 	switch {
 	case !known:

@@ -76,8 +76,8 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 		c.setCurrent(nil)
 		s.end(err)
 		s.cl.AllowRebalance()
-		// Whoever comes back soon keeps its place; with a full disk it is
-		// better that others take over.
+		// A member that joins again soon does not leave, and so keeps its
+		// place. One that stops, or whose disk is full, leaves: others take over.
 		if !errors.Is(err, ErrFenced) && (ctx.Err() != nil || final(err) || isStorage(err)) {
 			s.leave()
 		}
@@ -138,7 +138,7 @@ func (s *session) options() []kgo.Opt {
 	)
 }
 
-// groupErrors is told what ends the client's membership.
+// groupErrors receives the error that ends the client's membership.
 type groupErrors struct{ s *session }
 
 func (g groupErrors) OnGroupManageError(err error) {

@@ -1,8 +1,8 @@
 package kafka
 
-// The stamp: the metadata string of every offset that a consumer commits. By it
-// whoever asks later can tell whose commit stands there, and, when others have
-// committed since, who had the partition at which offset.
+// The stamp: the metadata string of every offset that a consumer commits. It
+// tells whose commit the offset is and, when others have committed since, which
+// owner had the partition at which offset.
 
 import (
 	"encoding/json"
@@ -22,13 +22,13 @@ type ownership struct {
 type stamp struct {
 	tx      hourly.TxID // zero for the first commit of a partition, which only says where it begins
 	topicID topicID
-	owners  []ownership // ascending starts; the last is whoever committed
+	owners  []ownership // ascending starts; the last is the owner that committed
 }
 
 // maxOwnerships bounds the history, and with it the metadata: less than 120 + 64 ×
 // 51 bytes of the 4,096 that a broker allows (offset.metadata.max.bytes). A
 // process that comes back with an undecided transaction after more than so many
-// changes of a partition's owner cannot tell any more what became of it.
+// changes of a partition's owner can no longer tell what became of it.
 const maxOwnerships = 64
 
 // follow returns the stamp for o's commit of tx, whose first offset is base, on
@@ -66,7 +66,7 @@ func (s *stamp) at(offset int64) (t, after ownership, ok, more bool) {
 
 // reached returns the end of what the sessions of a directory have committed, as
 // far as the history goes back, when the committed offset is offset; -1 when
-// there is nothing. last says that nobody has committed since.
+// there is nothing. last says that no other directory has committed since.
 func (s *stamp) reached(directory string, offset int64) (end int64, last bool) {
 	for i := len(s.owners) - 1; i >= 0; i-- {
 		if !s.owners[i].owner.of(directory) {

@@ -1,7 +1,7 @@
 package kafka
 
-// The topics: made when they are not there, left as they are when they are, and
-// looked at for settings with which this program cannot work.
+// The topics: created where they are missing, otherwise left as they are, and
+// checked for settings with which this program cannot work.
 
 import (
 	"context"
@@ -29,8 +29,8 @@ func DeadLetterTopic(cfg config.Kafka) string {
 }
 
 // EnsureTopics creates cfg's topic and its dead-letter topic where they are
-// missing. Topics that exist are left as they are: partitions and settings
-// belong to whoever runs the cluster. It tries until ctx ends.
+// missing. Topics that exist are left as they are: their
+// partitions and settings are the cluster administrator's to decide. It tries until ctx ends.
 func EnsureTopics(ctx context.Context, cfg config.Kafka, log *slog.Logger) error {
 	opts, err := clientOptions(cfg, log)
 	if err != nil {
@@ -70,7 +70,7 @@ func ensureTopics(ctx context.Context, admin *kadm.Client, cfg config.Kafka, log
 		_, err = admin.CreateTopic(ctx, int32(t.partitions), int16(cfg.Replication),
 			map[string]*string{"max.message.bytes": &largest}, t.name)
 		switch {
-		case errors.Is(err, kerr.TopicAlreadyExists): // somebody else was faster
+		case errors.Is(err, kerr.TopicAlreadyExists): // another process was faster
 		case err != nil:
 			return fmt.Errorf("create topic %s with %d partitions: %w", t.name, t.partitions, err)
 		default:

@@ -1,7 +1,7 @@
 package kafka
 
 // A transaction: from what was polled to what the group has committed and the
-// files show. What each step is for is told in commit.go.
+// files show. commit.go says what each step is for.
 
 import (
 	"cmp"
@@ -168,7 +168,7 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil // the poll's own
 	case errors.As(err, new(*kgo.ErrGroupSession)):
-		return nil // groupErrors is told
+		return nil // groupErrors receives it
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 		return err
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):

@@ -2,7 +2,7 @@
 //
 // Shared is one broker for all tests of a run: the one of make kafka-up of this
 // checkout if it is running, otherwise one started for this run and stopped at
-// its end. A broker of somebody else on the same port is left alone. Own is a
+// its end. A broker of another checkout on the same port is left alone. Own is a
 // broker of the test's own, which it may kill, freeze and start again, and
 // OwnCluster three of them with three replicas of everything. A package that uses
 // one of these calls Main from its TestMain.
