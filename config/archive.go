@@ -45,7 +45,7 @@ type ArchivePostgres struct {
 	Interval time.Duration `yaml:"interval" env:"LOGFORGE_ARCHIVE_POSTGRES_INTERVAL" env-description:"longest time until a record is in the table" above:"0s"`
 }
 
-// Minio is how the first design named the bucket, see settleMinio.
+// Minio has the older names of the settings of a bucket, see settleMinio.
 type Minio struct {
 	Endpoint        string `yaml:"endpoint" env:"LOGFORGE_STORAGE_MINIO_ENDPOINT" env-description:"older name of archive.s3.endpoint, without the scheme"`
 	Bucket          string `yaml:"bucket" env:"LOGFORGE_STORAGE_MINIO_BUCKET" env-description:"older name of archive.s3.bucket"`

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The sample of the first design that its own deployment renders.
+// The sample of the earlier program that its own deployment renders.
 const firstDesignMinio = `
 version: 2
 storage:

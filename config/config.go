@@ -30,7 +30,7 @@ type Server struct {
 	RequestTimeout      time.Duration `yaml:"requestTimeout" env:"LOGFORGE_SERVER_REQUEST_TIMEOUT" env-description:"longest wait for an acknowledgement (a sync, a Kafka replica) before 503" above:"0s"`
 	WaitForRoom         time.Duration `yaml:"waitForRoom" env:"LOGFORGE_SERVER_WAIT_FOR_ROOM" env-description:"how long an overloaded server waits for room before it answers 503" min:"0s"`
 	RetryAfter          time.Duration `yaml:"retryAfter" env:"LOGFORGE_SERVER_RETRY_AFTER" env-description:"Retry-After sent with 503, rounded up to whole seconds" above:"0s"`
-	ShutdownTimeout     time.Duration `yaml:"shutdownTimeout" env:"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT" env-description:"longest graceful stop; after it the process ends at once, and nothing acknowledged is lost" above:"0s"`
+	ShutdownTimeout     time.Duration `yaml:"shutdownTimeout" env:"LOGFORGE_SERVER_SHUTDOWN_TIMEOUT" env-description:"longest graceful stop; after it the process ends at once, which loses no acknowledged record but enqueued ones" above:"0s"`
 	DrainDelay          time.Duration `yaml:"drainDelay" env:"LOGFORGE_SERVER_DRAIN_DELAY" env-description:"how long /ready says draining before the listener closes, for load balancers" min:"0s"`
 	MaxBodyBytes        Bytes         `yaml:"maxBodyBytes" env:"LOGFORGE_SERVER_MAX_BODY_BYTES" env-description:"largest body, as sent and after inflation; more is 413" min:"1"`
 	MaxInFlightBytes    Bytes         `yaml:"maxInFlightBytes" env:"LOGFORGE_SERVER_MAX_IN_FLIGHT_BYTES" env-description:"bytes of all requests under way together (bodies, inflated bodies, decoded batches); past it requests wait, then get 503"`

@@ -1,8 +1,8 @@
 package config
 
 // The environment layer. cleanenv sets the values; before that each variable is
-// read in the words of values.go, because cleanenv stops at the first mistake
-// and speaks of Go's types, and variables that set nothing are noticed.
+// read by values.go, because cleanenv stops at the first mistake and reports it in
+// terms of Go's types; and variables that set nothing are found.
 
 import (
 	"errors"

@@ -1,7 +1,7 @@
 package config
 
-// legacy are the keys of the first design (github.com/lechuhuuha/log_forge,
-// config/config.go) that have no meaning left, each with what took its place.
+// legacy are the keys of an earlier program (github.com/lechuhuuha/log_forge,
+// config/config.go) that have no effect here, each with what took its place.
 // A file with them still starts.
 var legacy = map[string]string{
 	"server.readHeaderTimeout":          "server.readTimeout covers the headers and the body",

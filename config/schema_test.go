@@ -136,7 +136,7 @@ func TestSchema_AgreesWithTheProgramOnEverySettingAndValue(t *testing.T) {
 			t.Errorf("the schema accepts %s", text)
 		}
 	}
-	// Keys of the first design are no mistakes.
+	// Keys of the earlier program are no mistakes.
 	if err := valid("storage: {minio: {endpoint: x}}\nkafka: {async: false}"); err != nil {
 		t.Error(err)
 	}

@@ -73,8 +73,8 @@ func DefaultAck(pipeline int) string {
 
 // settleAuth decides whether clients are asked for a key. Keys switch that on,
 // unless enabled: false is said in the same layer as the keys or a later one: a
-// false that stands in the file cannot have been meant for keys that somebody
-// adds in the environment.
+// false in the file cannot have been meant for keys that are added in the
+// environment.
 func (c *Config) settleAuth(origins map[string]Origin) (warning string) {
 	a := &c.Auth
 	said := origins["auth.enabled"].Layer

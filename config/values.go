@@ -1,7 +1,7 @@
 package config
 
-// Reading one value. The file, the environment and the command line all come
-// here, so that the same mistake is told in the same words in each of them.
+// Reading one value. The file, the environment and the command line all use this,
+// so that the same mistake gives the same message in each of them.
 
 import (
 	"errors"

@@ -121,7 +121,7 @@ func explain(file, message string, sections map[string]string) (warning string, 
 		path := sections[m[3]]
 		key := join(path, m[2])
 		if instead, ok := legacy[key]; ok {
-			return fmt.Sprintf("%s:%s: %s is a setting of the first design and has no effect: %s", file, m[1], key, instead), nil
+			return fmt.Sprintf("%s:%s: %s is a setting of an earlier program and has no effect: %s", file, m[1], key, instead), nil
 		}
 		return "", fmt.Errorf("%s:%s: unknown key %s%s", file, m[1], key, hint(path, m[2]))
 	}

@@ -54,7 +54,7 @@ func TestYAML_AnchorsWork(t *testing.T) {
 	}
 }
 
-// Ensure that a file of the first design (its whole vocabulary) starts.
+// Ensure that a file of the earlier program (with all its settings) starts.
 func TestYAML_FirstDesignFilesStartWithOneWarningAKey(t *testing.T) {
 	const text = `
 version: 2
@@ -98,7 +98,7 @@ kafka:
 		t.Errorf("%d warnings for %d keys without a meaning: %q", len(warnings), len(legacy), warnings)
 	}
 	for key, instead := range legacy {
-		if all := strings.Join(warnings, "\n"); !strings.Contains(all, key+" is a setting of the first design") || !strings.Contains(all, instead) {
+		if all := strings.Join(warnings, "\n"); !strings.Contains(all, key+" is a setting of an earlier program") || !strings.Contains(all, instead) {
 			t.Errorf("no warning for %s", key)
 		}
 	}

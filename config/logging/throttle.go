@@ -8,8 +8,8 @@ import (
 )
 
 // Throttle returns a handler around next that logs a repeated warning or error
-// once in the time every, and the function that logs what was held back and not
-// logged yet; call it before the process ends.
+// at most once per interval every. flush logs what was held back and not logged
+// yet; call it before the process ends.
 func Throttle(next slog.Handler, every time.Duration) (h slog.Handler, flush func()) {
 	t := &throttle{every: every, repeats: map[repeatKey]*repeat{}}
 	return &throttled{Handler: next, throttle: t}, t.flush
@@ -24,8 +24,8 @@ type throttled struct {
 	throttle *throttle // shared by all that With derives
 }
 
-// throttle knows the kinds of the last interval; a kind that stays away for one
-// is forgotten.
+// throttle keeps the kinds of the last interval; one that does not occur for an
+// interval is removed.
 type throttle struct {
 	every   time.Duration
 	mu      sync.Mutex
@@ -110,5 +110,5 @@ func (k *repeat) log() {
 		return
 	}
 	k.last.AddAttrs(slog.Int("repeated", k.count))
-	_ = k.next.Handle(context.Background(), k.last) // a log that cannot be written has nowhere to say so
+	_ = k.next.Handle(context.Background(), k.last) // there is nowhere to report an error of the log
 }
