@@ -115,7 +115,7 @@ func (p *program) replayCommand() string {
 	return strings.TrimSpace(config.ShellWord(exe) + " replay " + flags)
 }
 
-// healthcheck asks the server of this configuration whether it lives. It tells
+// healthcheck asks the server of this configuration whether it is alive. It tells
 // nothing but its exit status and, if there is one, the error.
 func healthcheck(p *program) error {
 	base, client, err := ownServer(p.cfg)

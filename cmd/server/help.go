@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 )
 
-const about = `logforge takes batches of web logs (JSON, NDJSON, CSV) over HTTP and stores each
+const about = `logforge takes web logs (access log lines, JSON, CSV) over HTTP and stores each
 record once, in hourly files, with hourly summaries beside them: directly
 (pipeline 1) or through Kafka (pipeline 2).
 
@@ -47,7 +47,7 @@ what is only enqueued then goes to the dead-letter directory. SIGHUP reads API
 keys, certificates and the log level again. SIGUSR1 writes the stacks of all
 goroutines to the log, SIGQUIT does so and stops. SIGPIPE and SIGUSR2 do nothing.
 
-Exit status: 0 done, or stopped as told; 1 something failed, or the stop was cut
+Exit status: 0 done, or stopped by a signal; 1 something failed, or the stop was cut
 short; 2 the command line or the configuration is wrong, and nothing was started.
 `
 
@@ -71,8 +71,8 @@ func init() {
 		{name: "serve", short: "take batches until told to stop (the default)", run: serve, long: `
 Starts the service and runs it until a signal stops it. Once it says "listening"
 it takes batches at POST /logs. It does not start when another process holds its
-directories or its address, or when a setting cannot be; the message then says
-what to do.`},
+directories or its address, or when a setting is not valid; the message then
+says what to do.`},
 		{name: "config", args: "[sample|schema]", short: "check and print the configuration", run: printConfig, bare: true, long: `
 Without a word: checks the configuration as the start would, files and directories
 included, and prints what is in effect as YAML, with a comment beside each value
@@ -114,15 +114,16 @@ It can be stopped and repeated at any time: how far it has come is on disk, in a
 file beside each file (of the topic: in storage.logsDir/.rejected), and no record is
 sent twice. A chunk that was under way is sent again with the same Idempotency-Key,
 and a server that has it already does not store it again. Only when the server has
-ended together with this command does nobody know: then it stops, and wants the word
-skip (the chunk is stored) or again (it is not).`},
+ended together with this command is it unknown whether a chunk was stored: the
+command then stops, and has to be told skip (it is stored) or again (it is not).`},
 		{name: "verify", short: "check that what is stored is whole", run: verify, flags: "config logs-dir analytics-dir archive from to", long: `
 Reads every hour: the file, line by line; its summary, against a recount; and with
 -archive what each destination has: its parts must follow each other without a gap
-or an overlap, hold what they say (SHA-256), and be the lines of the file. Prints a
-line an hour, and then what is damaged, each in a line that begins with DAMAGED. The
-exit status is 1 if anything is. It changes nothing, takes no lock, and runs beside
-a live server; what is not summarised or archived yet is said, and is no damage.
+or an overlap, hold what they say (SHA-256), and be the lines of the file. Prints
+one line for each hour, and then one that begins with DAMAGED for each thing that is
+damaged; the exit status is then 1. It changes nothing, takes no lock, and can run
+beside a live server. What is not summarised or archived yet is printed, but is not
+damage.
 
   server verify -config config.yaml -archive -from 2026-02-09T00`},
 		{name: "export", short: "write the records of some hours to one file", run: export, flags: "config logs-dir from to format o", long: `
@@ -134,7 +135,7 @@ those that only the archive has. Without -o it writes to the standard output.
   parquet  the same columns, as archive.s3.format: parquet has them
 
   server export -config config.yaml -from 2026-02-09T00 -to 2026-02-09T23 -format csv -o day.csv`},
-		{name: "healthcheck", short: "ask the running server whether it lives", run: healthcheck, flags: "config addr", long: `
+		{name: "healthcheck", short: "ask the running server whether it is alive", run: healthcheck, flags: "config addr", long: `
 Asks GET /health of the server with this configuration on this machine. It says
 nothing but its exit status, 0 or 1, and the reason: for containers without a shell.
 

@@ -6,7 +6,7 @@ package main
 // Idempotency-Key and to which process, is on disk before it is sent; that it was
 // stored is on disk before the next one. A chunk of which the outcome is not known
 // is sent again with the same key to the same process, which stores it once. Where
-// that process has ended as well, nobody knows, and a person decides.
+// that process has ended as well, it is unknown, and a person decides.
 
 import (
 	"bytes"
@@ -46,7 +46,7 @@ type resubmission struct {
 	key      func(*http.Request)
 	client   *http.Client
 	instance string // of the server
-	decision string // for a chunk of which nobody knows whether it was stored: skip, again, or nothing
+	decision string // for a chunk that may have been stored or not: skip, again, or nothing
 
 	total tally
 }
@@ -74,7 +74,7 @@ type progress struct {
 	Pending *pendingChunk `json:"pending,omitempty"`
 }
 
-// pendingChunk was sent, or was about to be, and nobody has said that it is stored.
+// pendingChunk was sent, or was about to be, and has no answer yet.
 type pendingChunk struct {
 	To       int64  `json:"to"`
 	Key      string `json:"key"`
@@ -310,8 +310,8 @@ func (r *resubmission) patiently(ctx context.Context, f func() (again bool, err 
 	}
 }
 
-// errNobodyKnows is a chunk that may have been stored or not.
-var errNobodyKnows = errors.New("nobody knows whether a chunk was stored: resubmit and the server have both ended while it was sent. " +
+// errOutcomeUnknown is the error for a chunk that may have been stored or not.
+var errOutcomeUnknown = errors.New("it is unknown whether a chunk was stored: resubmit and the server have both ended while it was sent. " +
 	"Look whether its records are in the hourly files, and add the word skip to this command if they are, or again if they are not")
 
 // send sends one chunk until it is stored.
@@ -381,5 +381,5 @@ func (r *resubmission) decide(ctx context.Context, source rejectSource, done *pr
 		}
 		return true, errors.New("the server was started anew")
 	}
-	return false, errNobodyKnows
+	return false, errOutcomeUnknown
 }

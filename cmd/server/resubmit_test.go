@@ -112,7 +112,7 @@ func TestResubmit_SurvivesBeingKilled(t *testing.T) {
 	wantOnce(t, paths(t, filepath.Join(dir, "logs")), hours, n)
 }
 
-// Ensure that a chunk that nobody knows of stops the command, until a person has
+// Ensure that a chunk whose outcome is unknown stops the command, until a person has
 // decided.
 func TestResubmit_AsksWhenNobodyKnows(t *testing.T) {
 	for word, want := range map[string]int{"skip": 0, "again": 1} {
@@ -134,7 +134,7 @@ func TestResubmit_AsksWhenNobodyKnows(t *testing.T) {
 		}
 		_, url := serving(t, dir, named)
 		addr := strings.TrimPrefix(url, "http://")
-		launch(t, dir, nil, "-addr", addr, "resubmit", name).expect(1, "nobody knows", "skip", "again")
+		launch(t, dir, nil, "-addr", addr, "resubmit", name).expect(1, "it is unknown", "skip", "again")
 		if counts := paths(t, filepath.Join(dir, "logs")); len(counts) != 0 {
 			t.Errorf("stored before anybody decided: %v", counts)
 		}

@@ -1,6 +1,6 @@
 package main
 
-// What Go's runtime is told, unless the environment tells it something else.
+// Settings of Go's runtime, where the environment does not set them.
 
 import (
 	"os"

@@ -4,7 +4,7 @@ package main
 // that is stated here, in -h and in docs/command-line.md:
 //
 //	SIGTERM, SIGINT  the graceful stop: what is under way finishes
-//	the second one   the stop goes on without waiting for anybody: what is only
+//	the second one   the stop goes on without waiting: what is only
 //	                 enqueued goes to the dead-letter directory. The exit status is 1
 //	the third one    the process ends at that moment, as by a crash
 //	SIGHUP           API keys, certificates and the log level are read again

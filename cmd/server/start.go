@@ -101,7 +101,7 @@ func (s *service) start() error {
 // and the archive where there is one.
 func (s *service) startFiles(ack sink.Ack) error {
 	if s.cfg.Version == 2 {
-		ack = sink.Synced // nobody waits for it: the consumer appends and commits
+		ack = sink.Synced // not used: the consumer appends and commits
 	}
 	files, err := hourly.Open(s.cfg.Storage, ack, s.log.Logger, s.set)
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *service) startServer() error {
 }
 
 // newServer makes the server; it serves nothing yet. -check-config makes one,
-// too, to hear what it refuses.
+// too, to find what it refuses.
 func newServer(p *program, to sink.Sink, ready func() error, summaries server.Summaries) (*server.Server, error) {
 	return server.New(p.cfg, to, ready, summaries, buildOf(p.cfg), p.log.Logger, p.set)
 }
