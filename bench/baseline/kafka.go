@@ -15,15 +15,15 @@ import (
 	"logforge/config"
 )
 
-// topic is the way through Kafka of both baselines.
+// topic is the Kafka topic that a baseline produces to and consumes from.
 type topic struct{ brokers, name, compression string }
 
-// raw is the baseline: a body is a record, as it came.
+// raw makes each body one Kafka record, as it came.
 func (t topic) raw(addr, dir string) error {
 	return t.run(dir, func(client *kgo.Client) error { return serve(addr, produceBody(client)) }, appendBodies)
 }
 
-// simple is the usual way: a line is a record.
+// simple is the usual way: it makes each line one Kafka record.
 func (t topic) simple(addr, dir string) error {
 	return t.run(dir, func(client *kgo.Client) error { return http.ListenAndServe(addr, simpleProducer{client}) }, consumeSimple)
 }
@@ -75,8 +75,8 @@ func produceBody(client *kgo.Client) fasthttp.RequestHandler {
 	}
 }
 
-// appendBodies appends each record as it is; what one poll gives is one write
-// and one commit.
+// appendBodies appends each record as it is, with one write and one commit for
+// each poll.
 func appendBodies(client *kgo.Client, dir string) error {
 	f, err := os.OpenFile(filepath.Join(dir, "bodies"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {

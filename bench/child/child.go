@@ -1,7 +1,7 @@
 // Package child runs a server as a child process and looks at it from outside:
 // whether it answers, what CPU time and memory it has taken, what it does when
-// it is killed. Proofs and comparisons use it, because neither a death nor a
-// price can be judged from within the process.
+// it is killed. Proofs and comparisons use it, because neither a crash nor
+// the cost of a process can be measured from within it.
 package child
 
 import (
@@ -24,12 +24,12 @@ type Process struct {
 	Addr string // host:port it listens on
 
 	cmd    *exec.Cmd
-	output bytes.Buffer // what it said on stdout and stderr; read after exited only
+	output bytes.Buffer // its stdout and stderr; read only after exited is closed
 	exited chan struct{}
-	err    error // how it ended; read after exited only
+	err    error // of Wait; read only after exited is closed
 }
 
-// FreeAddr returns an address on the loopback interface that nobody listens on
+// FreeAddr returns an address on the loopback interface on which nothing listens
 // at this moment. Its port is below the range from which the kernel gives ports
 // to outgoing connections: one of those could take it before the child listens.
 func FreeAddr() (string, error) {
@@ -110,15 +110,15 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Exited is closed once the child is gone.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Kill ends the child with SIGKILL, waits for it, and returns all it said.
+// Kill ends the child with SIGKILL, waits for it, and returns its output.
 func (p *Process) Kill() string {
 	_ = p.cmd.Process.Signal(os.Kill) // an error means that it is gone already
 	<-p.exited
 	return p.output.String()
 }
 
-// Stop asks the child to end with SIGTERM and waits. A child that ends with
-// anything but success, or not in time, is an error that tells what it said.
+// Stop asks the child to end with SIGTERM and waits. A child that fails,
+// or does not end in time, is an error with its output.
 func (p *Process) Stop(within time.Duration) error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop child: %w", err)

@@ -65,20 +65,20 @@ func writeReport(_ context.Context, s *settings) error {
 
 const introduction = `# Benchmarks
 
-Written by ` + "`go run ./bench/compare report`" + ` from the figures in docs/benchmarks; each part says the command that made it.
+Written by ` + "`go run ./bench/compare report`" + ` from the figures in docs/benchmarks; each part names the command that made it.
 
 **Records per CPU-second** are records per second of the server process's own processor time (user and system). Wall-clock
-figures say as much about the machine's other work, and are given beside them. A ratio is taken within its round, then the median of
-the rounds; ± is half the distance between the slowest and the fastest round.
+figures depend as much on the machine's other work, and are given beside them. A ratio is computed within each round; the table has
+the median over the rounds. ± is half the distance between the slowest and the fastest round.
 
 The baselines do less than any server that looks at its records: *discard* receives each body and throws it away; *append* writes
 it to one file as it came; *the raw body* through Kafka is one record a request, appended by the consumer as it came. They use the
-same HTTP library, Kafka client and settings. *The usual way* is net/http and encoding/json, a file opened a batch and a system call a
-record; through Kafka a message a line and a commit a message.
+same HTTP library, Kafka client and settings. *The usual way* is net/http and encoding/json, with one file opened for each batch and one
+system call for each record; through Kafka, one message for each line and one commit for each message.
 
 On a virtual machine that hands memory back to its host, every page of a growing file may have to be fetched again, and large batches
-then measure the machine. Memory is therefore warmed before the first round, until two passes over it take as long, and a baseline
-that is slower than the server beside it says that the machine changed meanwhile: it is a ratio, not a share.
+then measure the machine. Memory is therefore warmed before the first round, until two passes over it take about equally long. Where a
+baseline is nevertheless slower than the server beside it (a ratio above 1), the machine changed between the two runs.
 
 After every run the records in the files were counted; a run in which an acknowledged record was missing would have ended the
 measurement with an error.
@@ -95,23 +95,23 @@ type target struct {
 }
 
 var targets = []target{
-	{"version 1, batch 1: of throwing away", "v1", 1, func(r Row) float64 { return r.OfDiscard }, 0.8, 0},
-	{"version 1, batch 100: of appending as it came", "v1", 100, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
-	{"version 1, batch 1000: of appending as it came", "v1", 1000, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
+	{"version 1, batch 1: ratio to throwing the body away", "v1", 1, func(r Row) float64 { return r.OfDiscard }, 0.8, 0},
+	{"version 1, batch 100: ratio to appending the body as it came", "v1", 100, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
+	{"version 1, batch 1000: ratio to appending the body as it came", "v1", 1000, func(r Row) float64 { return r.OfAppend }, 0.7, 0},
 	{"version 1, resident memory at full load, MB", "v1", 1000, func(r Row) float64 { return float64(r.PeakBytes >> 20) }, 0, 100},
-	{"version 2, batch 100: records a second of the raw body's", "v2", 100, func(r Row) float64 { return r.OfBaselineSpeed }, 0.8, 0},
-	{"version 2, batch 1000: records a second of the raw body's", "v2", 1000, func(r Row) float64 { return r.OfBaselineSpeed }, 0.8, 0},
-	{"version 2, batch 100: records per CPU-second, times the usual way", "v2", 100, func(r Row) float64 { return r.OfSimple }, 40, 0},
-	{"version 2, batch 1000: records per CPU-second, times the usual way", "v2", 1000, func(r Row) float64 { return r.OfSimple }, 40, 0},
-	{"version 2, batch 1: records a second, times the raw body", "v2", 1, func(r Row) float64 { return r.OfBaselineSpeed }, 2, 0},
+	{"version 2, batch 100: records a second, ratio to the raw body", "v2", 100, func(r Row) float64 { return r.OfBaselineSpeed }, 0.8, 0},
+	{"version 2, batch 1000: records a second, ratio to the raw body", "v2", 1000, func(r Row) float64 { return r.OfBaselineSpeed }, 0.8, 0},
+	{"version 2, batch 100: records per CPU-second, ratio to the usual way", "v2", 100, func(r Row) float64 { return r.OfSimple }, 40, 0},
+	{"version 2, batch 1000: records per CPU-second, ratio to the usual way", "v2", 1000, func(r Row) float64 { return r.OfSimple }, 40, 0},
+	{"version 2, batch 1: records a second, ratio to the raw body", "v2", 1, func(r Row) float64 { return r.OfBaselineSpeed }, 2, 0},
 	{"version 2, batch 100: broker, CPU-seconds a million records", "v2", 100, func(r Row) float64 { return r.BrokerCost }, 0, 1},
 	{"version 2, batch 1000: broker, CPU-seconds a million records", "v2", 1000, func(r Row) float64 { return r.BrokerCost }, 0, 1},
 	{"version 2, resident memory at full load, MB", "v2", 1000, func(r Row) float64 { return float64(r.PeakBytes >> 20) }, 0, 256},
 }
 
-// printTargets says of each target whose server was measured whether it is met,
-// of `synced` its share of `written` with as many connections, and how long
-// `replicated` takes at half of saturation.
+// printTargets prints, for each target whose server was measured, whether it is met;
+// then the ratio of synced to written with as many connections, and how long
+// replicated takes at half of saturation.
 func printTargets(w io.Writer, rows []Row, latencies []LatencyPoint) {
 	find := func(server string, batch int) (Row, bool) {
 		for _, r := range rows {
@@ -137,7 +137,7 @@ func printTargets(w io.Writer, rows []Row, latencies []LatencyPoint) {
 	synced, ok := find("v1-synced", 100)
 	written, ok2 := find("v1-64", 100)
 	if ok && ok2 {
-		line("version 1, synced, 64 connections, batch 100: of written", synced.PerCPUSecond/written.PerCPUSecond, 0.5, 0)
+		line("version 1, synced, 64 connections, batch 100: ratio to written", synced.PerCPUSecond/written.PerCPUSecond, 0.5, 0)
 	}
 	for _, p := range latencies {
 		if p.Server == "v2" && p.Share == 0.5 {

@@ -16,7 +16,7 @@ import (
 
 // settings is what a command was asked for.
 type settings struct {
-	command    string // as it was typed, for whoever wants to do it again
+	command    string // as it was typed, to be repeated
 	rounds     int
 	length     time.Duration
 	warmUp     time.Duration

@@ -128,7 +128,7 @@ func (s *settings) run(ctx context.Context, c contender, batch int, dir string) 
 	return m, m.check(c, dir)
 }
 
-// load1 is the measured part.
+// load1 loads the server p and fills in m.
 func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir string, m *Measurement) error {
 	began := time.Now()
 	var brokerBefore time.Duration
@@ -186,7 +186,7 @@ func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir
 
 // check counts what the killed server left. Requests that were under way when
 // the generator stopped (at most one a connection, twice: warm-up and
-// measurement) may be stored though nobody read their answer.
+// measurement) may be stored although their answers were not read.
 func (m *Measurement) check(c contender, dir string) (err error) {
 	if c.stored == nil {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"logforge/bench/child"
 )
 
-// compareServers is the command without a name: every server at every batch
-// size, in interleaved rounds.
+// compareServers runs when no command is named: it measures every server at every
+// batch size, in interleaved rounds.
 func compareServers(ctx context.Context, s *settings) error {
 	s.oneThread = true
 	report := Report{Machine: thisMachine(), Command: s.command, Generator: s.load.name(), Form: s.form, Seconds: s.length.Seconds(), Rounds: s.rounds}
@@ -50,7 +50,7 @@ func (s *settings) measureAll(ctx context.Context, report *Report) error {
 	return nil
 }
 
-// warmMemory writes and deletes a file until two passes take as long. On a
+// warmMemory writes and deletes a file until two passes take about equally long. On a
 // virtual machine the first use of a page of memory is several times as expensive
 // as the next one, and large batches would measure that.
 func warmMemory(dir string, megabytes int) error {

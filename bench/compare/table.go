@@ -30,7 +30,7 @@ func (r *Report) printOwn(w io.Writer, rows []Row) {
 			row.Batch, row.About, thousands(row.PerCPUSecond), 50*row.Spread,
 			ratio(row.OfDiscard), ratio(row.OfAppend), ratio(row.OfSimple), thousands(row.PerSecond), row.P99, row.PeakBytes>>20)
 	}
-	_ = t.Flush() // to a terminal or a pipe; there is nobody left to tell
+	_ = t.Flush() // to a terminal or a pipe: an error could not be shown
 }
 
 func (r *Report) printKafka(w io.Writer, rows []Row) {

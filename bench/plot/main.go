@@ -191,7 +191,7 @@ func servers(docs string) (*plot.Plot, error) {
 	}
 	logarithmic(&p.X)
 	logarithmic(&p.Y)
-	p.Legend.Left = true // where batches are small and nobody is fast
+	p.Legend.Left = true // where batches are small, and no curve is high
 	p.Y.Max *= 2
 	return p, nil
 }
@@ -234,7 +234,7 @@ func latency(docs string) (*plot.Plot, error) {
 	}
 	logarithmic(&p.X)
 	logarithmic(&p.Y)
-	p.Legend.Left = true // nobody is slow at low rates
+	p.Legend.Left = true // no curve is high at low rates
 	return p, nil
 }
 
