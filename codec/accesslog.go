@@ -41,6 +41,7 @@ const (
 	notCommon    = "is an access log line with more than the common form has"
 	notCombined  = "is an access log line without the referer and user agent of the combined form"
 	notBalancer  = "is no line of a load balancer"
+	isDirective  = "is a directive of a W3C extended log file, which is no request"
 	noFieldsLine = "is a line in W3C form without a #Fields line before it"
 )
 

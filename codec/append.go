@@ -25,6 +25,7 @@ func (b *Batch) Begin(r *Rules, now time.Time) {
 	b.Reset()
 	b.one = b.decoder(r, now)
 	b.one.one = true
+	b.extended.known = false
 }
 
 // Append adds a record of which the values are known: its time, the path and

@@ -159,7 +159,7 @@ func (b *Batch) decoder(r *Rules, now time.Time) decoder {
 	d := decoder{b: b, out: b.buf, rules: r, limits: r.limits, good: b.records, first: b.records, hour: noHour}
 	d.now, b.arrival = now, b.arrival[:0]
 	d.within = intervalOf(now, r.limits)
-	b.scan.depth = r.limits.Depth
+	b.scan.depth, b.scan.deep = r.limits.Depth, false
 	if r.table != nil {
 		b.recent.reset(r.table)
 	}

@@ -316,8 +316,10 @@ func (d *decoder) record(o *object) {
 	d.put()
 }
 
-// begin begins a record.
+// begin begins a record that has been read, if it is an object, and is not nested
+// too deeply. Nothing of the record before it, or of another body, is left.
 func (d *decoder) begin() {
+	d.b.scan.deep = false
 	d.fields, d.badMoment = [columns]field{}, 0
 	d.b.scratch, d.b.extra = d.b.scratch[:0], d.b.extra[:0]
 	if len(d.before) > 0 && d.rules.keep {

@@ -25,6 +25,9 @@ func (d *decoder) oneText(s []byte) {
 	case !d.rules.shipper || d.only == JSON || d.only == NDJSON:
 		d.noJSON(s)
 	case s[0] == '#' && (d.only == Auto || d.only == W3C) && d.directive(s):
+		if d.one { // each that comes by itself has to have an outcome
+			d.report("record", isDirective)
+		}
 	case d.only == W3C || d.only == Auto && d.b.extended.known:
 		d.extendedRow(s)
 	default:
