@@ -23,6 +23,7 @@ type Run struct {
 type Batch struct {
 	buf     []byte
 	records int
+	counted int  // bytes of the workspace that room has been asked for
 	room    Room // is asked before the batch takes memory; nil: it is not counted
 	arrived int  // of them, those that have the time of arrival
 
@@ -125,7 +126,7 @@ func GetBatchFor(n int, room Room) *Batch {
 			if held := b.held(); room != nil && held > 0 && !room.Reuse(held) {
 				break
 			}
-			b.room = room
+			b.room, b.counted = room, b.workspace()
 			return b
 		}
 	}
@@ -172,8 +173,12 @@ const runBytes = 32
 
 // held returns the bytes of memory that b keeps.
 func (b *Batch) held() int {
+	return b.workspace() + cap(b.buf) + runBytes*(cap(b.runs)+cap(b.spare))
+}
+
+// workspace returns the bytes of memory that single records are worked on in.
+func (b *Batch) workspace() int {
 	const memberBytes, columnBytes = 24, 48
-	shipper := cap(b.plain) + cap(b.converted) + cap(b.names) + cap(b.extended.names) + columnBytes*(cap(b.columns)+cap(b.extended.columns)) +
-		memberBytes*(cap(b.outer.members)+cap(b.inner.members))
-	return shipper + cap(b.buf) + cap(b.scratch) + cap(b.extra) + runBytes*(cap(b.runs)+cap(b.spare)) + 8*cap(b.scan.nesting) + cap(b.order)
+	return cap(b.plain) + cap(b.converted) + cap(b.names) + cap(b.extended.names) + columnBytes*(cap(b.columns)+cap(b.extended.columns)) +
+		memberBytes*(cap(b.outer.members)+cap(b.inner.members)) + cap(b.extra) + 8*cap(b.scan.nesting) + cap(b.scan.name) + cap(b.order) + cap(b.scratch)
 }

@@ -105,6 +105,7 @@ type decoder struct {
 	noRoom  error       // the error of the batch's Room, if that ended the scan
 	bad     func(line []byte, e RecordError)
 	line    []byte      // the line that is being read, for bad
+	large   bool        // so was the record before: see account
 	one     bool        // records come one at a time: see Begin
 	last    RecordError // of the last record that was not added
 
@@ -221,6 +222,9 @@ func (d *decoder) startRun(h Hour, at, good int) {
 
 // close hands what has been decoded to the batch.
 func (d *decoder) close() {
+	if d.large {
+		d.account(0)
+	}
 	d.b.buf, d.b.records = d.out, d.good
 	if n := len(d.b.runs); n > 0 {
 		last := &d.b.runs[n-1]
@@ -241,6 +245,9 @@ func (d *decoder) admit() bool {
 // limit. If not, the scan is to end, or, where single records can be bad, to go
 // on with the next.
 func (d *decoder) fits(n int) bool {
+	if (n > largeRecord || d.large) && !d.account(n) {
+		return false
+	}
 	if d.limits.SentBytes <= 0 || n <= d.limits.SentBytes {
 		return true
 	}

@@ -101,8 +101,10 @@ func (d *decoder) walk(o *object, b []byte, i int, parent *use, top int) int {
 			if end = s.text(b, i); end < 0 {
 				return end
 			}
-			s.name = Unescape(s.name[:0], b[i:end-1])
-			u, exactly = names.find(&d.b.recent.buf, parent, s.name)
+			if raw := b[i : end-1]; len(raw) <= 6*maxNameBytes { // a longer one is none of the names
+				s.name = Unescape(s.name[:0], raw)
+				u, exactly = names.find(&d.b.recent.buf, parent, s.name)
+			}
 			i = end
 		}
 		if i < len(b)-1 && b[i] == ':' && b[i+1] > ' ' {

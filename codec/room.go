@@ -61,6 +61,26 @@ func (d *decoder) growRuns() bool {
 	return true
 }
 
+// largeRecord is how many bytes a record has, as it was sent, from which on the
+// memory is counted that single records are worked on in. What smaller ones need
+// does not matter beside the output.
+const largeRecord = 16 << 10
+
+// account asks for the memory that the batch has come to work in, when a record of n
+// bytes is next. It is asked for after it has been taken, a record late: it is at most
+// a few times what one record may be. It reports false if there is no room.
+func (d *decoder) account(n int) bool {
+	d.large = n > largeRecord
+	b := d.b
+	held := b.workspace()
+	if b.room == nil || held <= b.counted {
+		return true
+	}
+	more := held - b.counted
+	b.counted = held
+	return d.take(more)
+}
+
 // takeTwins asks for the twins that regrouping copies lines and runs to.
 func (d *decoder) takeTwins() bool {
 	b := d.b

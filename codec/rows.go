@@ -296,6 +296,9 @@ func (d *decoder) shipperRow(b []byte, i int) int {
 				}
 			}
 		}
+		if most := d.limits.SentBytes; most > 0 && i-start > most {
+			continue // it will be set aside
+		}
 		if !taken && d.rules.keep && !(c.use != nil && c.use.reserved && c.exactly) {
 			x := append(append(d.b.extra, `,"`...), c.name...)
 			x = append(append(x, `":"`...), f.text...)
