@@ -164,19 +164,26 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 		putBuffer(body)
 		return err
 	}
+	if in.codings.n > 0 {
+		if body, err = s.inflate(body, in.codings, &in.hold); err != nil {
+			return err
+		}
+	}
 	if d.implied != nil {
 		in.request = requestOf(ctx)
-		if in.codings.n == 0 {
-			if in.codings, err = d.implied(in, body.b); err != nil {
-				drop(body, &in.hold)
+		implied, err := d.implied(in, body.b)
+		if err != nil {
+			drop(body, &in.hold)
+			return err
+		}
+		if implied.n > 0 {
+			in.codings.n++
+			if body, err = s.inflate(body, implied, &in.hold); err != nil {
 				return err
 			}
 		}
 	}
 	if in.codings.n > 0 {
-		if body, err = s.inflate(body, in.codings, &in.hold); err != nil {
-			return err
-		}
 		s.count.inflatedBytes.Add(len(body.b))
 	}
 	in.batch = codec.GetBatchFor(len(body.b), in)

@@ -80,7 +80,9 @@ func codingOf(name []byte) *coding {
 // the plain body; buf is given back. Errors: errTooLarge as soon as the limit is
 // passed, errCorrupt, and those of take.
 func (s *Server) inflate(buf *buffer, c codings, h *hold) (*buffer, error) {
-	h.sent = len(buf.b)
+	if h.sent == 0 { // what came out of another compression was not sent
+		h.sent = len(buf.b)
+	}
 	for c.n > 0 {
 		c.n--
 		out, err := c.layers[c.n].inflate(s, buf.b, h)

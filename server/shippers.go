@@ -37,7 +37,11 @@ func doorOfDialect(d *dialect.Dialect) *door {
 	}
 	o.plan = planDialect
 	o.implied = func(in *intake, body []byte) (c codings, err error) {
-		if name := d.Coding(&in.request, body); name != "" {
+		request := &in.request
+		if in.codings.n > 0 {
+			request = request.Inflated()
+		}
+		if name := d.Coding(request, body); name != "" {
 			err = c.add([]byte(name))
 		}
 		return c, err
@@ -46,6 +50,7 @@ func doorOfDialect(d *dialect.Dialect) *door {
 		w := dialect.GetWriter()
 		in.writer = w
 		w.Batch, w.Rules, w.Format, w.MaxRecords = in.batch, in.rules, in.format, s.limits.Records
+		w.MaxSent, w.MaxDepth, w.Room = s.limits.SentBytes, s.limits.Depth, in
 		if in.rules == s.shippers {
 			w.Fields = s.fields
 		}

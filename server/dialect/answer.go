@@ -14,6 +14,13 @@ type Request struct {
 	Accept      []byte
 	Query       func(name string) []byte // a parameter of the query; nil if it is not there
 	Arrived     time.Time
+	inflated    bool // the declared compressions are off
+}
+
+// Inflated returns r for a body from which the declared compressions are off.
+func (r *Request) Inflated() *Request {
+	r.inflated = true
+	return r
 }
 
 // Took is how long the request has taken so far.

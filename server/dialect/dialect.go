@@ -15,20 +15,21 @@
 //	hec.go         Splunk's HTTP Event Collector
 //	answer.go      the answers of all of them
 //	writer.go      from a record in its envelope to the batch
-//	scan.go        the JSON around records
+//	scan.go        the JSON around records; unescape.go, its strings
 //
 // # Bounds
 //
 // A body is bounded by the server, the number of its records and their size by
 // the codec. What stands around records, the labels of a stream and the attributes
-// of a resource, counts with each record: 256 MiB in all. JSON around records is
-// nested at most 100 deep, a value of OTLP 32. A Writer holds one record at a time.
+// of a resource, counts with each record: 256 MiB in all. A value of OTLP is nested
+// at most 32 deep. A Writer holds one record at a time, and what stands around it.
 // Decoding allocates nothing once the memory
 // of a Writer and its batch has grown to the work, but for records that are set
 // aside and the labels of Loki's protobuf.
 package dialect
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -88,14 +89,15 @@ var Strict = &Dialect{Route: "/logs", decode: (*Writer).strict, answer: answerIn
 // or a *codec.LimitError; nothing is to be stored then.
 func (d *Dialect) Decode(w *Writer, req *Request, body []byte) (*Result, error) {
 	w.Arrived = req.Arrived
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	if err := d.decode(w, req, body); err != nil {
 		return nil, err
 	}
 	return &w.result, nil
 }
 
-// Coding names the compression of a body that declares none: gzip, snappy, or
-// nothing.
+// Coding names the compression of a body that declares none, or of what is left
+// when the declared ones are off: gzip, snappy, or nothing.
 func (d *Dialect) Coding(req *Request, body []byte) string {
 	if d.coding == nil {
 		return ""
@@ -122,6 +124,8 @@ func (w *Writer) take(f func() bool, what string) error {
 	whole := f()
 	err := w.Batch.End()
 	switch {
+	case w.noRoom != nil:
+		return w.noRoom
 	case err != nil:
 		return err
 	case w.full:
@@ -163,9 +167,16 @@ func (w *Writer) takeLokiJSON(body []byte) error {
 	return w.take(func() bool { return w.lokiJSON(body) }, "the body is no push of Loki in JSON, or is cut short")
 }
 
+// byteOrderMark is what some programs begin a text in UTF-8 with.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // startsObject reports whether body begins as a JSON object does.
 func startsObject(body []byte) bool {
-	i := space(body, 0)
+	i := 0
+	if bytes.HasPrefix(body, byteOrderMark) {
+		i = len(byteOrderMark)
+	}
+	i = space(body, i)
 	return i < len(body) && body[i] == '{'
 }
 
@@ -183,10 +194,13 @@ func lokiCoding(req *Request, body []byte) string {
 	if c := magic(req, body); c != "" {
 		return c
 	}
-	if len(body) > 0 && (req.isProtobuf() || !startsObject(body)) {
-		return "snappy"
+	switch {
+	case len(body) == 0, !req.isProtobuf() && startsObject(body):
+		return ""
+	case req.inflated && fields(body, skip): // not compressed with it as well
+		return ""
 	}
-	return ""
+	return "snappy"
 }
 
 func appendProtoUint(dst []byte, number protowire.Number, v uint64) []byte {

@@ -50,8 +50,8 @@ func FuzzScan(f *testing.F) {
 		if ok && !want && strings.ContainsAny(string(b), "\\\x00\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f") {
 			return
 		}
-		if want && strings.Count(string(b), "[")+strings.Count(string(b), "{") > maxNesting {
-			return
+		if ok && strings.Count(string(b), "[")+strings.Count(string(b), "{") > 9000 {
+			return // encoding/json gives up at 10,000
 		}
 		t.Errorf("%q: %v, encoding/json says %v", b, ok, want)
 	})

@@ -61,11 +61,17 @@ func (w *Writer) hecEvent(b []byte, i int) int {
 	if end < 0 {
 		return -1
 	}
-	var shipped time.Time
-	if at.end > 0 {
-		shipped = epoch(bytes.Trim(b[at.start:at.end], `"`))
+	shipped, known := epoch(b[at.start:at.end])
+	add := func(record []byte) {
+		if known {
+			w.add(record, shipped, extra)
+		} else {
+			w.addTimed(record, b[at.start:at.end], extra)
+		}
 	}
 	switch {
+	case w.tooLarge(end - i):
+		w.reject(b[i:end], w.sizeReason(end-i))
 	case event.end == 0:
 		w.reject(b[i:end], "has no event")
 	case b[event.start] == '"':
@@ -74,41 +80,48 @@ func (w *Writer) hecEvent(b []byte, i int) int {
 			w.reject(b[i:end], "is not JSON: its event has an escape that there is not")
 			break
 		}
-		w.add(line, shipped, extra)
+		add(line)
 	default:
-		w.add(b[event.start:event.end], shipped, extra)
+		add(b[event.start:event.end])
 	}
 	return end
 }
 
-// epoch reads a time since 1970 as a decimal number: seconds, or by its magnitude
-// milliseconds, microseconds or nanoseconds. What is none is the zero time.
-func epoch(text []byte) time.Time {
+// epoch reads a time since 1970, a number as JSON has it or a string of one: seconds,
+// or by its magnitude milliseconds, microseconds or nanoseconds. Nothing, null and 0
+// are the zero time: none is known. ok is false for what is not read here: the codec
+// is to say what it is.
+func epoch(text []byte) (at time.Time, ok bool) {
+	if text = bytes.Trim(text, `"`); len(text) == 0 || string(text) == "null" {
+		return at, true
+	}
 	whole, fraction, _ := bytes.Cut(text, []byte("."))
 	var n int64
 	for _, c := range whole {
 		if c-'0' > 9 || n > (1<<63-1-9)/10 {
-			return time.Time{}
+			return at, false
 		}
 		n = n*10 + int64(c-'0')
 	}
 	var nanos, unit int64 = 0, 1e8
 	for _, c := range fraction {
 		if c-'0' > 9 {
-			return time.Time{}
+			return at, false
 		}
 		nanos += int64(c-'0') * unit
 		unit /= 10
 	}
 	switch {
-	case len(whole) == 0 || n == 0:
-		return time.Time{}
+	case len(whole) == 0:
+		return at, false
+	case n == 0:
+		return at, true
 	case n < 1e11:
-		return time.Unix(n, nanos)
+		return time.Unix(n, nanos), true
 	case n < 1e14:
-		return time.UnixMilli(n).Add(time.Duration(nanos / 1e3))
+		return time.UnixMilli(n).Add(time.Duration(nanos / 1e3)), true
 	case n < 1e17:
-		return time.UnixMicro(n)
+		return time.UnixMicro(n).Add(time.Duration(nanos / 1e6)), true
 	}
-	return time.Unix(0, n)
+	return time.Unix(0, n), true
 }

@@ -32,9 +32,26 @@ func (w *Writer) ingest(req *Request, body []byte) error {
 		return nil // no record, and so none that is wrong
 	}
 	if !isText(body) {
-		return malformed("the body is no text, and no protobuf or compression that is known here")
+		if is16(body) {
+			return malformed("the body is in UTF-16: UTF-8 is what is read here")
+		}
+		if !w.holdsARecord(body) {
+			return malformed("the body is no text, and no protobuf or compression that is known here")
+		}
 	}
 	return w.strict(req, body)
+}
+
+// holdsARecord reports whether anything in a body that does not look like text is a
+// record all the same: then the rest is set aside.
+func (w *Writer) holdsARecord(body []byte) bool {
+	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, func([]byte, codec.RecordError) {})
+	return err != nil || w.Batch.Records() > 0
+}
+
+// is16 reports whether body begins with a byte order mark of UTF-16.
+func is16(body []byte) bool {
+	return bytes.HasPrefix(body, []byte("\xff\xfe")) || bytes.HasPrefix(body, []byte("\xfe\xff"))
 }
 
 // strict takes the forms of the codec, as the rules have them.

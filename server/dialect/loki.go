@@ -14,21 +14,6 @@ import (
 	"logforge/codec"
 )
 
-// unixNano reads decimal nanoseconds since 1970; the zero time if there are none.
-func unixNano(text []byte) time.Time {
-	var n int64
-	for _, c := range text {
-		if c-'0' > 9 || n > (1<<63-1-9)/10 {
-			return time.Time{}
-		}
-		n = n*10 + int64(c-'0')
-	}
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n)
-}
-
 // lokiJSON takes the body of a push. It reports false where body is not JSON of
 // that shape.
 func (w *Writer) lokiJSON(body []byte) bool {
@@ -36,7 +21,12 @@ func (w *Writer) lokiJSON(body []byte) bool {
 		if string(name) != "streams" {
 			return valueEnd(body, i)
 		}
-		return listOrNull(body, i, func(i int) int { return w.lokiStreamJSON(body, i) })
+		return listOrNull(body, i, func(i int) int {
+			if end := w.strange(body, i, '{', "is no stream of Loki"); end > 0 {
+				return end
+			}
+			return w.lokiStreamJSON(body, i)
+		})
 	})
 	return i >= 0 && space(body, i) == len(body)
 }
@@ -44,9 +34,16 @@ func (w *Writer) lokiJSON(body []byte) bool {
 // lokiStreamJSON reads one stream. Its labels usually stand before its values;
 // where they do not, the values are passed over and read afterwards.
 func (w *Writer) lokiStreamJSON(b []byte, i int) int {
-	w.resource = w.resource[:0]
+	w.resource, w.unfit = w.resource[:0], [2]bool{}
 	known, waiting := false, -1
-	values := func(i int) int { return listOrNull(b, i, func(i int) int { return w.lokiEntryJSON(b, i) }) }
+	values := func(i int) int {
+		return listOrNull(b, i, func(i int) int {
+			if end := w.strange(b, i, '[', lokiEntry); end > 0 {
+				return end
+			}
+			return w.lokiEntryJSON(b, i)
+		})
+	}
 	end := members(b, i, func(name []byte, i int) int {
 		switch {
 		case string(name) == "stream":
@@ -54,6 +51,7 @@ func (w *Writer) lokiStreamJSON(b []byte, i int) int {
 			end := valueEnd(b, i)
 			if end >= 0 && b[i] == '{' {
 				w.resource = w.appendMembers(w.resource, b[i:end])
+				w.unfit[0] = w.tooLarge(end - i)
 			}
 			return end
 		case string(name) != "values":
@@ -91,8 +89,15 @@ func (w *Writer) lokiEntryJSON(b []byte, i int) int {
 	if end < 0 {
 		return -1
 	}
-	if n < 2 || b[parts[1].start] != '"' {
-		w.reject(b[start:end], "is no entry of Loki: it has to be [time, line]")
+	switch {
+	case n < 2 || b[parts[1].start] != '"':
+		w.reject(b[start:end], lokiEntry)
+		return end
+	case w.tooLarge(end - start):
+		w.reject(b[start:end], w.sizeReason(end-start))
+		return end
+	case w.unfit[0]:
+		w.reject(b[start:end], aroundReason)
 		return end
 	}
 	raw := b[parts[1].start+1 : parts[1].end-1]
@@ -106,9 +111,16 @@ func (w *Writer) lokiEntryJSON(b []byte, i int) int {
 		w.reject(b[start:end], "is not JSON: its line has an escape that there is not")
 		return end
 	}
-	w.add(line, unixNano(bytes.Trim(b[parts[0].start:parts[0].end], `"`)), extra)
+	raw = b[parts[0].start:parts[0].end]
+	if at, known := epoch(raw); known {
+		w.add(line, at, extra)
+	} else {
+		w.addTimed(line, raw, extra)
+	}
 	return end
 }
+
+const lokiEntry = "is no entry of Loki: it has to be [time, line]"
 
 // lokiProto takes a PushRequest. It reports false where the message is cut short
 // or damaged.
@@ -126,13 +138,15 @@ func (w *Writer) lokiProto(body []byte) bool {
 }
 
 func (w *Writer) lokiStreamProto(stream []byte) bool {
-	w.resource = w.resource[:0]
+	w.resource, w.unfit = w.resource[:0], [2]bool{}
 	if !fields(stream, func(number protowire.Number, kind protowire.Type, rest []byte) int {
 		if number != 1 || kind != protowire.BytesType {
 			return skip(number, kind, rest)
 		}
 		labels, n := protowire.ConsumeBytes(rest)
-		w.resource = appendLabels(w.resource[:0], labels)
+		if w.unfit[0] = w.tooLarge(len(labels)); !w.unfit[0] {
+			w.resource = appendLabels(w.resource[:0], labels)
+		}
 		return n
 	}) {
 		return false
@@ -152,6 +166,14 @@ func (w *Writer) lokiStreamProto(stream []byte) bool {
 // lokiEntryProto reads an EntryAdapter.
 func (w *Writer) lokiEntryProto(entry []byte) bool {
 	if !w.carry() {
+		return true
+	}
+	switch {
+	case w.tooLarge(len(entry)):
+		w.reject(entry, w.sizeReason(len(entry)))
+		return true
+	case w.unfit[0]:
+		w.reject(entry, aroundReason)
 		return true
 	}
 	var at time.Time

@@ -224,8 +224,12 @@ func recordOracle(record []byte, resource, scope object) (object, error) {
 	case at != 0:
 		o[eventTime] = json.Number(strconv.FormatUint(at, 10))
 	case observed != 0:
-		if _, has := o[envelopeTime]; !has {
-			o[envelopeTime] = time.Unix(0, int64(observed)).UTC().Format(time.RFC3339Nano)
+		at, ok := epochOracle(strconv.FormatUint(observed, 10))
+		if _, has := o[envelopeTime]; !has && ok {
+			o[envelopeTime] = at.UTC().Format(time.RFC3339Nano)
+		}
+		if !ok {
+			o[observedTime] = json.Number(strconv.FormatUint(observed, 10))
 		}
 	}
 	return o, deep

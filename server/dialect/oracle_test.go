@@ -9,8 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"reflect"
-	"strconv"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -196,9 +197,13 @@ func otlpJSONOracle(v any) (records []any, err error) {
 				}
 				if at := field(r, "timeUnixNano", "time_unix_nano"); at != nil && fmt.Sprint(at) != "0" && at != "" {
 					o[eventTime] = at
-				} else if ns, err := strconv.ParseInt(fmt.Sprint(field(r, "observedTimeUnixNano", "observed_time_unix_nano")), 10, 64); err == nil && ns > 0 {
-					if _, has := o[envelopeTime]; !has {
-						o[envelopeTime] = time.Unix(0, ns).UTC().Format(time.RFC3339Nano)
+				} else if observed := field(r, "observedTimeUnixNano", "observed_time_unix_nano"); observed != nil {
+					at, ok := epochOracle(fmt.Sprint(observed))
+					if _, has := o[envelopeTime]; !has && ok && !at.IsZero() {
+						o[envelopeTime] = at.UTC().Format(time.RFC3339Nano)
+					}
+					if !ok {
+						o[observedTime] = observed
 					}
 				}
 				records = append(records, o)
@@ -206,6 +211,35 @@ func otlpJSONOracle(v any) (records []any, err error) {
 		}
 	}
 	return records, err
+}
+
+var plainNumber = regexp.MustCompile(`^\d+(\.\d*)?$`)
+
+// epochOracle reads a time since 1970 in the unit that its size tells, digits past
+// the nanosecond left out. ok is false for what is no plain number below 2^63, and
+// the zero time is none.
+func epochOracle(text string) (at time.Time, ok bool) {
+	if text = strings.Trim(text, `"`); text == "" || text == "<nil>" || text == "null" {
+		return at, true
+	}
+	n, _ := new(big.Rat).SetString(strings.TrimSuffix(text, "."))
+	if n == nil || !plainNumber.MatchString(text) || n.Cmp(big.NewRat(1<<63-1, 1)) > 0 {
+		return at, false
+	}
+	if n.Cmp(big.NewRat(1, 1)) < 0 {
+		return at, true
+	}
+	nanos := big.NewRat(1, 1) // in one unit
+	for _, unit := range []struct{ below, nanos int64 }{{1e11, 1e9}, {1e14, 1e6}, {1e17, 1e3}} {
+		if n.Cmp(big.NewRat(unit.below, 1)) < 0 {
+			nanos.SetInt64(unit.nanos)
+			break
+		}
+	}
+	n.Mul(n, nanos)
+	whole := new(big.Int).Quo(n.Num(), n.Denom())
+	seconds, rest := new(big.Int).QuoRem(whole, big.NewInt(1e9), new(big.Int))
+	return time.Unix(seconds.Int64(), rest.Int64()), true
 }
 
 func anyJSON(v any) any {
@@ -265,8 +299,10 @@ func lokiJSONOracle(v any) (records []any, err error) {
 				continue
 			}
 			o := object{}
-			if ns, err := strconv.ParseInt(fmt.Sprint(parts[0]), 10, 64); err == nil && ns > 0 {
-				o[envelopeTime] = time.Unix(0, ns).UTC().Format(time.RFC3339Nano)
+			if at, ok := epochOracle(fmt.Sprint(parts[0])); !ok {
+				o[envelopeTime] = parts[0]
+			} else if !at.IsZero() {
+				o[envelopeTime] = at.UTC().Format(time.RFC3339Nano)
 			}
 			labels, _ := field(stream, "stream").(object)
 			for name, value := range labels {

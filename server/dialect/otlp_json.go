@@ -45,9 +45,17 @@ func (w *Writer) scopeLogsJSON(b []byte, i int) int {
 // where they do not, the list is passed over and read afterwards.
 func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {
 	*attributes = (*attributes)[:0]
+	unfit := &w.unfit[0]
+	if attributes == &w.scope {
+		unfit = &w.unfit[1]
+	}
+	*unfit = false
 	known := false
 	waiting := -1
 	read := func(i int) int { return listOrNull(b, i, func(i int) int { return element(b, i) }) }
+	if end := w.strange(b, i, '{', "is no "+holder+"Logs of OTLP"); end > 0 {
+		return end
+	}
 	end := members(b, i, func(name []byte, i int) int {
 		switch {
 		case string(name) == holder:
@@ -61,6 +69,10 @@ func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attribu
 				}
 				dst, end := appendAttributesJSON((*attributes)[:0], b, i, 0)
 				*attributes = dst
+				if *unfit = end < 0 || w.tooLarge(end-i); *unfit {
+					*attributes = dst[:0]
+					return valueEnd(b, i)
+				}
 				return end
 			})
 		case !either(name, list, list2):
@@ -84,6 +96,9 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 	if !w.carry() {
 		return valueEnd(b, i)
 	}
+	if end := w.strange(b, i, '{', "is no LogRecord of OTLP"); end > 0 {
+		return end
+	}
 	var at, observed, body, attributes span
 	end := members(b, i, func(name []byte, i int) int {
 		end := valueEnd(b, i)
@@ -100,8 +115,15 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 		}
 		return end
 	})
-	if end < 0 {
+	switch {
+	case end < 0:
 		return -1
+	case w.tooLarge(end - i):
+		w.reject(b[i:end], w.sizeReason(end-i))
+		return end
+	case w.unfit != [2]bool{}:
+		w.reject(b[i:end], aroundReason)
+		return end
 	}
 	// The body comes first: of members with one name the last counts, and what
 	// is looked up in the attributes comes before what the body says.
@@ -121,7 +143,26 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 		w.put(appendRaw(dst, eventTime, raw), time.Time{})
 		return end
 	}
-	w.put(dst, unixNano(bytes.Trim(b[observed.start:observed.end], `"`)))
+	raw := b[observed.start:observed.end]
+	shipped, known := epoch(raw)
+	if !known { // the codec says what is wrong with it
+		dst = appendRaw(dst, observedTime, raw)
+	}
+	w.put(dst, shipped)
+	return end
+}
+
+// strange sets aside the element at b[i] of a list if it does not begin as it has to,
+// and returns the index after it; or 0 if it does, or is not JSON.
+func (w *Writer) strange(b []byte, i int, begin byte, why string) int {
+	if i >= len(b) || b[i] == begin {
+		return 0
+	}
+	end := valueEnd(b, i)
+	if end < 0 {
+		return 0
+	}
+	w.reject(b[i:end], why)
 	return end
 }
 

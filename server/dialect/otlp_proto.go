@@ -66,6 +66,11 @@ func (w *Writer) scopeLogsProto(message []byte) bool {
 // count for all messages of field 2. The fields may come in any order.
 func (w *Writer) scopedProto(message []byte, attributes *[]byte, attribute protowire.Number, element func([]byte) bool) bool {
 	*attributes = (*attributes)[:0]
+	unfit := &w.unfit[0]
+	if attributes == &w.scope {
+		unfit = &w.unfit[1]
+	}
+	*unfit = false
 	whole := fields(message, func(number protowire.Number, kind protowire.Type, rest []byte) int {
 		if number != 1 || kind != protowire.BytesType {
 			return skip(number, kind, rest)
@@ -79,9 +84,15 @@ func (w *Writer) scopedProto(message []byte, attributes *[]byte, attribute proto
 			if n < 0 {
 				return -1
 			}
+			if *unfit = *unfit || w.tooLarge(len(holder)); *unfit {
+				return n
+			}
 			dst, damage := appendPair(append(*attributes, ','), pair, 0)
-			if damage != none {
+			switch damage {
+			case broken:
 				return -1
+			case tooDeep:
+				*unfit, dst = true, dst[:0]
 			}
 			*attributes = dst
 			return n
@@ -125,8 +136,15 @@ func (w *Writer) logRecordProto(record []byte) bool {
 		}
 		return n
 	})
-	if !whole {
+	switch {
+	case !whole:
 		return false
+	case w.tooLarge(len(record)):
+		w.reject(record, w.sizeReason(len(record)))
+		return true
+	case w.unfit != [2]bool{}:
+		w.reject(record, aroundReason)
+		return true
 	}
 	if w.lineProto(record, body, at, observed) {
 		return true
@@ -153,7 +171,10 @@ func (w *Writer) logRecordProto(record []byte) bool {
 	case at != 0:
 		dst = appendUint(dst, eventTime, at)
 	case observed != 0:
-		shipped = time.Unix(0, int64(observed))
+		var known bool
+		if shipped, known = epochOf(observed); !known {
+			dst = appendUint(dst, observedTime, observed) // the codec says what is wrong with it
+		}
 	}
 	switch worst {
 	case broken:
@@ -211,12 +232,27 @@ func (w *Writer) lineProto(record, body []byte, at, observed uint64) bool {
 	if at == 0 {
 		at = observed
 	}
-	shipped := time.Time{}
-	if at != 0 {
-		shipped = time.Unix(0, int64(at))
+	shipped, known := epochOf(at)
+	if !known {
+		return false
 	}
 	w.add(line, shipped, extra)
 	return true
+}
+
+// epochOf is epoch for a number of nanoseconds, or of what it is by its magnitude.
+func epochOf(n uint64) (at time.Time, ok bool) {
+	switch {
+	case n == 0:
+		return at, true
+	case n < 1e11:
+		return time.Unix(int64(n), 0), true
+	case n < 1e14:
+		return time.UnixMilli(int64(n)), true
+	case n < 1e17:
+		return time.UnixMicro(int64(n)), true
+	}
+	return time.Unix(0, int64(n)), n < 1<<63
 }
 
 // onlyString returns the text of an AnyValue that is a string and nothing else.

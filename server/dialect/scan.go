@@ -3,16 +3,11 @@ package dialect
 import (
 	"bytes"
 	"math/bits"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // A scanner for the JSON around records: the envelopes of OTLP, Loki, HEC. It
-// allocates nothing. Indexes are into the body; a negative one means that the
-// body is not JSON at that place, or is nested deeper than the limit.
-
-// maxNesting bounds the arrays and objects within an envelope.
-const maxNesting = 100
+// allocates nothing, unless something is nested more than 128 deep. Indexes are
+// into the body; a negative one means that the body is not JSON at that place.
 
 // space returns the index of the first byte from b[i] on that is no white space.
 func space(b []byte, i int) int {
@@ -111,9 +106,11 @@ func numberEnd(b []byte, i int) int {
 	return i
 }
 
-// nestedEnd returns the index after the array or object at b[i].
+// nestedEnd returns the index after the array or object at b[i], however deeply it
+// is nested: what is too deep is found when it is read, and harms no neighbour then.
 func nestedEnd(b []byte, i int) int {
-	var objects [(maxNesting + 63) / 64]uint64 // one bit a level: set for an object
+	var first [2]uint64
+	objects := first[:] // one bit a level: set for an object
 	depth := 0
 	for {
 		// A value is expected at b[i].
@@ -121,8 +118,8 @@ func nestedEnd(b []byte, i int) int {
 			return -1
 		}
 		if c := b[i]; c == '{' || c == '[' {
-			if depth == maxNesting {
-				return -1
+			if depth == 64*len(objects) {
+				objects = append(objects, 0)
 			}
 			bit := uint64(1) << (depth % 64)
 			if c == '{' {
@@ -173,6 +170,28 @@ func nestedEnd(b []byte, i int) int {
 			i++
 		}
 	}
+}
+
+// nesting returns how deeply the value at b[0] is nested: 0 for a string or number,
+// 1 for an array of those.
+func nesting(b []byte) int {
+	depth, most := 0, 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			end := stringEnd(b, i)
+			if end < 0 {
+				return most
+			}
+			i = end - 1
+		case '[', '{':
+			depth++
+			most = max(most, depth)
+		case ']', '}':
+			depth--
+		}
+	}
+	return most
 }
 
 // nameEnd returns where the value begins whose member's name is at b[i].
@@ -305,87 +324,4 @@ func plain(text []byte) int {
 		i++
 	}
 	return i
-}
-
-// unescape returns the text of a JSON string, given without its quotes. It is
-// valid until the next call. ok is false where an escape is none.
-func (w *Writer) unescape(raw []byte) (text []byte, ok bool) {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw, true
-	}
-	dst := w.text[:0]
-	for {
-		i := bytes.IndexByte(raw, '\\')
-		if i < 0 {
-			w.text = append(dst, raw...)
-			return w.text, true
-		}
-		dst = append(dst, raw[:i]...)
-		if i+1 == len(raw) {
-			return nil, false
-		}
-		switch c := raw[i+1]; c {
-		case '"', '\\', '/':
-			dst = append(dst, c)
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r, n := unicodeEscape(raw[i:])
-			if n == 0 {
-				return nil, false
-			}
-			dst = utf8.AppendRune(dst, r)
-			raw = raw[i+n:]
-			continue
-		default:
-			return nil, false
-		}
-		raw = raw[i+2:]
-	}
-}
-
-// unicodeEscape reads \u0041, or two of them that are halves of one character. A
-// half alone is U+FFFD. It returns how many bytes it has read, 0 for none.
-func unicodeEscape(b []byte) (r rune, n int) {
-	first, ok := hex4(b)
-	if !ok {
-		return 0, 0
-	}
-	if !utf16.IsSurrogate(first) {
-		return first, 6
-	}
-	if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
-		if second, ok := hex4(b[6:]); ok {
-			if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
-				return r, 12
-			}
-		}
-	}
-	return utf8.RuneError, 6
-}
-
-func hex4(b []byte) (r rune, ok bool) {
-	if len(b) < 6 {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		switch {
-		case c-'0' < 10:
-			c -= '0'
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			c = c | 0x20 - 'a' + 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
 }

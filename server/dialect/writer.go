@@ -98,6 +98,12 @@ type Writer struct {
 	Fields FieldSet
 	// MaxRecords is how many records a body may have; 0 means no limit.
 	MaxRecords int
+	// MaxSent is how many bytes of a body a record may be, and MaxDepth how deeply its
+	// members may be nested; 0 means no limit. The codec has the same limits: here they
+	// bound what a record takes before the codec gets it.
+	MaxSent, MaxDepth int
+	// Room is asked for the memory that w works with; nil if it is not counted.
+	Room codec.Room
 	// SetAside is called with each record that is not stored: the record and the
 	// error are valid during the call only.
 	SetAside func(record []byte, e codec.RecordError)
@@ -105,13 +111,16 @@ type Writer struct {
 	result Result
 	full   bool // the body is over a limit: the rest is not looked at
 	over   *codec.LimitError
+	noRoom error // of Room; the rest is not looked at then
+	taken  int   // bytes that Room has been asked for
 
 	object []byte // the record that is being put together
 	text   []byte // one string without its escapes
 	name   []byte // the same, of a member's name
 
-	resource, scope []byte // members that records have from around them, each after a comma
-	carried         int    // bytes of them, counted with each record so far
+	resource, scope []byte  // members that records have from around them, each after a comma
+	carried         int     // bytes of them, counted with each record so far
+	unfit           [2]bool // no record can have those of resource, of scope
 }
 
 // Result is what became of a body's records.
@@ -171,13 +180,48 @@ func (w *Writer) carry() bool {
 	if !w.admit() {
 		return false
 	}
-	if w.carried += len(w.resource) + len(w.scope); w.carried > maxAround {
+	n := len(w.resource) + len(w.scope)
+	if n > large && !w.account() {
+		return false
+	}
+	if w.carried += n; w.carried > maxAround {
 		w.full = true
 		w.over = &codec.LimitError{Index: w.result.records, What: "bytes of labels and attributes, which count with each record that has them",
 			Max: maxAround, Records: w.result.records}
 	}
 	return !w.full
 }
+
+// large is from how many bytes on a record's memory is counted: that of smaller
+// ones does not matter.
+const large = 64 << 10
+
+// account asks for the memory that w has come to hold. It reports false if there is
+// no room for it: the rest of the body is not looked at then.
+func (w *Writer) account() bool {
+	held := cap(w.object) + cap(w.text) + cap(w.name) + cap(w.resource) + cap(w.scope)
+	if w.Room == nil || held <= w.taken {
+		return true
+	}
+	if w.noRoom = w.Room.Take(held - w.taken); w.noRoom != nil {
+		w.full = true
+		return false
+	}
+	w.taken = held
+	return true
+}
+
+// tooLarge reports whether a record of n bytes in the body is more than one may
+// have.
+func (w *Writer) tooLarge(n int) bool { return w.MaxSent > 0 && n > w.MaxSent }
+
+// sizeReason is why a record that is too large is set aside.
+func (w *Writer) sizeReason(n int) string {
+	return "is " + strconv.Itoa(n) + " bytes, over the limit of " + strconv.Itoa(w.MaxSent) + " record bytes as sent"
+}
+
+// aroundReason is why a record is set aside that has an unfit resource or scope.
+const aroundReason = "has labels or attributes around it that cannot be read, are nested too deeply or over a limit"
 
 // inherit appends the members that the record has from around it.
 func (w *Writer) inherit(dst []byte) []byte {
@@ -200,6 +244,9 @@ func (w *Writer) appendMembers(dst, object []byte) []byte {
 // appendMember appends one member to extra members. name is escaped, as it stands
 // in the body, and so is value.
 func (w *Writer) appendMember(dst, name, value []byte) []byte {
+	if w.tooLarge(len(name)+len(value)) || w.tooLarge(len(dst)/6) {
+		return dst // and the record, or its stream, is refused by its size
+	}
 	text, ok := w.unescape(name)
 	if !ok {
 		return dst
@@ -219,6 +266,9 @@ func (w *Writer) appendMember(dst, name, value []byte) []byte {
 	dst = dst[:len(dst)-len(`""`)]
 	if value[0] != '{' && value[0] != '[' {
 		return append(dst, value...)
+	}
+	if w.MaxDepth > 0 && nesting(value) > w.MaxDepth { // stored as text, so that the line can be read again
+		return appendString(dst, value)
 	}
 	var compact bytes.Buffer
 	if json.Compact(&compact, value) != nil {
@@ -252,7 +302,7 @@ func (w *Writer) put(dst []byte, at time.Time) {
 // the shipper gives it; a time within the record wins over it. extra are members
 // it has besides, without a comma before the first.
 func (w *Writer) add(record []byte, at time.Time, extra []byte) {
-	if !w.admit() {
+	if !w.admit() || len(record)+len(extra) > large && !w.account() {
 		return
 	}
 	e, ok := w.Batch.AppendRecord(record, at, extra)
@@ -278,10 +328,24 @@ func (w *Writer) wrapped(record []byte, at time.Time, extra []byte) []byte {
 	if at.IsZero() && len(extra) == 0 {
 		return record
 	}
-	var dst []byte
+	var raw []byte
 	if !at.IsZero() {
-		dst = append(dst, `,"`+envelopeTime+`":"`...)
-		dst = append(at.UTC().AppendFormat(dst, time.RFC3339Nano), '"')
+		raw = append(at.UTC().AppendFormat([]byte{'"'}, time.RFC3339Nano), '"')
+	}
+	return wrappedIn(record, raw, extra)
+}
+
+// addTimed is add for a record with a time, as JSON, that cannot be read: it is set
+// aside for that, unless it has a time of its own.
+func (w *Writer) addTimed(record, raw, extra []byte) {
+	w.add(wrappedIn(record, raw, extra), noTime, nil)
+}
+
+// wrappedIn is wrapped for a time that is JSON; nil is none.
+func wrappedIn(record, at, extra []byte) []byte {
+	var dst []byte
+	if len(at) > 0 {
+		dst = append(append(dst, `,"`+envelopeTime+`":`...), at...)
 	}
 	if len(extra) > 0 {
 		dst = append(append(dst, ','), extra...)
