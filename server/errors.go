@@ -55,7 +55,7 @@ type mapping struct {
 var clientText = map[error]string{
 	context.DeadlineExceeded: "the acknowledgement did not come within server.requestTimeout; the batch may have been stored or not",
 	context.Canceled:         "shutting down; the batch may have been stored or not",
-	sink.ErrStorage:          "the files cannot be written for now; /ready and the log say why. The batch may have been stored or not",
+	sink.ErrStorage:          "the files cannot be written for now; /ready and the log say why. Nothing of the batch was stored",
 	sink.ErrUnavailable:      "Kafka could not be reached; the batch may have been stored or not",
 	sink.ErrRefused:          "Kafka refuses the batch until a right, a setting or the topic is changed; /ready and the log say which. Nothing of the batch was stored",
 	sink.ErrAck:              errAck.Error(),

@@ -100,7 +100,7 @@ func (l *onceLog) end(key string, result *dialect.Result, err error) {
 
 // uncertain reports whether a batch with this error may have been stored.
 func uncertain(err error) bool {
-	return errors.Is(err, sink.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+	return errors.Is(err, sink.ErrUnavailable) || errors.Is(err, sink.ErrUnsynced) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		mappingOf(err).status == fasthttp.StatusInternalServerError
 }
 

@@ -53,6 +53,33 @@ func TestServer_AKeyIsFreeAfterARefusalAndUnknownAfterDoubt(t *testing.T) {
 	}
 }
 
+// A batch that was written and could not be synced may be there: its key does not
+// become free, and the answer says so.
+func TestServer_AKeyIsUnknownAfterAFailedSync(t *testing.T) {
+	f, _ := startShippers(t, nil)
+	var fails error
+	f.sink.write = func(context.Context, *codec.Batch, sink.Ack) error { return fails }
+	for _, kind := range []error{sink.ErrStorage, sink.ErrDiskFull} {
+		key := kind.Error()
+		fails = fmt.Errorf("%w: %w", sink.ErrUnsynced, kind)
+		if r := f.do("POST", "/ingest", strings.NewReader(combinedLine), "Idempotency-Key", key); r.status != 503 || !strings.Contains(r.body, "may have been stored or not") {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		fails = nil
+		if r := f.do("POST", "/ingest", strings.NewReader(combinedLine), "Idempotency-Key", key); r.status != 409 || !strings.Contains(r.body, `"reason":"unknown"`) {
+			t.Errorf("again: %d %s", r.status, r.body)
+		}
+		fails = kind
+		if r := f.do("POST", "/ingest", strings.NewReader(combinedLine), "Idempotency-Key", "other"+key); r.status != 503 || strings.Contains(r.body, "may have been") {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		fails = nil
+		if r := f.do("POST", "/ingest", strings.NewReader(combinedLine), "Idempotency-Key", "other"+key); r.status != 200 {
+			t.Errorf("after an error that says that nothing was stored: %d %s", r.status, r.body)
+		}
+	}
+}
+
 func TestServer_KnowsTheLastKeysOnly(t *testing.T) {
 	l := newOnceLog()
 	for i := range knownKeys + 10 {

@@ -91,7 +91,11 @@ var ingestion = map[string]documented{
 	"401": {change: withKeys},
 	"403": {header: crossSite},
 	"413": {change: func(c *config.Config) { c.Server.MaxBodyBytes = 1 }},
+	"409": {header: []string{"Idempotency-Key", "k", "Logforge-Instance", "another"}}, // not at /logs
 	"415": {header: []string{"Content-Encoding", "br"}},
+	"417": {header: []string{"Expect", "100-continue", "Expect", "more"}},
+	"421": {change: func(c *config.Config) { c.Version, c.Kafka.Role = 2, "consume" }},
+	"431": {header: []string{"X", strings.Repeat("x", 100_000)}},
 	"500": {sink: errors.New("something nobody has thought of")},
 	"503": {sink: fmt.Errorf("logs directory: %w", sink.ErrDiskFull)},
 }
@@ -102,6 +106,8 @@ func withKeys(c *config.Config) {
 	c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: config.Keys{{Value: "k"}}}
 }
 
+func withoutSummaries(c *config.Config) { c.Version, c.Kafka.Role = 2, "ingest" }
+
 func withMetricsKeys(c *config.Config) {
 	withKeys(c)
 	c.Auth.Metrics = true
@@ -109,27 +115,30 @@ func withMetricsKeys(c *config.Config) {
 
 // others lists what leads to each status of the other routes.
 var others = map[string]documented{
-	"GET /analytics 200":          {query: "hour=2026-02-09T15"},
-	"GET /analytics 400":          {query: "hour=yesterday"},
-	"GET /analytics 401":          {query: "hour=2026-02-09T15", change: withKeys},
-	"GET /analytics 404":          {query: "hour=2026-02-09T16"},
-	"GET /analytics 500":          {query: "hour=2026-02-09T17"},
-	"GET /analytics/days 200":     {},
-	"GET /analytics/days 401":     {change: withKeys},
-	"GET /analytics 503":          {query: "hour=2026-02-09T18"},
-	"GET /ready 503":              {ready: sink.ErrDiskFull},
-	"GET /loki/ready 503":         {ready: sink.ErrDiskFull},
-	"GET /dashboard/rejected 401": {change: withKeys},
-	"GET /readyz 503":             {ready: sink.ErrUnavailable},
-	"GET / 304":                   {header: []string{"If-None-Match", "ETag"}},
-	"GET /dashboard/{file} 200":   {path: "/dashboard/main.js"},
-	"GET /dashboard/{file} 304":   {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
-	"GET /dashboard/{file} 404":   {path: "/dashboard/nothing.js"},
-	"GET /dashboard/config 401":   {change: withKeys},
-	"GET /metrics 401":            {change: withMetricsKeys},
-	"GET /metrics 403":            {change: withMetricsKeys, header: crossSite},
-	"GET /dashboard/metrics 401":  {change: withMetricsKeys},
-	"GET /dashboard/metrics 403":  {change: withMetricsKeys, header: crossSite},
+	"GET /analytics 200":                     {query: "hour=2026-02-09T15"},
+	"GET /analytics 400":                     {query: "hour=yesterday"},
+	"GET /analytics 401":                     {query: "hour=2026-02-09T15", change: withKeys},
+	"GET /analytics 404":                     {query: "hour=2026-02-09T16"},
+	"GET /analytics 500":                     {query: "hour=2026-02-09T17"},
+	"GET /analytics/days 200":                {},
+	"GET /analytics/days 401":                {change: withKeys},
+	"GET /analytics 421":                     {query: "hour=2026-02-09T15", change: withoutSummaries},
+	"GET /analytics 503":                     {query: "hour=2026-02-09T18"},
+	"GET /ready 503":                         {ready: sink.ErrDiskFull},
+	"GET /loki/ready 503":                    {ready: sink.ErrDiskFull},
+	"GET /services/collector/health 503":     {ready: sink.ErrDiskFull},
+	"GET /services/collector/health/1.0 503": {ready: sink.ErrDiskFull},
+	"GET /dashboard/rejected 401":            {change: withKeys},
+	"GET /readyz 503":                        {ready: sink.ErrUnavailable},
+	"GET / 304":                              {header: []string{"If-None-Match", "ETag"}},
+	"GET /dashboard/{file} 200":              {path: "/dashboard/main.js"},
+	"GET /dashboard/{file} 304":              {path: "/dashboard/main.js", header: []string{"If-None-Match", "ETag"}},
+	"GET /dashboard/{file} 404":              {path: "/dashboard/nothing.js"},
+	"GET /dashboard/config 401":              {change: withKeys},
+	"GET /metrics 401":                       {change: withMetricsKeys},
+	"GET /metrics 403":                       {change: withMetricsKeys, header: crossSite},
+	"GET /dashboard/metrics 401":             {change: withMetricsKeys},
+	"GET /dashboard/metrics 403":             {change: withMetricsKeys, header: crossSite},
 }
 
 // troubled is summaries with two hours that are in trouble.
@@ -153,6 +162,9 @@ func TestOpenAPI_EveryAnswerInItIsGiven(t *testing.T) {
 		for method, operation := range item.Operations() {
 			if operation.RequestBody != nil {
 				for status := range ingestion {
+					if status == "409" && path == "/logs" {
+						continue
+					}
 					if operation.Responses.Value(status) == nil {
 						t.Errorf("%s %s can be answered with %s, which server/openapi.json lacks", method, path, status)
 					}

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"logforge/codec"
+	"logforge/sink"
 )
 
 // problem is an answer in the form of RFC 9457. Its type is about:blank, so its
@@ -40,6 +41,8 @@ func (s *Server) problemOf(err error) problem {
 	var invalid *codec.InvalidError
 	var limit *codec.LimitError
 	switch {
+	case errors.Is(err, sink.ErrUnsynced):
+		p.Detail = "the batch was written and could not be synced; /ready and the log say why. It may have been stored or not"
 	case errors.As(err, &invalid):
 		p.Errors, p.Count, p.Records = invalid.Errors, invalid.Count, invalid.Records
 		p.Detail = invalid.Error() + "; nothing of the batch was stored"

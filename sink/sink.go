@@ -57,8 +57,11 @@ var (
 	// ErrDiskFull: the file system has no room. Nothing of the batch was stored.
 	ErrDiskFull = errors.New("disk full")
 	// ErrStorage: the files cannot be written for another reason that may pass.
-	// The batch may or may not be stored.
+	// Nothing of the batch was stored.
 	ErrStorage = errors.New("storage unavailable")
+	// ErrUnsynced, with ErrDiskFull or ErrStorage: the batch was written, and could not
+	// be synced as its acknowledgement level asks. It may be stored or not.
+	ErrUnsynced = errors.New("written and not synced")
 	// ErrUnavailable: Kafka could not be reached in time; the batch may or may not arrive.
 	ErrUnavailable = errors.New("kafka unreachable")
 	// ErrRefused: Kafka answers and refuses the batch until a person changes

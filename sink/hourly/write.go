@@ -27,15 +27,25 @@ func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 		err = f.syncs.Do(ctx, struct{}{}, true)
 	}
 	if err == nil {
-		err = f.writes.Do(ctx, b, b.Len() < joinBytes)
-	}
-	if err == nil && ack == sink.Synced {
-		err = f.syncs.Do(ctx, struct{}{}, true)
+		good := f.Err() == nil
+		if err = f.writes.Do(ctx, b, b.Len() < joinBytes); err == nil && ack == sink.Synced {
+			err = unsynced(f.syncs.Do(ctx, struct{}{}, true))
+		} else if err != nil && good && f.Err() != nil { // it has failed for good in the middle of this
+			err = unsynced(err)
+		}
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
 		f.hanging.Store(true) // until a group comes to its end
 	}
 	return err
+}
+
+// unsynced is err for a batch that was written: it may be stored.
+func unsynced(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", sink.ErrUnsynced, err)
 }
 
 // writeGroup writes all batches, or none: one write for each hour they touch.
