@@ -33,9 +33,9 @@ type Files interface {
 type Destination interface {
 	// Name is the destination's label in metrics and messages: s3, postgres.
 	Name() string
-	// Parts returns the parts that are stored, of all nodes, of the hours from
-	// first to last, in any order.
-	Parts(ctx context.Context, first, last codec.Hour) ([]Stored, error)
+	// Parts returns the parts of a node that are stored, or those of all nodes if
+	// node is empty, of the hours from first to last, in any order.
+	Parts(ctx context.Context, node string, first, last codec.Hour) ([]Stored, error)
 	// Store stores a part whole, or has no effect. Where the same part is stored
 	// already that is a success; where there is another one in its place the
 	// error is one of errDamaged. open opens the lines of the part and may be
@@ -79,7 +79,7 @@ func New(cfg config.Archive, st config.Storage, files Files, log *slog.Logger, s
 		}
 	}
 	if cfg.Postgres.Enabled() {
-		add(newPostgres(cfg.Postgres, log, set), cutting{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
+		add(newPostgres(cfg.Postgres, node, log, set), cutting{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
 	}
 	return a, nil
 }
@@ -105,6 +105,7 @@ type Status struct {
 	OldestPending time.Duration // how long the oldest of them has been waiting
 	Behind        bool          // longer than it takes when nothing is wrong
 	Error         string        // of the last attempt; empty once one has succeeded
+	Reason        string        // of Error, in one word: one of reasons
 	Since         time.Time     // of Error: when attempts began to fail
 	Parts         uint64        // stored since the start
 }
@@ -121,8 +122,9 @@ func (a *Archive) Status() []Status {
 	return all
 }
 
-// Holds reports whether every destination has the whole of e: its local file
-// is not needed any more for the archive.
+// Holds reports whether every destination has the whole of e, as far as it was
+// asked within the last two hours: its local file is not needed any more for the
+// archive.
 func (a *Archive) Holds(e hourly.Extent) bool {
 	if a == nil {
 		return true

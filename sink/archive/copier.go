@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,9 @@ import (
 // PostgreSQL's: a header, for each row the number of its columns and each value
 // with its length, a trailer.
 type copier struct {
+	mu      sync.Mutex // held by Read and by stop
+	stopped bool
+
 	r    io.Reader
 	hour codec.Hour
 	err  error // of r, or of a line: nothing of the connection
@@ -40,8 +44,21 @@ const (
 	y2k = codec.Hour(30*365*24 + 7*24)
 )
 
+// stop returns when nothing reads from c any more. When a connection is lost,
+// pgx returns while a goroutine of its own still does.
+func (c *copier) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+}
+
 // Read implements io.Reader.
 func (c *copier) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return 0, io.ErrClosedPipe
+	}
 	for c.read == len(c.out) {
 		if c.ended {
 			return 0, io.EOF
@@ -262,7 +279,9 @@ func (p *postgres) try(ctx context.Context, tx pgx.Tx, c *copier, lines []byte, 
 	if err != nil {
 		return err
 	}
-	if _, err := save.Conn().PgConn().CopyFrom(ctx, step, p.copyStatement()); err != nil {
+	_, err = save.Conn().PgConn().CopyFrom(ctx, step, p.copyStatement())
+	step.stop()
+	if err != nil {
 		if failed := save.Rollback(ctx); failed != nil {
 			return failed
 		}

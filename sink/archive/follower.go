@@ -16,7 +16,6 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
-	"logforge/codec"
 	"logforge/config/metric"
 	"logforge/sink/hourly"
 )
@@ -31,6 +30,7 @@ type follower struct {
 	log   *slog.Logger
 
 	shortest, longest time.Duration // pauses after a failure
+	recheck           time.Duration // after which the destination is asked again what it has
 
 	intents *intents // of the goroutine of run
 
@@ -38,8 +38,8 @@ type follower struct {
 	hours  table
 	tries  int       // failures in a row of the destination
 	rest   time.Time // it is left alone until then
-	err    error
-	failed time.Time // when they began
+	err    error     // of the last attempt, or of an hour that is left alone
+	failed time.Time // when err began
 	stored uint64
 
 	parts, errors *metrics.Counter
@@ -52,12 +52,21 @@ func newFollower(d Destination, cut cutting, files Files, node, name string, log
 		log:      log.With("destination", d.Name()),
 		shortest: 250 * time.Millisecond,
 		longest:  30 * time.Second,
+		recheck:  time.Hour,
 		hours:    table{},
 		parts:    metric.Counter(set, "logforge_archive_parts_total"+label, "Parts stored at a destination."),
 		errors:   metric.Counter(set, "logforge_archive_errors_total"+label, "Attempts of the archive that failed; they are made again."),
 	}
 	metric.Gauge(set, "logforge_archive_pending_bytes"+label, "Bytes of lines that a destination does not have yet.", func() float64 { return float64(f.status().PendingBytes) })
 	metric.Gauge(set, "logforge_archive_oldest_pending_seconds"+label, "How long the oldest record that a destination does not have yet has been waiting.", func() float64 { return f.status().OldestPending.Seconds() })
+	for _, reason := range reasons {
+		metric.Gauge(set, fmt.Sprintf("logforge_archive_waiting{destination=%q,reason=%q}", d.Name(), reason), "1 while a destination does not take what is waiting for it, for this reason.", func() float64 {
+			if f.reason() == reason {
+				return 1
+			}
+			return 0
+		})
+	}
 	return f
 }
 
@@ -141,7 +150,7 @@ func (f *follower) see(now time.Time) {
 			if p.asked && p.next >= p.extent.Length {
 				p.since = now
 			}
-			p.extent, p.grown = e, now
+			p.extent.Length, p.grown = e.Length, now // the rest is the same, and read without f.mu
 		}
 	}
 	for h, p := range f.hours {
@@ -166,79 +175,6 @@ func (f *follower) drop(p *progress) {
 		f.intents.drop(p.slot)
 		p.slot = -1
 	}
-}
-
-// ask asks the destination which parts it has of hours that are new here.
-func (f *follower) ask(ctx context.Context) {
-	now := time.Now()
-	f.mu.Lock()
-	var unknown []*progress
-	for _, p := range f.hours {
-		if !p.asked && !now.Before(p.retry) {
-			unknown = append(unknown, p)
-		}
-	}
-	f.mu.Unlock()
-	slices.SortFunc(unknown, byHour)
-	for len(unknown) > 0 && ctx.Err() == nil && !f.resting(time.Now()) {
-		// Hours of neighbouring days share one question.
-		n := 1
-		for n < len(unknown) && unknown[n].extent.Hour-unknown[n-1].extent.Hour <= 24 && unknown[n].extent.Hour-unknown[0].extent.Hour < 31*24 {
-			n++
-		}
-		f.askFor(ctx, unknown[:n])
-		unknown = unknown[n:]
-	}
-}
-
-func (f *follower) askFor(ctx context.Context, unknown []*progress) {
-	parts, err := f.dest.Parts(ctx, unknown[0].extent.Hour, unknown[len(unknown)-1].extent.Hour)
-	if err != nil {
-		f.fail(ctx, fmt.Errorf("asking which parts are stored: %w", err))
-		return
-	}
-	slices.SortFunc(parts, func(a, b Stored) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
-	byHour := map[codec.Hour][]Part{}
-	for _, s := range parts {
-		if s.Node == f.node && !slices.Contains(byHour[s.Hour], s.Part) { // in two formats, it may be
-			byHour[s.Hour] = append(byHour[s.Hour], s.Part)
-		}
-	}
-	damaged := map[*progress]error{}
-	f.mu.Lock()
-	for _, p := range unknown {
-		var err error
-		for _, part := range byHour[p.extent.Hour] {
-			if part.Generation == p.extent.Generation {
-				err = errors.Join(err, p.add(part))
-			}
-		}
-		if err == nil && p.next > p.extent.Length {
-			err = fmt.Errorf("%s: %d bytes are stored, but the file has %d: %w", p.extent.Hour, p.next, p.extent.Length, errDamaged)
-		}
-		if err != nil {
-			p.next, p.ahead = 0, nil
-			damaged[p] = err
-			continue
-		}
-		p.asked, p.tries = true, 0
-	}
-	f.mu.Unlock()
-	f.succeed()
-	for p, err := range damaged {
-		f.block(p, err)
-	}
-}
-
-// block leaves an hour alone for a while: its parts do not agree.
-func (f *follower) block(p *progress, err error) {
-	f.errors.Inc()
-	f.mu.Lock()
-	p.tries++
-	p.retry = time.Now().Add(10 * f.backoff(p.tries))
-	f.mu.Unlock()
-	f.note(fmt.Errorf("%s: %w", p.extent.Hour, err))
-	f.log.Error("an hour cannot be archived until a person has looked at it; other hours go on. See server verify -archive", "hour", p.extent.Hour.String(), "err", err)
 }
 
 func byHour(a, b *progress) int { return cmp.Compare(a.extent.Hour, b.extent.Hour) }
@@ -370,7 +306,7 @@ func (f *follower) store(ctx context.Context, j job) {
 	}
 	if err == nil {
 		f.drop(p)
-		p.tries = 0
+		p.tries, p.err = 0, nil
 		p.since = now
 		f.stored++
 		f.mu.Unlock()
@@ -385,11 +321,13 @@ func (f *follower) store(ctx context.Context, j job) {
 	case errors.Is(err, errDamaged):
 		f.block(p, err)
 	default:
+		err = fmt.Errorf("%v: %w", part, err)
 		f.mu.Lock()
 		p.tries++
 		p.retry = now.Add(f.backoff(p.tries))
+		p.err = err
 		f.mu.Unlock()
-		f.fail(ctx, fmt.Errorf("%v: %w", part, err))
+		f.fail(ctx, err)
 	}
 }
 

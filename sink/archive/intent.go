@@ -31,6 +31,9 @@ const (
 	slotCount = 64
 )
 
+// errIntents is an error of the local disk and not of the destination.
+var errIntents = errors.New("file of intents in storage.logsDir")
+
 // intents is the file of one destination.
 type intents struct {
 	file *os.File
@@ -57,12 +60,12 @@ func openIntents(name, node string) (*intents, map[int]Part, error) {
 		file, err = makeIntents(name)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("file of intents: %w", err)
+		return nil, nil, fmt.Errorf("%w: %w", errIntents, err)
 	}
 	in := &intents{file: file}
 	text := make([]byte, slotBytes*slotCount)
 	if _, err := file.ReadAt(text, 0); err != nil && err != io.EOF {
-		return nil, nil, errors.Join(fmt.Errorf("file of intents: %w", err), file.Close())
+		return nil, nil, errors.Join(fmt.Errorf("%w: %w", errIntents, err), file.Close())
 	}
 	found := map[int]Part{}
 	for i := range slotCount {
@@ -113,11 +116,11 @@ func (in *intents) add(p Part) (int, error) {
 		}
 		if _, err := in.file.WriteAt(formatSlot(p), int64(i)*slotBytes); err != nil {
 			in.drop(i)
-			return -1, fmt.Errorf("intent: %w", err)
+			return -1, fmt.Errorf("%w: %w", errIntents, err)
 		}
 		if err := in.file.Sync(); err != nil {
 			in.drop(i)
-			return -1, fmt.Errorf("intent: %w", err)
+			return -1, fmt.Errorf("%w: %w", errIntents, err)
 		}
 		return i, nil
 	}

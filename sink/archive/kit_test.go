@@ -60,6 +60,7 @@ type node struct {
 	log     *syncBuffer
 	wrote   []string // every line that was stored, in no order
 	set     *metrics.Set
+	slow    time.Duration // after which an S3 request is given up; 0: as it is
 }
 
 // newNode opens a logs directory. Its archive is quick, and has no destination
@@ -75,6 +76,9 @@ func newNode(t testing.TB) *node {
 		_ = n.files.Close()
 		if t.Failed() {
 			text := n.log.String()
+			if n.archive == nil {
+				return
+			}
 			for _, f := range n.archive.followers {
 				for h, p := range f.hours {
 					t.Logf("%s: %v: %+v", f.dest.Name(), h, *p)
@@ -119,6 +123,9 @@ func (n *node) start() {
 	}
 	for _, f := range a.followers {
 		f.shortest, f.longest = 5*time.Millisecond, 50*time.Millisecond
+		if s, ok := f.dest.(*s3); ok && n.slow > 0 {
+			s.transport.ResponseHeaderTimeout = n.slow
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -128,6 +135,13 @@ func (n *node) start() {
 	}()
 	n.archive = a
 	n.stop = func() { cancel(); <-ended }
+}
+
+// setRecheck changes how often the destination is asked again what it has.
+func (f *follower) setRecheck(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recheck = d
 }
 
 func (n *node) halt() {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"logforge/codec"
 )
@@ -64,6 +65,12 @@ func parsePart(hour codec.Hour, name string) (Part, bool) {
 	p.From, err[1] = strconv.ParseInt(fields[n+1], 10, 64)
 	p.To, err[2] = strconv.ParseInt(fields[n+2], 10, 64)
 	return p, errors.Join(err[:]...) == nil && p.name() == name && p.From < p.To
+}
+
+// timeFor is after how long an attempt to store a part is given up: at a rate of
+// lines below 64 KiB a second.
+func timeFor(p Part) time.Duration {
+	return 2*time.Minute + time.Duration((p.To-p.From)/(64<<10))*time.Second
 }
 
 // errDamaged is an error of one part, whatever the destination's state.

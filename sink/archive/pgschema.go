@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ func (p *postgres) prepare(ctx context.Context) error {
 		return err
 	}
 	if kind == "" || parts == "" {
+		if err := p.mayCreate(ctx, kind == "", parts == ""); err != nil {
+			return err
+		}
 		if err := p.create(ctx, kind == "", parts == ""); err != nil {
 			return fmt.Errorf("making table %s and logforge_parts: %w", p.cfg.Table, err)
 		}
@@ -45,14 +49,7 @@ func (p *postgres) prepare(ctx context.Context) error {
 			kind = "p"
 		}
 	}
-	if err := p.check(ctx, p.table, "archive.postgres.table", []column{
-		{"ts", "timestamp with time zone"}, {"path", "text"}, {"user_agent", "text"}, {"extra", "jsonb"},
-	}); err != nil {
-		return err
-	}
-	if err := p.check(ctx, p.parts, "archive.postgres.table: beside it", []column{
-		{"node", "text"}, {"generation", "bigint"}, {"hour", "timestamp with time zone"}, {"from", "bigint"}, {"to", "bigint"}, {"records", "bigint"}, {"sha256", "text"},
-	}); err != nil {
+	if err := p.checkTables(ctx); err != nil {
 		return err
 	}
 	p.how = plainTable
@@ -60,6 +57,54 @@ func (p *postgres) prepare(ctx context.Context) error {
 		p.how = partitionedTable
 	}
 	return nil
+}
+
+// mayCreate says whether the tables that are missing are to be made.
+func (p *postgres) mayCreate(ctx context.Context, table, parts bool) error {
+	if p.node == "" {
+		return &refusal{waitsForTable, true, fmt.Errorf("archive.postgres.table: %s or logforge_parts is not there: the archive makes both when it starts", p.cfg.Table)}
+	}
+	if !table || parts {
+		return nil
+	}
+	// The parts would be taken for stored in a table that is empty.
+	var any bool
+	if err := p.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+p.parts.Sanitize()+` WHERE node = $1)`, p.node).Scan(&any); err != nil {
+		return err
+	}
+	if any {
+		return &refusal{waitsForTable, true, fmt.Errorf("archive.postgres.table: %s is not there, but %s has parts that were stored in it: bring it back, or remove their rows (DELETE FROM %s WHERE node = '%s') to have everything that is on the local disk stored again",
+			p.cfg.Table, p.parts.Sanitize(), p.parts.Sanitize(), p.node)}
+	}
+	return nil
+}
+
+// checkRecords compares the table of the records with what is written into it.
+func (p *postgres) checkRecords(ctx context.Context) error {
+	return p.check(ctx, p.table, "archive.postgres.table", []column{
+		{"ts", "timestamp with time zone"}, {"path", "text"}, {"user_agent", "text"}, {"extra", "jsonb"},
+	})
+}
+
+// checkTables compares both tables with what this program writes.
+func (p *postgres) checkTables(ctx context.Context) error {
+	if err := p.checkRecords(ctx); err != nil {
+		return err
+	}
+	if err := p.check(ctx, p.parts, "archive.postgres.table: beside it", []column{
+		{"node", "text"}, {"generation", "bigint"}, {"hour", "timestamp with time zone"}, {"from", "bigint"}, {"to", "bigint"}, {"records", "bigint"}, {"sha256", "text"},
+	}); err != nil {
+		return err
+	}
+	// Without it a part could be stored twice.
+	var key bool
+	err := p.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisunique AND indisvalid AND indpred IS NULL AND
+		(SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY (indkey)) = '{from,generation,hour,node}')`,
+		p.parts.Sanitize()).Scan(&key)
+	if err == nil && !key {
+		err = &refusal{waitsForTable, true, fmt.Errorf("archive.postgres.table: beside it: table %s needs PRIMARY KEY (node, hour, generation, \"from\"): docs/archive.md has its definition", p.parts.Sanitize())}
+	}
+	return err
 }
 
 // locked runs statements in a transaction of their own, one node at a time.
@@ -125,7 +170,7 @@ func (p *postgres) check(ctx context.Context, table pgx.Identifier, setting stri
 		}
 	}
 	if wrong != nil {
-		return fmt.Errorf("%s: table %s has another shape: %s; name another table, or change this one", setting, table.Sanitize(), strings.Join(wrong, ", "))
+		return &refusal{waitsForTable, true, fmt.Errorf("%s: table %s has another shape: %s; name another table, or change this one", setting, table.Sanitize(), strings.Join(wrong, ", "))}
 	}
 	return nil
 }
@@ -133,7 +178,7 @@ func (p *postgres) check(ctx context.Context, table pgx.Identifier, setting stri
 // ensurePartition makes the partition of an hour's day, where it is missing, the
 // table is partitioned, and no other partition has these days.
 func (p *postgres) ensurePartition(ctx context.Context, conn *pgx.Conn, h codec.Hour) error {
-	day := h - mod(h, 24)
+	day := day(h)
 	if p.how != partitionedTable || p.days[day] {
 		return nil
 	}
@@ -176,36 +221,61 @@ func literal(h codec.Hour) string {
 	return t.Format("'2006-01-02 15:04:05+00'")
 }
 
-// What the answers of PostgreSQL mean for whoever has set it up, by SQLSTATE.
-var postgresHints = map[string]string{
-	"28P01": "the password in archive.postgres.url is wrong",
-	"28000": "archive.postgres.url is not let in: see the user, sslmode, and the server's pg_hba.conf",
-	"3D000": "the database in archive.postgres.url does not exist",
-	"3F000": "the schema in archive.postgres.table does not exist",
-	"42501": "the user in archive.postgres.url lacks a right: docs/archive.md has the grants that suffice",
-	"23514": "the table in archive.postgres.table has no partition for that day, and the user in archive.postgres.url may not make it: docs/archive.md has the grants that suffice",
-	"25006": "the server of archive.postgres.url is read-only: is it a standby?",
-	"53100": "the disk of the database in archive.postgres.url is full",
-	"53200": "the database in archive.postgres.url is out of memory",
-	"53300": "the server of archive.postgres.url has no connection left",
-	"55P03": "somebody holds a lock on the table in archive.postgres.table",
-	"57P03": "the server of archive.postgres.url is starting or stopping",
-	"42809": "archive.postgres.table is not a table",
-	"42P01": "the table in archive.postgres.table was removed; it is made again",
+// postgresHints are the answers of PostgreSQL by SQLSTATE.
+var postgresHints = map[string]hint{
+	"28P01": {waitsForCredentials, "the password in archive.postgres.url is wrong"},
+	"28000": {waitsForCredentials, "archive.postgres.url is not let in: see the user, sslmode, and the server's pg_hba.conf"},
+	"3D000": {waitsForDatabase, "the database in archive.postgres.url does not exist: create it"},
+	"3F000": {waitsForTable, "the schema in archive.postgres.table does not exist: create it"},
+	"42501": {waitsForRights, "the user in archive.postgres.url lacks a right: docs/archive.md has the grants that suffice"},
+	"23514": {waitsForTable, "a constraint of the table in archive.postgres.table refuses a record: change the constraint"},
+	"25006": {waitsForDatabase, "the server of archive.postgres.url is read-only: is it a standby?"},
+	"53100": {waitsForRoom, "the disk of the database in archive.postgres.url is full: make room there"},
+	"53200": {waitsForRoom, "the database in archive.postgres.url is out of memory"},
+	"53300": {waitsForLoad, "the server of archive.postgres.url has no connection left: raise max_connections, or the limit of the user"},
+	"53400": {waitsForRoom, "the database in archive.postgres.url has reached a limit of its configuration"},
+	"55P03": {waitsForLoad, "somebody holds a lock on the table in archive.postgres.table"},
+	"55000": {waitsForDatabase, "the database in archive.postgres.url takes no connections, or is being moved"},
+	"57014": {waitsForLoad, "somebody cancelled the statement"},
+	"57P01": {waitsForNetwork, "the server of archive.postgres.url is stopping, or somebody ended the connection"},
+	"57P02": {waitsForNetwork, "the server of archive.postgres.url has crashed and starts again"},
+	"57P03": {waitsForNetwork, "the server of archive.postgres.url is starting or stopping"},
+	"58030": {waitsForDatabase, "the database in archive.postgres.url cannot read or write its disk"},
+	"40001": {waitsForLoad, "another transaction was in the way"},
+	"40P01": {waitsForLoad, "another transaction was in the way"},
+	"42809": {waitsForTable, "archive.postgres.table is not a table that takes rows"},
+	"42P01": {waitsForTable, "the table in archive.postgres.table was removed; it is made again if there is nothing of it left"},
+	"42703": {waitsForTable, "the table in archive.postgres.table was changed"},
+	"42804": {waitsForTable, "the table in archive.postgres.table was changed"},
+	"XX001": {waitsForDatabase, "the database in archive.postgres.url is damaged"},
+	"XX002": {waitsForDatabase, "the database in archive.postgres.url is damaged"},
 }
 
-// explainPostgres names the setting that is probably wrong.
+// explainPostgres names the setting that is probably wrong. After any error what
+// is known of the parts counts for nothing: a server that crashed, or another
+// that took its place, may have forgotten the last commits.
 func explainPostgres(err error) error {
-	if err == nil || errors.Is(err, errDamaged) || errors.Is(err, hourly.ErrGone) {
+	var already *refusal
+	if err == nil || errors.Is(err, errDamaged) || errors.Is(err, hourly.ErrGone) || errors.As(err, &already) {
 		return err
 	}
 	var pg *pgconn.PgError
-	var connect *pgconn.ConnectError
-	switch {
-	case errors.As(err, &pg) && postgresHints[pg.Code] != "":
-		return fmt.Errorf("%s: %w", postgresHints[pg.Code], err)
-	case errors.As(err, &connect):
-		return fmt.Errorf("archive.postgres.url cannot be reached: %w", err)
+	if !errors.As(err, &pg) {
+		h := networkHint(err, "archive.postgres.url", "sslrootcert in it")
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			h = hint{waitsForNetwork, "the connection to archive.postgres.url was lost"}
+		}
+		return &refusal{h.reason, true, fmt.Errorf("%s: %w", h.text, err)}
 	}
-	return err
+	h, known := postgresHints[pg.Code]
+	switch {
+	case pg.Code == "23514" && pg.ConstraintName == "":
+		h = hint{waitsForTable, "the table in archive.postgres.table has no partition for that day, and the user in archive.postgres.url may not make it: docs/archive.md has the grants that suffice"}
+	case known:
+	case strings.HasPrefix(pg.Code, "23"):
+		h = postgresHints["23514"]
+	default:
+		h = hint{waitsForOther, "the database in archive.postgres.url answers"}
+	}
+	return &refusal{h.reason, true, fmt.Errorf("%s: %w", h.text, err)}
 }

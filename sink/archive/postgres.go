@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ import (
 // row in logforge_parts, whose primary key lets every part in once.
 type postgres struct {
 	cfg   config.ArchivePostgres
+	node  string // whose parts are stored; empty for one that only reads
 	log   *slog.Logger
 	table pgx.Identifier
 	parts pgx.Identifier
@@ -44,11 +46,11 @@ const (
 	partitionedTable
 )
 
-func newPostgres(cfg config.ArchivePostgres, log *slog.Logger, set *metrics.Set) *postgres {
+func newPostgres(cfg config.ArchivePostgres, node string, log *slog.Logger, set *metrics.Set) *postgres {
 	names := strings.Split(cfg.Table, ".")
 	parts := append(append(pgx.Identifier{}, names[:len(names)-1]...), "logforge_parts")
 	return &postgres{
-		cfg: cfg, log: log, table: pgx.Identifier(names), parts: parts,
+		cfg: cfg, node: node, log: log, table: pgx.Identifier(names), parts: parts,
 		days:    map[codec.Hour]bool{},
 		bytes:   metric.Counter(set, `logforge_archive_stored_bytes_total{destination="postgres"}`, "Bytes sent to a destination: objects as they are stored, or lines."),
 		altered: metric.Counter(set, `logforge_archive_altered_records_total{destination="postgres"}`, "Records that a destination of the archive does not take as they are, stored in the nearest form."),
@@ -102,13 +104,9 @@ func (p *postgres) with(ctx context.Context, f func(*pgx.Conn) error) error {
 }
 
 func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
-	url, err := p.cfg.Connection()
+	cfg, err := connection(p.cfg)
 	if err != nil {
-		return nil, err
-	}
-	cfg, err := pgx.ParseConfig(url)
-	if err != nil {
-		return nil, fmt.Errorf("archive.postgres.url: %w", err) // pgx leaves the password out
+		return nil, &refusal{waitsForSetting, false, err}
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 10 * time.Second
@@ -120,14 +118,35 @@ func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
+// connection reads the URL. The error shows nothing of it: what cannot be read
+// as a URL may have a piece of the password anywhere.
+func connection(from config.ArchivePostgres) (*pgx.ConnConfig, error) {
+	text, err := from.Connection()
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || u.Fragment != "" || strings.Contains(u.RawQuery, "@") {
+		return nil, errors.New("archive.postgres.url (or the text in urlFile) is no URL such as postgres://user:password@host:5432/database; a / ? # or % in the password has to be written as %2F %3F %23 %25")
+	}
+	cfg, err := pgx.ParseConfig(text)
+	if err != nil {
+		if inner := errors.Unwrap(err); inner != nil {
+			err = inner // without the URL
+		}
+		return nil, fmt.Errorf("archive.postgres.url: %w", err)
+	}
+	return cfg, nil
+}
+
 // Parts implements Destination.
-func (p *postgres) Parts(ctx context.Context, first, last codec.Hour) (parts []Stored, err error) {
+func (p *postgres) Parts(ctx context.Context, node string, first, last codec.Hour) (parts []Stored, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	err = p.with(ctx, func(conn *pgx.Conn) error {
 		parts = nil
 		rows, err := conn.Query(ctx, `SELECT node, generation, extract(epoch from hour)::bigint / 3600, "from", "to", records, sha256 FROM `+
-			p.parts.Sanitize()+` WHERE hour BETWEEN $1 AND $2`, instant(first), instant(last))
+			p.parts.Sanitize()+` WHERE hour BETWEEN $1 AND $2 AND $3 IN (node, '')`, instant(first), instant(last), node)
 		if err != nil {
 			return err
 		}
@@ -151,7 +170,7 @@ func instant(h codec.Hour) time.Time { return h.Time() }
 
 // Store implements Destination.
 func (p *postgres) Store(ctx context.Context, part Part, open func() (io.ReadCloser, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, timeFor(part))
 	defer cancel()
 	return p.with(ctx, func(conn *pgx.Conn) error {
 		if err := p.ensurePartition(ctx, conn, part.Hour); err != nil {
@@ -159,6 +178,10 @@ func (p *postgres) Store(ctx context.Context, part Part, open func() (io.ReadClo
 		}
 		err := p.storeOnce(ctx, conn, part, open, false)
 		if isDataError(err) {
+			// It is no fault of a record if the table has been changed.
+			if err := p.checkTables(ctx); err != nil {
+				return err
+			}
 			// A value that PostgreSQL refuses, and that was not foreseen: in
 			// small steps, to find it.
 			p.log.Warn("PostgreSQL refuses a record: storing the part in small steps", "part", part.String(), "err", err)
@@ -169,9 +192,13 @@ func (p *postgres) Store(ctx context.Context, part Part, open func() (io.ReadClo
 }
 
 // sessionLimits end a transaction whose client is gone without having said so:
-// the next attempt waits for it.
-const sessionLimits = `SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '60s';
-	SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3`
+// the next attempt waits for it. They take back what the database or the user
+// may have been given and that would keep a large part from ever being stored,
+// or let a commit be forgotten.
+const sessionLimits = `SET LOCAL lock_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL statement_timeout = 0;
+	SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3;
+	SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout';
+	SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`
 
 // storeOnce stores a part in one transaction.
 func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, open func() (io.ReadCloser, error), careful bool) (err error) {
@@ -210,11 +237,17 @@ func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, ope
 		err = p.copyCarefully(ctx, tx, c)
 	} else {
 		_, err = conn.PgConn().CopyFrom(ctx, c, p.copyStatement())
+		c.stop()
 	}
 	if c.err != nil {
 		return c.err // what the connection says about it is a consequence
 	}
 	if err != nil {
+		return err
+	}
+	// The binary form of one type may be taken for another without an error. The
+	// transaction has a lock by now that keeps the table as it is.
+	if err := p.checkRecords(ctx); err != nil {
 		return err
 	}
 	d := lines.digest()

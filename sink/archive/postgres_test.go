@@ -226,23 +226,6 @@ func TestPostgres_WhatIsWrongNamesTheSettingAndGoesOnByItself(t *testing.T) {
 const partsTable = `CREATE TABLE logforge_parts (node text NOT NULL, generation bigint NOT NULL, hour timestamptz NOT NULL,
 	"from" bigint NOT NULL, "to" bigint NOT NULL, records bigint NOT NULL, sha256 text NOT NULL, PRIMARY KEY (node, hour, generation, "from"))`
 
-// Ensure that the grants in docs/archive.md suffice: a user who may not make
-// anything, with partitions that somebody else has made.
-func TestPostgres_TheLeastRightsSuffice(t *testing.T) {
-	db := archivetest.PostgreSQL(t)
-	url, n := db.New(t), newNode(t)
-	role := fmt.Sprintf("least_%d", time.Now().UnixNano())
-	db.Exec(t, url, `CREATE TABLE logs (ts timestamptz NOT NULL, path text NOT NULL, user_agent text NOT NULL, extra jsonb) PARTITION BY RANGE (ts)`, partsTable,
-		`CREATE TABLE logs_2026_02 PARTITION OF logs FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')`, `CREATE TABLE logs_rest PARTITION OF logs DEFAULT`,
-		`CREATE ROLE `+role+` LOGIN PASSWORD 'x'`, `GRANT INSERT ON logs TO `+role, `GRANT SELECT, INSERT, UPDATE ON logforge_parts TO `+role)
-	n.cfg.Postgres.URL = strings.Replace(url, "logforge:logforge@", role+":x@", 1)
-	n.some(15, 10)
-	n.write(`{"timestamp":"2020-02-09T15:00:00Z","path":"/","userAgent":"x"}`)
-	n.start()
-	n.drained()
-	sameLines(t, n.wrote, inTable(t, url))
-}
-
 func TestCopier_EncodesWithoutAllocatingARecord(t *testing.T) {
 	l := []byte(line(15, 1, `,"status":200`) + "\n")
 	c := &copier{hour: codec.HourOf(time.Date(2026, 2, 9, 15, 0, 0, 0, time.UTC)), out: make([]byte, 0, 1<<10)}

@@ -16,13 +16,18 @@ type progress struct {
 	asked  bool          // the destination has said which parts it has
 	next   int64         // everything before it is stored
 	ahead  []Part        // stored as well, beyond a gap; in order
-	grown  time.Time     // when the extent was last seen to grow
-	since  time.Time     // when the oldest byte that is not stored was first seen
+
+	checked time.Time // when the destination last said which parts it has
+	lacking int       // how often in a row it then lacked some that were stored
+
+	grown time.Time // when the extent was last seen to grow
+	since time.Time // when the oldest byte that is not stored was first seen
 
 	slot  int // of the part under way, or of one that a crash has left; -1 if none
 	part  Part
 	tries int       // failures in a row
 	retry time.Time // not before
+	err   error     // of the last of them
 }
 
 func newProgress(e hourly.Extent, now time.Time) *progress {

@@ -26,9 +26,9 @@ import (
 // Reader reads what a destination has.
 type Reader interface {
 	Name() string
-	// Parts returns the parts that are stored, of all nodes, of the hours from
-	// first to last.
-	Parts(ctx context.Context, first, last codec.Hour) ([]Stored, error)
+	// Parts returns the parts of a node that are stored, or those of all nodes if
+	// node is empty, of the hours from first to last, in any order.
+	Parts(ctx context.Context, node string, first, last codec.Hour) ([]Stored, error)
 	// Digest returns what the destination says that the lines of a part are.
 	// First and Last are empty where it does not say.
 	Digest(ctx context.Context, s Stored) (Digest, error)
@@ -66,7 +66,7 @@ func Readers(cfg config.Archive, log *slog.Logger) ([]Reader, error) {
 		all = append(all, s)
 	}
 	if cfg.Postgres.Enabled() {
-		all = append(all, newPostgres(cfg.Postgres, log, set))
+		all = append(all, newPostgres(cfg.Postgres, "", log, set))
 	}
 	return all, nil
 }
@@ -116,7 +116,7 @@ func (l *lineStream) Close() error { return l.close() }
 
 // HourLines implements Reader.
 func (s *s3) HourLines(ctx context.Context, h codec.Hour, f func([]byte) error) error {
-	parts, err := s.Parts(ctx, h, h)
+	parts, err := s.Parts(ctx, "", h, h)
 	if err != nil {
 		return err
 	}

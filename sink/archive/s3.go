@@ -35,8 +35,12 @@ import (
 //
 // or .parquet, whose metadata is its Digest: records, sha256, first, last.
 type s3 struct {
-	cfg    config.ArchiveS3
-	core   minio.Core
+	cfg   config.ArchiveS3
+	core  minio.Core
+	creds *credentials.Credentials
+
+	transport *http.Transport
+
 	sse    encrypt.ServerSide
 	log    *slog.Logger
 	format format
@@ -48,12 +52,10 @@ const (
 	// has to be in memory as a whole: most parts are a tenth of their lines. A
 	// larger one is sent in pieces of this size.
 	onePut = 16 << 20
-	// slowest is the rate below which an attempt is given up, in bytes a second.
-	slowest = 64 << 10
 )
 
 func newS3(cfg config.ArchiveS3, log *slog.Logger, set *metrics.Set) (*s3, error) {
-	s := &s3{cfg: cfg, log: log, bytes: metric.Counter(set, `logforge_archive_stored_bytes_total{destination="s3"}`, "Bytes sent to a destination: objects as they are stored, or lines.")}
+	s := &s3{cfg: cfg, log: log, creds: credentialsOf(cfg), bytes: metric.Counter(set, `logforge_archive_stored_bytes_total{destination="s3"}`, "Bytes sent to a destination: objects as they are stored, or lines.")}
 	s.format = formats(set)[cfg.Format]
 	endpoint := &url.URL{Scheme: "https", Host: "s3.amazonaws.com"}
 	if cfg.Endpoint != "" {
@@ -67,6 +69,7 @@ func newS3(cfg config.ArchiveS3, log *slog.Logger, set *metrics.Set) (*s3, error
 		return nil, err
 	}
 	transport.DisableCompression = true
+	s.transport = transport
 	if cfg.CAFile != "" {
 		pem, err := os.ReadFile(cfg.CAFile)
 		if err != nil {
@@ -91,7 +94,7 @@ func newS3(cfg config.ArchiveS3, log *slog.Logger, set *metrics.Set) (*s3, error
 		lookup = minio.BucketLookupPath
 	}
 	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:        credentialsOf(cfg),
+		Creds:        s.creds,
 		Secure:       endpoint.Scheme == "https",
 		Transport:    transport,
 		Region:       cfg.Region,
@@ -129,6 +132,9 @@ type keyFile struct {
 func (k *keyFile) Retrieve() (credentials.Value, error) {
 	k.seen = k.modified()
 	secret, err := k.cfg.Secret()
+	if err != nil {
+		err = &refusal{waitsForCredentials, false, err}
+	}
 	return credentials.Value{AccessKeyID: k.cfg.AccessKey, SecretAccessKey: secret, SignerType: credentials.SignatureV4}, err
 }
 
@@ -169,25 +175,30 @@ func join(prefix, name string) string {
 
 // Parts implements Destination: by the names, so it costs one request a day,
 // or for a thousand parts.
-func (s *s3) Parts(ctx context.Context, first, last codec.Hour) ([]Stored, error) {
+func (s *s3) Parts(ctx context.Context, node string, first, last codec.Hour) ([]Stored, error) {
 	var parts []Stored
 	list := func(prefix string) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+		defer cancel()
 		for o := range s.core.ListObjectsIter(ctx, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 			if o.Err != nil {
 				return s.explain("list objects", o.Err)
 			}
-			if p, ok := s.parse(o.Key); ok && p.Hour >= first && p.Hour <= last {
+			if p, ok := s.parse(o.Key); ok && p.Hour >= first && p.Hour <= last && (node == "" || p.Node == node) {
 				parts = append(parts, Stored{Part: p, name: o.Key, size: o.Size})
 			}
 		}
-		return ctx.Err()
+		if err := ctx.Err(); err != nil {
+			return s.explain("list objects", err)
+		}
+		return nil
 	}
 	if last-first > 100*24 { // one pass over all names rather than one for each day
 		err := list(join(s.cfg.Prefix, "date="))
 		return parts, err
 	}
-	for day := first - mod(first, 24); day <= last; day += 24 {
-		prefix := join(s.cfg.Prefix, day.Time().Format("date=2006-01-02/"))
+	for h := day(first); h <= last; h += 24 {
+		prefix := join(s.cfg.Prefix, h.Time().Format("date=2006-01-02/"))
 		if err := list(prefix); err != nil {
 			return nil, err
 		}
@@ -228,7 +239,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // on the way, and kept compressed, because their digest goes before them. Where
 // that would be too much to keep they are read again.
 func (s *s3) Store(ctx context.Context, p Part, open func() (io.ReadCloser, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute+time.Duration((p.To-p.From)/slowest)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, timeFor(p))
 	defer cancel()
 	sp := &spool{}
 	d, err := s.encode(p, open, sp)
@@ -315,11 +326,15 @@ func (s *s3) put(ctx context.Context, p Part, d Digest, data []byte) error {
 	opts := s.options(d)
 	opts.SetMatchETagExcept("*")
 	opts.UserMetadata["x-amz-checksum-crc32c"] = crc32c(data)
-	_, err := s.core.PutObject(ctx, s.cfg.Bucket, s.key(p), bytes.NewReader(data), int64(len(data)), "", sha256Hex(data), opts)
-	if err == nil {
-		s.bytes.Add(len(data))
+	done, err := s.core.PutObject(ctx, s.cfg.Bucket, s.key(p), bytes.NewReader(data), int64(len(data)), "", sha256Hex(data), opts)
+	switch {
+	case err != nil:
+		return err
+	case done.ETag == "": // every S3 service has one
+		return &refusal{waitsForSetting, false, errors.New("an answer without an ETag: archive.s3.endpoint is no S3 service")}
 	}
-	return err
+	s.bytes.Add(len(data))
+	return nil
 }
 
 func crc32c(data []byte) string {

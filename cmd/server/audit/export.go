@@ -130,7 +130,7 @@ func (e *exporter) hours(ctx context.Context, cfg *config.Config, first, last co
 	parts := map[codec.Hour][]archive.Stored{}
 	if len(dests) > 0 {
 		archived = dests[0]
-		found, err := archived.Parts(ctx, first, last)
+		found, err := archived.Parts(ctx, "", first, last)
 		if err != nil {
 			return fmt.Errorf("%s: %w", archived.Name(), err)
 		}

@@ -50,7 +50,7 @@ func Verify(ctx context.Context, cfg *config.Config, first, last codec.Hour, arc
 		v.dests = dests
 		for _, d := range dests {
 			defer d.Close()
-			found, err := d.Parts(ctx, first, last)
+			found, err := d.Parts(ctx, "", first, last)
 			if err != nil {
 				return fmt.Errorf("%s: %w", d.Name(), err)
 			}
@@ -284,7 +284,7 @@ func (v *verifier) count(ctx context.Context, d archive.Reader, h codec.Hour, pa
 			v.damage(h, "%s: has %d records, and its parts have %d", d.Name(), n, want)
 			return nil
 		}
-		if parts, err = d.Parts(ctx, h, h); err != nil { // parts were added meanwhile
+		if parts, err = d.Parts(ctx, "", h, h); err != nil { // parts were added meanwhile
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ const (
 	StoreAnd500         // the server does it, the client is told 500
 	StoreAndCut         // the server does it, the client's connection is cut
 	Cut                 // the connection is cut, the server never sees it
-	Skewed              // as the server does when clocks differ
+	Skewed              // passed on as if the client's clock were an hour slow
 	Expired             // as the server does with an old session token
 )
 
@@ -102,7 +102,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handl
 		forward.ServeHTTP(&nobody{}, r)
 		panic(http.ErrAbortHandler)
 	case Skewed:
-		answer(http.StatusForbidden, "RequestTimeTooSkewed")
+		resign(r)
+		forward.ServeHTTP(w, r)
 	case Expired:
 		answer(http.StatusBadRequest, "ExpiredToken")
 	}
