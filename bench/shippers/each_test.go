@@ -102,8 +102,15 @@ func TestShipper_OpenTelemetryCollectorWithJSON(t *testing.T) {
 	s.check(lines)
 }
 
-func TestShipper_Telegraf(t *testing.T) {
-	s := newSite(t)
+func TestShipper_Telegraf(t *testing.T) { newSite(t).telegraf(nil) }
+
+// Telegraf sends Influx line protocol unless it is told otherwise.
+func TestShipper_TelegrafWithInfluxLines(t *testing.T) {
+	newSite(t).telegraf(func(conf string) string { return strings.Replace(conf, `data_format = "json"`, "", 1) })
+}
+
+func (s *site) telegraf(change func(string) string) {
+	s.t.Helper()
 	// Its grok drops what it cannot parse itself: the line that is broken off.
 	whole := make([]string, 0, len(lines))
 	for _, line := range lines {
@@ -111,8 +118,11 @@ func TestShipper_Telegraf(t *testing.T) {
 			whole = append(whole, line)
 		}
 	}
-	conf := s.config("telegraf.conf", "[agent]\n  flush_interval = \"1s\"\n  metric_buffer_limit = 100000\n"+s.fragment("telegraf", s.write(whole)))
-	stop := s.background(exec.Command(program(t, "telegraf"), conf))
+	conf := "[agent]\n  flush_interval = \"1s\"\n  metric_buffer_limit = 100000\n" + s.fragment("telegraf", s.write(whole))
+	if change != nil {
+		conf = change(conf)
+	}
+	stop := s.background(exec.Command(program(s.t, "telegraf"), s.config("telegraf.conf", conf)))
 	s.waitFor(len(whole))
 	stop()
 	s.check(whole)
