@@ -1,6 +1,9 @@
 package codec
 
-import "math/bits"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // A record as a shipper sends it: a JSON object in which the values have other
 // names, are within other objects, or stand in an access log line that is the
@@ -356,7 +359,7 @@ func (d *decoder) pathValue(o *object, v *value) []byte {
 		return whole
 	}
 	p := d.pathOf(whole, v.use.isRequest())
-	if len(p) == len(whole) {
+	if len(p) == len(whole) && &p[0] == &whole[0] { // neither is empty
 		o.consume(v)
 	}
 	if q := &o.first[queryUse]; q.rank > 0 && v.use.name == "cs-uri-stem" {
@@ -389,6 +392,11 @@ func (d *decoder) setTime(o *object, v *value) {
 
 // readTime makes s, a time of any kind, the record's time.
 func (d *decoder) readTime(s []byte) {
+	if bytes.IndexByte(s, '\\') >= 0 { // a line end behind it, perhaps
+		mark := len(d.b.scratch)
+		d.b.scratch = Unescape(d.b.scratch, s)
+		s = d.b.scratch[mark:]
+	}
 	var t []byte
 	if t, d.badMoment = d.moment(s); d.badMoment == 0 {
 		s = t
