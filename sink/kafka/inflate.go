@@ -14,6 +14,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -39,6 +40,20 @@ const (
 	// records of 256 KiB (BenchmarkConsume).
 	minFetch, firstFetch, maxFetch = 64 << 10, 1 << 20, 8 << 20
 )
+
+// leastFetch is how many bytes a broker gathers before it answers a fetch, unless
+// fetchWait ends first. It is no more than what is asked for of one partition when
+// the least is asked for: a broker waits to the end of fetchWait where a partition
+// has more than it may put into the answer, and all of that together is less than
+// leastFetch.
+const leastFetch = minFetch / 2
+
+// fetchWait is how long a broker may gather records before it answers a fetch: a
+// fraction of the time after which they are committed. The client library refuses
+// less than 10 ms.
+func (c *Consumer) fetchWait() time.Duration {
+	return max(10*time.Millisecond, min(time.Second, c.flush.FlushInterval/4))
+}
 
 // errInflationFull is the error of a batch that has no room at present.
 var errInflationFull = errors.New("no room for an inflated record batch until others have been decoded")

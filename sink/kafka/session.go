@@ -130,7 +130,8 @@ func (s *session) options() []kgo.Opt {
 		kgo.FetchMaxBytes(firstFetch),
 		kgo.FetchMaxPartitionBytes(firstFetch/2),
 		kgo.MaxConcurrentFetches(2),
-		kgo.FetchMaxWait(time.Second),
+		kgo.FetchMinBytes(leastFetch),
+		kgo.FetchMaxWait(s.c.fetchWait()),
 		// The dead letters.
 		kgo.ProducerBatchMaxBytes(int32(min(otherTopicBytes, int(cfg.MaxMessageBytes)))),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
