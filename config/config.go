@@ -125,7 +125,7 @@ type PeersTLS struct {
 
 // Consumer says how often what came from Kafka is committed.
 type Consumer struct {
-	FlushInterval    time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive" above:"0s"`
+	FlushInterval    time.Duration `yaml:"flushInterval" env:"LOGFORGE_CONSUMER_FLUSH_INTERVAL" env-description:"longest time between two commits while records arrive; a broker gathers records for a quarter of it, up to 1s, before it answers a fetch" above:"0s"`
 	FlushBytes       Bytes         `yaml:"flushBytes" env:"LOGFORGE_CONSUMER_FLUSH_BYTES" env-description:"a commit is made early once this much has been appended" min:"1"`
 	MaxInflatedBytes Bytes         `yaml:"maxInflatedBytes" env:"LOGFORGE_CONSUMER_MAX_INFLATED_BYTES" env-description:"memory for fetched record batches once they are inflated; a single batch that is larger stops its partition" min:"1MiB"`
 }
