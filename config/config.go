@@ -132,28 +132,29 @@ type Consumer struct {
 
 // Kafka is the cluster, topic, producer and consumer group of pipeline 2.
 type Kafka struct {
-	Brokers          []string      `yaml:"brokers" env:"LOGFORGE_KAFKA_BROKERS" env-description:"seed brokers, host:port"`
-	Topic            string        `yaml:"topic" env:"LOGFORGE_KAFKA_TOPIC" env-description:"topic of the records"`
-	DeadLetterTopic  string        `yaml:"deadLetterTopic" env:"LOGFORGE_KAFKA_DEAD_LETTER_TOPIC" env-description:"topic of what does not parse; empty means the topic's name with .dlq"`
-	Partitions       int           `yaml:"partitions" env:"LOGFORGE_KAFKA_PARTITIONS" env-description:"partitions of the topic when it is created; an existing topic is left as it is" min:"1"`
-	Replication      int           `yaml:"replication" env:"LOGFORGE_KAFKA_REPLICATION" env-description:"replicas of each partition when the topic is created; -1 means the cluster's own default" min:"-1" max:"32767"`
-	MaxMessageBytes  Bytes         `yaml:"maxMessageBytes" env:"LOGFORGE_KAFKA_MAX_MESSAGE_BYTES" env-description:"largest record batch sent; the topic is created with the same max.message.bytes" min:"4KiB" max:"2147483647"`
-	GroupID          string        `yaml:"groupID" env:"LOGFORGE_KAFKA_GROUP_ID" env-description:"consumer group"`
-	Role             string        `yaml:"role" env:"LOGFORGE_KAFKA_ROLE" env-description:"ingest (HTTP to Kafka), consume (Kafka to files) or both" oneof:"ingest consume both"`
-	Compression      string        `yaml:"compression" env:"LOGFORGE_KAFKA_COMPRESSION" env-description:"none, lz4, snappy or zstd" oneof:"none lz4 snappy zstd"`
-	Linger           time.Duration `yaml:"linger" env:"LOGFORGE_KAFKA_LINGER" env-description:"how long the producer may wait to fill a produce request" min:"0s"`
-	RequireAllAcks   bool          `yaml:"requireAllAcks" env:"LOGFORGE_KAFKA_REQUIRE_ALL_ACKS" env-description:"all in-sync replicas must have a record; false asks the leader only, and replicated is then refused"`
-	RecordBytes      Bytes         `yaml:"recordBytes" env:"LOGFORGE_KAFKA_RECORD_BYTES" env-description:"lines of one hour are joined into Kafka records of at most this size; 1 means one line a record" min:"1"`
-	MaxBufferedBytes Bytes         `yaml:"maxBufferedBytes" env:"LOGFORGE_KAFKA_MAX_BUFFERED_BYTES" env-description:"bytes waiting to be produced; past it requests wait, then get 503"`
-	DeliveryTimeout  time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long an enqueued batch that could not be sent waits before it goes to the dead-letter directory" above:"0s"`
-	DeadLetterDir    string        `yaml:"deadLetterDir" env:"LOGFORGE_KAFKA_DEAD_LETTER_DIR" env-description:"directory of enqueued batches that could not be delivered; empty means .deadletter in storage.logsDir"`
-	Consumers        int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process" min:"1"`
-	SessionTimeout   time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions" above:"0s"`
-	RebalanceTimeout time.Duration `yaml:"rebalanceTimeout" env:"LOGFORGE_KAFKA_REBALANCE_TIMEOUT" env-description:"how long a rebalance waits for each member" above:"0s"`
-	StartOffset      string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a partition without a committed offset begins: earliest or latest; latest also leaves out what a partition added later got before it was assigned" oneof:"earliest latest"`
-	OnGap            string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is" oneof:"stop continue"`
-	TLS              KafkaTLS      `yaml:"tls"`
-	SASL             SASL          `yaml:"sasl"`
+	Brokers            []string      `yaml:"brokers" env:"LOGFORGE_KAFKA_BROKERS" env-description:"seed brokers, host:port"`
+	Topic              string        `yaml:"topic" env:"LOGFORGE_KAFKA_TOPIC" env-description:"topic of the records"`
+	DeadLetterTopic    string        `yaml:"deadLetterTopic" env:"LOGFORGE_KAFKA_DEAD_LETTER_TOPIC" env-description:"topic of what does not parse; empty means the topic's name with .dlq"`
+	Partitions         int           `yaml:"partitions" env:"LOGFORGE_KAFKA_PARTITIONS" env-description:"partitions of the topic when it is created; an existing topic is left as it is" min:"1"`
+	Replication        int           `yaml:"replication" env:"LOGFORGE_KAFKA_REPLICATION" env-description:"replicas of each partition when the topic is created; -1 means the cluster's own default" min:"-1" max:"32767"`
+	MaxMessageBytes    Bytes         `yaml:"maxMessageBytes" env:"LOGFORGE_KAFKA_MAX_MESSAGE_BYTES" env-description:"largest record batch sent; the topic is created with the same max.message.bytes" min:"4KiB" max:"2147483647"`
+	GroupID            string        `yaml:"groupID" env:"LOGFORGE_KAFKA_GROUP_ID" env-description:"consumer group"`
+	Role               string        `yaml:"role" env:"LOGFORGE_KAFKA_ROLE" env-description:"ingest (HTTP to Kafka), consume (Kafka to files) or both" oneof:"ingest consume both"`
+	Compression        string        `yaml:"compression" env:"LOGFORGE_KAFKA_COMPRESSION" env-description:"none, lz4, snappy or zstd" oneof:"none lz4 snappy zstd"`
+	Linger             time.Duration `yaml:"linger" env:"LOGFORGE_KAFKA_LINGER" env-description:"how long the producer may wait to fill a produce request" min:"0s"`
+	RequireAllAcks     bool          `yaml:"requireAllAcks" env:"LOGFORGE_KAFKA_REQUIRE_ALL_ACKS" env-description:"all in-sync replicas must have a record; false asks the leader only, and replicated is then refused"`
+	RecordBytes        Bytes         `yaml:"recordBytes" env:"LOGFORGE_KAFKA_RECORD_BYTES" env-description:"lines of one hour are joined into Kafka records of at most this size; 1 means one line a record" min:"1"`
+	MaxBufferedBytes   Bytes         `yaml:"maxBufferedBytes" env:"LOGFORGE_KAFKA_MAX_BUFFERED_BYTES" env-description:"bytes waiting to be produced; past it requests wait, then get 503"`
+	DeliveryTimeout    time.Duration `yaml:"deliveryTimeout" env:"LOGFORGE_KAFKA_DELIVERY_TIMEOUT" env-description:"how long an enqueued batch that could not be sent waits before it goes to the dead-letter directory" above:"0s"`
+	DeadLetterDir      string        `yaml:"deadLetterDir" env:"LOGFORGE_KAFKA_DEAD_LETTER_DIR" env-description:"directory of enqueued batches that could not be delivered; empty means .deadletter in storage.logsDir"`
+	MaxDeadLetterBytes Bytes         `yaml:"maxDeadLetterBytes" env:"LOGFORGE_KAFKA_MAX_DEAD_LETTER_BYTES" env-description:"about how many bytes the dead-letter directory may hold; without room there an enqueued batch is acknowledged only once the topic has it" min:"1MiB"`
+	Consumers          int           `yaml:"consumers" env:"LOGFORGE_KAFKA_CONSUMERS" env-description:"partitions decoded in parallel within the process" min:"1"`
+	SessionTimeout     time.Duration `yaml:"sessionTimeout" env:"LOGFORGE_KAFKA_SESSION_TIMEOUT" env-description:"a consumer silent this long loses its partitions" above:"0s"`
+	RebalanceTimeout   time.Duration `yaml:"rebalanceTimeout" env:"LOGFORGE_KAFKA_REBALANCE_TIMEOUT" env-description:"how long a rebalance waits for each member" above:"0s"`
+	StartOffset        string        `yaml:"startOffset" env:"LOGFORGE_KAFKA_START_OFFSET" env-description:"where a partition without a committed offset begins: earliest or latest; latest also leaves out what a partition added later got before it was assigned" oneof:"earliest latest"`
+	OnGap              string        `yaml:"onGap" env:"LOGFORGE_KAFKA_ON_GAP" env-description:"when committed offsets are no longer in the topic (retention, recreated topic): stop, or continue at the oldest record there is" oneof:"stop continue"`
+	TLS                KafkaTLS      `yaml:"tls"`
+	SASL               SASL          `yaml:"sasl"`
 
 	// ReplayCommand is no setting: it is how the program was started, as the
 	// command that sends dead letters to the same cluster, for messages.
@@ -232,24 +233,25 @@ func Default() Config {
 		Analytics:   Analytics{PeerTimeout: 5 * time.Second},
 		Consumer:    Consumer{FlushInterval: 500 * time.Millisecond, FlushBytes: 64 * MiB, MaxInflatedBytes: 32 * MiB},
 		Kafka: Kafka{
-			Brokers:          []string{"localhost:19092"},
-			Topic:            "logs",
-			Partitions:       10,
-			Replication:      -1,
-			MaxMessageBytes:  8 * MiB,
-			GroupID:          "logforge",
-			Role:             "both",
-			Compression:      "snappy",
-			Linger:           0,
-			RequireAllAcks:   true,
-			RecordBytes:      256 * KiB,
-			MaxBufferedBytes: 128 * MiB,
-			DeliveryTimeout:  2 * time.Minute,
-			Consumers:        2,
-			SessionTimeout:   45 * time.Second,
-			RebalanceTimeout: 60 * time.Second,
-			StartOffset:      "earliest",
-			OnGap:            "stop",
+			Brokers:            []string{"localhost:19092"},
+			Topic:              "logs",
+			Partitions:         10,
+			Replication:        -1,
+			MaxMessageBytes:    8 * MiB,
+			MaxDeadLetterBytes: GiB,
+			GroupID:            "logforge",
+			Role:               "both",
+			Compression:        "snappy",
+			Linger:             0,
+			RequireAllAcks:     true,
+			RecordBytes:        256 * KiB,
+			MaxBufferedBytes:   128 * MiB,
+			DeliveryTimeout:    2 * time.Minute,
+			Consumers:          2,
+			SessionTimeout:     45 * time.Second,
+			RebalanceTimeout:   60 * time.Second,
+			StartOffset:        "earliest",
+			OnGap:              "stop",
 		},
 		Log: Log{Level: "info", Format: "text", Throttle: 10 * time.Second},
 	}

@@ -41,6 +41,7 @@ type chunk struct {
 	records int    // lines
 	batches int    // parts of requests
 	charged int64  // of p.room
+	place   int64  // of p.dead.room
 	began   time.Time
 	sent    time.Time
 	inGroup bool // sent as one of a group; guarded by p.mu
@@ -153,6 +154,7 @@ func (c *chunk) free() {
 	putLines(c.lines)
 	c.lines, c.undelivered = nil, nil
 	c.p.release(c.charged)
+	c.p.dead.room.release(c.place)
 	c.p.unsettled.Done()
 }
 

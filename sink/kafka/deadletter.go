@@ -70,7 +70,8 @@ type letter struct {
 type deadLetters struct {
 	dir   string
 	topic string
-	again string // the command that sends them again, without the directory
+	again string // the command that sends them again
+	room  deadRoom
 	log   *slog.Logger
 
 	failing atomic.Pointer[error]   // why the directory cannot be written
@@ -96,14 +97,27 @@ func newDeadLetters(cfg config.Kafka, st config.Storage, log *slog.Logger, set *
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("kafka.deadLetterDir: %w", err)
 	}
+	again := cmp.Or(cfg.ReplayCommand, "server replay") + " " + config.ShellWord(absolute(dir))
 	d := &deadLetters{
-		dir: dir, topic: cfg.Topic, again: cmp.Or(cfg.ReplayCommand, "server replay"), log: log,
+		dir: dir, topic: cfg.Topic, again: again, log: log,
+		room: deadRoom{dir: dir, most: cfg.MaxDeadLetterBytes, again: again, log: log},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		batches:     metric.Counter(set, "logforge_kafka_dead_letter_batches_total", "Enqueued batches put into the dead-letter directory."),
 		records:     metric.Counter(set, "logforge_kafka_dead_letter_records_total", "Records of enqueued batches put into the dead-letter directory."),
 		lostRecords: metric.Counter(set, "logforge_kafka_lost_records_total", "Records of enqueued batches that could be neither produced nor put into the dead-letter directory."),
 		errs:        metric.Counter(set, "logforge_kafka_dead_letter_errors_total", "Writes to the dead-letter directory that failed; they are repeated."),
 	}
+	if cfg.RecordBytes < lineChunkBytes {
+		d.room.perRecord = sentBytes
+	}
+	d.room.measure()
+	metric.Gauge(set, "logforge_kafka_dead_letter_directory_bytes", "Bytes of the files in the dead-letter directory, see kafka.maxDeadLetterBytes.", func() float64 { return float64(d.room.stored.Load()) })
+	metric.Gauge(set, "logforge_kafka_dead_letter_directory_full", "1 while the dead-letter directory has no room, and enqueued batches are acknowledged only once the topic has them, otherwise 0.", func() float64 {
+		if d.room.full.Load() {
+			return 1
+		}
+		return 0
+	})
 	d.ending, d.end = context.WithCancelCause(context.Background())
 	go d.run()
 	return d, nil
@@ -156,8 +170,17 @@ func (d *deadLetters) close(ctx context.Context) error {
 
 func (d *deadLetters) run() {
 	defer close(d.done)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
-		_, more := <-d.wake
+		more := true
+		select {
+		case _, more = <-d.wake:
+		case now := <-tick.C:
+			if d.room.changed(now) {
+				d.room.measure()
+			}
+		}
 		d.mu.Lock()
 		queue := d.queue
 		d.queue = nil
@@ -210,7 +233,7 @@ func (d *deadLetters) keep(chunks []*chunk) {
 	} else {
 		d.batches.Add(batches)
 		d.records.Add(r.Records)
-		d.log.Error("records kept as dead letters; replay with: "+d.again+" "+config.ShellWord(absolute(d.dir)),
+		d.log.Error("records kept as dead letters; replay with: "+d.again,
 			"records", r.Records, "file", filepath.Join(d.dir, name+linesSuffix), "delivery", r.Reason)
 	}
 	for _, c := range chunks {
@@ -258,12 +281,15 @@ func (d *deadLetters) write(name string, chunks []*chunk, r reason) error {
 		if err := writeFile(dir, name+reasonSuffix, append(why, '\n')); err != nil {
 			return err
 		}
-		return durable.WriteFile(dir, name+linesSuffix, func(w io.Writer) error {
+		size := 0
+		err := durable.WriteFile(dir, name+linesSuffix, func(w io.Writer) error {
 			for _, c := range chunks {
 				for _, l := range c.undelivered {
-					_, err := w.Write(l.value)
+					n, err := w.Write(l.value)
+					size += n
 					if err == nil && l.value[len(l.value)-1] != '\n' {
-						_, err = w.Write(newline)
+						n, err = w.Write(newline)
+						size += n
 					}
 					if err != nil {
 						return err
@@ -272,6 +298,11 @@ func (d *deadLetters) write(name string, chunks []*chunk, r reason) error {
 			}
 			return nil
 		})
+		if err == nil {
+			d.room.wrote(int64(size))
+			d.room.wrote(int64(len(why)))
+		}
+		return err
 	})
 }
 

@@ -62,7 +62,11 @@ func (p *Producer) join(b *codec.Batch, charge int64, ack sink.Ack, in []*chunk)
 				p.unsettled.Add(1)
 				p.open[key] = c
 			}
+			before := c.records
 			c.join(lines[:n], run, n == len(b.Lines(run)))
+			if ack == sink.Enqueued {
+				c.place += p.dead.room.need(n, c.records-before)
+			}
 			part := charge * int64(n) / int64(b.Len())
 			c.charged += part
 			parts += part

@@ -142,7 +142,8 @@ func NewProducer(cfg *config.Config, ack sink.Ack, log *slog.Logger, set *metric
 }
 
 // Write implements sink.Sink. Replicated returns when every in-sync replica has
-// b, Enqueued when it is in the buffer.
+// b, Enqueued when it is in the buffer; where the dead-letter directory has no
+// room for it (kafka.maxDeadLetterBytes), Enqueued returns as Replicated does.
 //
 // It waits up to server.waitForRoom for room in the buffer (then ErrFull) and,
 // for Replicated, for the cluster to be reachable (then ErrUnavailable); up to
@@ -167,14 +168,27 @@ func (p *Producer) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) erro
 	if err := p.checkLines(b); err != nil {
 		return err
 	}
+	place := p.dead.room.need(b.Len(), b.Records())
+	full := ack == sink.Enqueued && !p.dead.room.take(place)
+	if full {
+		ack = sink.Replicated // that is: acknowledged when the topic has it
+	}
 	need := p.charge(b)
 	if err := p.admit(ctx, need, ack); err != nil {
+		if full {
+			return p.dead.room.explain(err)
+		}
+		p.dead.room.releaseIf(ack, place)
 		return err
 	}
 	var few [4]*chunk
 	in, err := p.join(b, need, ack, few[:0])
-	if err != nil || ack == sink.Enqueued {
+	if err != nil {
+		p.dead.room.releaseIf(ack, place)
 		return err
+	}
+	if ack == sink.Enqueued {
+		return nil
 	}
 	for _, c := range in {
 		select {
