@@ -205,13 +205,13 @@ func (d *Directory) open(name string, create bool) (*osFile, error) {
 		var st unix.Stat_t
 		err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-			return errNotRegular
+			return ErrNotRegular
 		}
 		if f.fd, err = openat(dir, base, flags, 0o644); err != nil {
 			return err
 		}
 		if err = unix.Fstat(f.fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-			err = errNotRegular
+			err = ErrNotRegular
 		}
 		if err != nil {
 			return errors.Join(err, unix.Close(f.fd))
@@ -224,7 +224,7 @@ func (d *Directory) open(name string, create bool) (*osFile, error) {
 	return f, nil
 }
 
-var errNotRegular = errors.New("not a regular file")
+var ErrNotRegular = errors.New("not a regular file")
 
 // Mkdir implements Dir.
 func (d *Directory) Mkdir(name string) error {

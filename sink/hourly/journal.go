@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"strconv"
 
 	"logforge/codec"
@@ -115,9 +114,6 @@ const compactBytes = 1 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// errCorrupt is returned for a journal that was damaged, not merely cut short.
-var errCorrupt = errors.New("journal is damaged")
-
 // line returns the entry as it stands in the journal.
 func (e entry) line() []byte {
 	body, err := json.Marshal(struct {
@@ -177,66 +173,6 @@ func parseEntry(line []byte) (entry, bool) {
 		return entry{}, false
 	}
 	return e.entry, true
-}
-
-// parseJournal returns the entries of text and the length of the part they
-// fill. The first that does not read ends it; one that was on disk and does not
-// read is errCorrupt.
-func parseJournal(text []byte) (entries []entry, good int64, err error) {
-	bad := false
-	for off := 0; off < len(text); {
-		end := bytes.IndexByte(text[off:], '\n')
-		if end < 0 {
-			break
-		}
-		e, ok := parseEntry(text[off : off+end])
-		switch {
-		case !ok && bytes.IndexByte(text[off:off+end], 0) < 0:
-			// A crash leaves the beginning of a line, or NUL bytes.
-			return nil, 0, fmt.Errorf("%w: the entry at byte %d does not read", errCorrupt, off)
-		case !ok:
-			bad = true
-		case bad && e.Sure > good:
-			return nil, 0, fmt.Errorf("%w at byte %d, which had been synced", errCorrupt, good)
-		case bad:
-			// Neither had been synced.
-		default:
-			entries = append(entries, e)
-			good = int64(off + end + 1)
-		}
-		off += end + 1
-	}
-	return entries, good, nil
-}
-
-// openJournal reads the journal of dir. The tail that a crash left is cut off,
-// and returned. One that is not there is made by rewrite.
-func openJournal(dir durable.Dir) (j *journal, entries []entry, torn []byte, err error) {
-	j = &journal{dir: dir}
-	f, err := dir.Open(journalName, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	text, err := io.ReadAll(durable.Reader(f, 0))
-	if err != nil {
-		return nil, nil, nil, errors.Join(fmt.Errorf("reading the journal: %w", err), f.Close())
-	}
-	entries, good, err := parseJournal(text)
-	if err == nil && good < int64(len(text)) {
-		torn = text[good:]
-		err = f.Truncate(good)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return nil, nil, nil, errors.Join(err, f.Close())
-	}
-	j.file, j.size, j.sure, j.kept, j.end = f, good, good, good, good
-	return j, entries, torn, nil
 }
 
 // usable reports whether there is a journal that entries can be added to.

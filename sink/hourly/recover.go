@@ -6,19 +6,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"logforge/codec"
 	"logforge/sink/durable"
 )
-
-// known is what the journal says of one file.
-type known struct {
-	length int64
-	exact  bool // good exactly up to length; else at least
-	named  bool // something is known of its length
-	stream
-}
 
 // recover scans the logs directory and brings every file back to whole lines:
 // those the journal names exactly as far as it says, the others to their last
@@ -26,7 +20,7 @@ type known struct {
 // for a reason that may pass, such as a full disk, is left for later, and said by
 // Ready.
 func (f *Files) recover() error {
-	j, entries, torn, err := openJournal(f.root)
+	j, history, torn, err := openJournal(f.root)
 	if err != nil {
 		if errors.Is(err, errCorrupt) {
 			err = fmt.Errorf("%w; restore %s from a backup, or move it away to accept every whole line that is in the files", err, journalName)
@@ -34,14 +28,11 @@ func (f *Files) recover() error {
 		return err
 	}
 	f.journal = j
-	if len(torn) > 0 {
-		f.log.Warn("cut the end off the journal, which a crash had left half written", "bytes", len(torn))
+	if torn > 0 {
+		f.log.Warn("cut the end off the journal, which a crash had left half written", "bytes", torn)
 	}
-	files, prepared, position, newest, err := replay(entries)
-	if err != nil {
-		return err
-	}
-	f.tx, f.position, f.newest = transaction{prepared: prepared}, position, newest
+	files, prepared := history.files, history.prepared
+	f.tx, f.position, f.newest = transaction{prepared: prepared}, history.position, history.newest
 	f.transactional = prepared != nil
 
 	found, err := f.scan()
@@ -73,51 +64,6 @@ func (f *Files) recover() error {
 		return err
 	}
 	return nil // anything else may pass
-}
-
-// replay returns what entries say of each file, the transaction that is prepared
-// without a decision, the position that was decided last, and the largest
-// generation.
-func replay(entries []entry) (files map[codec.Hour]known, prepared *entry, position []byte, newest uint64, err error) {
-	files = map[codec.Hour]known{}
-	for i := range entries {
-		e := &entries[i]
-		newest = max(newest, e.Newest)
-		for h, s := range e.Hours {
-			k := files[h]
-			if s.Generation == k.Generation && s.Length == 0 {
-				s.Length, s.Tail = k.Length, k.Tail
-			}
-			k.stream = s
-			files[h] = k
-			newest = max(newest, s.Generation)
-		}
-		switch e.Kind {
-		case kindFloor, kindOpen:
-			for h, n := range e.Files {
-				files[h] = known{n, e.Kind == kindOpen, true, files[h].stream}
-			}
-		case kindPrepare:
-			prepared = e
-		case kindDecide, kindRollback:
-			if prepared == nil || prepared.Tx != e.Tx {
-				return nil, nil, nil, 0, fmt.Errorf("%w: %s of transaction %s, which is not prepared", errCorrupt, e.Kind, e.Tx)
-			}
-			if e.Kind == kindDecide {
-				for h, n := range prepared.Files {
-					files[h] = known{n, true, true, files[h].stream}
-				}
-				position = prepared.Position
-			}
-			prepared = nil
-		case kindHours:
-		case kindPosition:
-			position = e.Position
-		default:
-			return nil, nil, nil, 0, fmt.Errorf("%w: entry %q is not known to this version", errCorrupt, e.Kind)
-		}
-	}
-	return files, prepared, position, newest, nil
 }
 
 // scan returns the hours that have a file. Everything else is passed over.
@@ -320,7 +266,7 @@ func (f *Files) keep(file durable.File, h codec.Hour, at, size int64) error {
 // file holds, where the files that are open are on disk, and a transaction
 // without decision. f.writing is held.
 func (f *Files) compact() error {
-	hours := entry{Kind: kindHours, Newest: f.newest, Hours: map[codec.Hour]stream{}}
+	hours := map[codec.Hour]stream{}
 	floor := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
 	exact := entry{Kind: kindOpen, Files: map[codec.Hour]int64{}}
 	for _, s := range f.segments {
@@ -338,7 +284,7 @@ func (f *Files) compact() error {
 		case s.written == k.Length:
 			k.Tail = s.tail
 		}
-		hours.Hours[s.hour] = k
+		hours[s.hour] = k
 		switch {
 		case s.written > s.visible || s.size > s.written:
 			exact.Files[s.hour] = s.visible
@@ -346,7 +292,7 @@ func (f *Files) compact() error {
 			floor.Files[s.hour] = synced
 		}
 	}
-	entries := []entry{hours}
+	entries := hourEntries(hours, f.newest)
 	if len(floor.Files) > 0 {
 		entries = append(entries, floor)
 	}
@@ -370,4 +316,24 @@ func (f *Files) compact() error {
 		s.journaled = length
 	}
 	return nil
+}
+
+// hoursPerEntry is how many hours one entry names at most, so that no entry is
+// large, however many hours there are.
+const hoursPerEntry = 10_000
+
+// hourEntries returns entries of kind hours that name all of hours; at least one.
+func hourEntries(hours map[codec.Hour]stream, newest uint64) []entry {
+	all := slices.Sorted(maps.Keys(hours))
+	var entries []entry
+	for len(entries) == 0 || len(all) > 0 {
+		part := all[:min(len(all), hoursPerEntry)]
+		all = all[len(part):]
+		e := entry{Kind: kindHours, Newest: newest, Hours: make(map[codec.Hour]stream, len(part))}
+		for _, h := range part {
+			e.Hours[h] = hours[h]
+		}
+		entries = append(entries, e)
+	}
+	return entries
 }

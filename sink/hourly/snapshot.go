@@ -12,8 +12,10 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
 // Snapshot is a logs directory as it was found at one moment, read without its
@@ -30,24 +32,21 @@ type Snapshot struct {
 // them. It changes nothing.
 func Look(dir string) (*Snapshot, error) {
 	s := &Snapshot{dir: dir, prepared: map[codec.Hour]bool{}}
-	if id, err := os.ReadFile(filepath.Join(dir, instanceName)); err == nil {
+	if file, err := openRegular(filepath.Join(dir, instanceName)); err == nil {
+		id, err := io.ReadAll(io.LimitReader(file, 1<<10))
+		if err = errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
 		s.node = string(bytes.TrimSpace(id))
 	}
-	text, err := os.ReadFile(filepath.Join(dir, journalName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	entries, _, err := parseJournal(text)
+	h, err := lookAtJournal(filepath.Join(dir, journalName))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
-	var prepared *entry
-	if s.files, prepared, _, _, err = replay(entries); err != nil {
-		return nil, err
-	}
-	if prepared != nil {
-		for h := range prepared.Files {
-			s.prepared[h] = true
+	s.files = h.files
+	if h.prepared != nil {
+		for hour := range h.prepared.Files {
+			s.prepared[hour] = true
 		}
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "????-??-??", "??.log.json*"))
@@ -68,6 +67,36 @@ func Look(dir string) (*Snapshot, error) {
 	}
 	slices.Sort(s.hours)
 	return s, nil
+}
+
+// lookAtJournal reads a journal beside the process that writes it.
+func lookAtJournal(name string) (*history, error) {
+	file, err := openRegular(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &history{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	h, _, _, err := readJournal(file)
+	return h, errors.Join(err, file.Close())
+}
+
+// openRegular opens a file to read it, and nothing else: to open a pipe waits for
+// a writer, and a device may hold anything.
+func openRegular(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: durable.ErrNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // compressedEnd ends the name of the older lines of an hour.
@@ -99,7 +128,7 @@ func (s *Snapshot) Open(h codec.Hour) (io.ReadCloser, error) {
 	}
 	k := s.files[h]
 	skip := max(0, -k.Base)
-	packed, err := os.Open(name + compressedEnd)
+	packed, err := openRegular(name + compressedEnd)
 	switch {
 	case err == nil:
 		closers = append(closers, packed.Close)
@@ -112,7 +141,7 @@ func (s *Snapshot) Open(h codec.Hour) (io.ReadCloser, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	plain, err := os.Open(name)
+	plain, err := openRegular(name)
 	switch {
 	case err == nil:
 		closers = append(closers, plain.Close)
