@@ -77,7 +77,13 @@ func dropSlashes(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-func (s *Server) notFound(ctx *fasthttp.RequestCtx) { s.fail(ctx, errNoRoute) }
+func (s *Server) notFound(ctx *fasthttp.RequestCtx) {
+	if h := &ctx.Request.Header; dialect.IsIndex(ctx.Path()) && dialect.AsksElastic(h.Peek(fasthttp.HeaderAccept), h.UserAgent()) {
+		s.elastic(ctx)
+		return
+	}
+	s.fail(ctx, errNoRoute)
+}
 
 // otherMethod answers a method that a known path does not take: OPTIONS (HAProxy's
 // check, a browser) with those that it takes, any other with an error.

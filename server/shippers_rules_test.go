@@ -145,6 +145,25 @@ func TestShippers_ElasticsearchClientsFindWhatTheyAsk(t *testing.T) {
 	}
 	ask("GET", "/elasticsearch")
 	ask("GET", "/elasticsearch/")
+	// Vector asks for the version, Logstash and Fluentd make an index and its alias.
+	ask("GET", "/", "User-Agent", "Vector/0.49.0 (x86_64-unknown-linux-gnu)")
+	for _, path := range []string{"/logstash", "/%3Clogstash-%7Bnow%2Fd%7D-000001%3E", "/logs-2026/_alias/logs", "/logs/_refresh"} {
+		ask("PUT", path, "User-Agent", "Logstash/8.19.0 (OS=Linux)")
+		ask("PUT", "/elasticsearch"+path)
+		if r := f.do("HEAD", path, nil, "User-Agent", "Logstash/8"); r.status != 404 || r.header.Get("X-Elastic-Product") == "" {
+			t.Errorf("%s is there before it is made: %d", path, r.status)
+		}
+		if r := f.do("PUT", path, nil); r.status != 404 || r.header.Get("X-Elastic-Product") != "" {
+			t.Errorf("%s, of any other client: %d", path, r.status)
+		}
+	}
+	for _, path := range []string{"/logs/_doc", "/logs/_doc/1", "/logs/_create/1", "/logs/_update/1", "/_msearch", "/logs/_search"} {
+		for _, prefix := range []string{"", "/elasticsearch"} {
+			if r := f.do("POST", prefix+path, strings.NewReader(line1), "User-Agent", "Logstash/8"); r.status != 404 && r.status != 405 {
+				t.Errorf("%s is answered, and nothing is stored: %d %s", prefix+path, r.status, r.body)
+			}
+		}
+	}
 	if r := f.do("GET", "/elasticsearch/nothing", nil); r.status != 404 || !strings.Contains(r.body, `"status":404`) {
 		t.Errorf("%d %s", r.status, r.body)
 	}

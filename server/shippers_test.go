@@ -284,6 +284,7 @@ func TestShippers_BadInputIsRefusedOrSetAside(t *testing.T) {
 		{"HEC: broken between two", "/services/collector", "", `{"event":` + string(quoted) + `}` + "\n{\"event\":\"x\n" + `{"event":` + string(quoted) + `}`, 200, 2, 1},
 		{"HEC: no event", "/services/collector", "", `{"time":1}{"event":` + string(quoted) + `}`, 200, 1, 1},
 		{"HEC: nothing", "/services/collector", "", "", 400, 0, 0},
+		{"Datadog: its agent asks whether somebody is there", "/api/v2/logs", "application/json", "{}", 202, 0, 0},
 		{"Datadog: numbers", "/api/v2/logs", "application/json", `[1,{"message":` + string(quoted) + `}]`, 202, 1, 1},
 		{"a form without a boundary", "/ingest", "multipart/form-data", good, 400, 0, 0},
 		{"a form cut short", "/ingest", "multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n" + good, 400, 0, 0},

@@ -6,12 +6,14 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -188,6 +190,19 @@ func gzipOf(body string) string {
 	return b.String()
 }
 
+func zlibOf(body string) string {
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	_, _ = io.WriteString(z, body)
+	_ = z.Close()
+	return b.String()
+}
+
+func zstdOf(body string) []byte {
+	z, _ := zstd.NewWriter(nil)
+	return z.EncodeAll([]byte(body), nil)
+}
+
 // bomb is 1 GiB of zeros after gzip.
 var bomb = func() string {
 	var b bytes.Buffer
@@ -209,6 +224,10 @@ var (
 var wholeBodies = []wholeBody{
 	{"as it is", "", func(_ *way, b string) string { return b }, taken, 2},
 	{"gzip", "gzip", func(_ *way, b string) string { return gzipOf(b) }, taken, 2},
+	{"zstd", "zstd", func(_ *way, b string) string { return string(zstdOf(b)) }, taken, 2},
+	{"zlib", "deflate", func(_ *way, b string) string { return zlibOf(b) }, taken, 2},
+	{"snappy", "snappy", func(_ *way, b string) string { return string(s2.EncodeSnappy(nil, []byte(b))) }, taken, 2},
+	{"zstd of gzip", "gzip, zstd", func(_ *way, b string) string { return string(zstdOf(gzipOf(b))) }, taken, 2},
 	{"gzip that nobody declares", "", func(_ *way, b string) string { return gzipOf(b) }, taken, 2},
 	{"gzip cut short", "gzip", func(_ *way, b string) string { b = gzipOf(b); return b[:len(b)-9] }, refused, 0},
 	{"gzip with another checksum", "gzip", func(_ *way, b string) string { b = gzipOf(b); return b[:len(b)-8] + "12345678" }, refused, 0},

@@ -77,7 +77,7 @@ var Table = []*Dialect{
 		decode: decodeHEC, coding: magic, answer: answerHEC, refuse: refuseHEC},
 	{Route: "/services/collector/raw", Others: []string{"/services/collector/raw/1.0"},
 		decode: (*Writer).ingest, coding: magic, answer: answerHEC, refuse: refuseHEC},
-	{Route: "/api/v2/logs", Others: []string{"/v1/input"}, decode: (*Writer).ingest, coding: magic, answer: answerDatadog, refuse: refuseDatadog},
+	{Route: "/api/v2/logs", Others: []string{"/v1/input"}, decode: decodeDatadog, coding: magic, answer: answerDatadog, refuse: refuseDatadog},
 }
 
 // Strict is POST /logs with ?invalid=set-aside: the forms and rules of the strict
@@ -143,6 +143,15 @@ func decodeBulk(w *Writer, _ *Request, body []byte) error {
 
 func decodeHEC(w *Writer, _ *Request, body []byte) error {
 	return w.take(func() bool { w.hec(body); return true }, "")
+}
+
+// decodeDatadog takes what POST /ingest does. The agent sends an empty object when it
+// starts, to see whether somebody is there: it is no record.
+func decodeDatadog(w *Writer, req *Request, body []byte) error {
+	if string(bytes.TrimSpace(body)) == "{}" {
+		return nil
+	}
+	return w.ingest(req, body)
 }
 
 func decodeOTLP(w *Writer, req *Request, body []byte) error {

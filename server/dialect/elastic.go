@@ -32,7 +32,7 @@ const elasticHealth = `{"cluster_name":"logforge","status":"green","timed_out":f
 	`"relocating_shards":0,"initializing_shards":0,"unassigned_shards":0,"delayed_unassigned_shards":0,"number_of_pending_tasks":0,` +
 	`"number_of_in_flight_fetch":0,"task_max_waiting_in_queue_millis":0,"active_shards_percent_as_number":100.0}`
 
-const acknowledged = `{"acknowledged":true}`
+const acknowledged = `{"acknowledged":true,"shards_acknowledged":true}`
 
 // ElasticPrefix is the path below which everything of Elasticsearch is served, besides
 // where its clients look for it by themselves.
@@ -68,6 +68,38 @@ func IsElastic(path []byte) bool {
 	return known
 }
 
+// IsIndex reports whether AnswerElastic answers a request of an Elasticsearch client
+// for path, which names an index, or what belongs to one: Logstash and Fluentd make an
+// index and its alias before they send anything. A single document is none of that:
+// nothing answers for it here, as it would not be stored.
+func IsIndex(path []byte) bool {
+	index, of := splitIndex(strings.TrimPrefix(string(path), ElasticPrefix))
+	switch {
+	case index == "" || index[0] == '_':
+		return false
+	case of == "":
+		return true
+	}
+	switch first, _, _ := strings.Cut(of, "/"); first {
+	case "_alias", "_aliases", "_settings", "_mapping", "_refresh":
+		return true
+	}
+	return false
+}
+
+// splitIndex splits a path after the name of an index. One with a date in it,
+// <logs-{now/d}>, has a slash within.
+func splitIndex(path string) (index, of string) {
+	path = strings.TrimPrefix(path, "/")
+	if strings.HasPrefix(path, "<") {
+		if i := strings.IndexByte(path, '>'); i >= 0 {
+			return path[:i+1], strings.TrimPrefix(path[i+1:], "/")
+		}
+	}
+	index, of, _ = strings.Cut(path, "/")
+	return index, of
+}
+
 // AsksElastic reports whether a request for / comes from an Elasticsearch client,
 // by its Accept or User-Agent.
 func AsksElastic(accept, userAgent []byte) bool {
@@ -75,7 +107,7 @@ func AsksElastic(accept, userAgent []byte) bool {
 		return true
 	}
 	agent := strings.ToLower(string(userAgent))
-	for _, word := range []string{"elastic", "logstash", "beat", "opensearch"} {
+	for _, word := range []string{"elastic", "logstash", "beat", "opensearch", "vector/"} {
 		if strings.Contains(agent, word) && !strings.Contains(agent, "mozilla") {
 			return true
 		}
@@ -92,6 +124,8 @@ func AnswerElastic(req *Request, method string) Answer {
 	switch body, known := elasticPaths[first]; {
 	case first == "":
 		a.Body = []byte(elasticInfo)
+	case !known && IsIndex(req.Path) && method != "GET" && method != "HEAD": // no index is there before it is made
+		a.Body = []byte(acknowledged)
 	case !known:
 		return refuseElastic(nil, req, Problem{Status: 404, Detail: "there is nothing at this path"})
 	case method == "GET" || method == "HEAD":
