@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"time"
@@ -69,6 +70,11 @@ type intake struct {
 	writer  *dialect.Writer
 	result  *dialect.Result
 	aside   setAside
+	// Of a request with an Idempotency-Key: that it has one, the sum of its body, and
+	// what became of the same one before; nil if it is new.
+	keyed    bool
+	sum      uint64
+	replayed *onceOutcome
 }
 
 // An intake is the codec.Room of its batch.
@@ -186,10 +192,20 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 	if in.codings.n > 0 {
 		s.count.inflatedBytes.Add(len(body.b))
 	}
+	if in.keyed || in.replayed != nil {
+		in.sum = maphash.Bytes(s.once.seed, body.b)
+	}
+	if in.replayed != nil && in.sum != in.replayed.sum {
+		drop(body, &in.hold)
+		return errOtherBody
+	}
 	in.batch = codec.GetBatchFor(len(body.b), in)
 	err = d.decode(s, in, body.b)
 	drop(body, &in.hold) // nothing of it is kept
-	if err == nil {
+	switch {
+	case err == nil && in.replayed != nil:
+		in.aside = setAside{} // that is done
+	case err == nil:
 		in.hold.freeUnused()
 		in.records = in.batch.Records()
 		err = s.store(ctx, in)

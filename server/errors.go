@@ -94,6 +94,7 @@ var statuses = []mapping{
 	{errKeyTooLong, 400, "idempotency_key"},
 	{errUnderWay, 409, "under_way"},
 	{errInstance, 409, "instance"},
+	{errOtherBody, 409, "other_body"},
 	{errUnknown, 409, "unknown"},
 	{dialect.ErrMalformed, 400, "malformed"},
 	{sink.ErrNotSetAside, 503, "set_aside"},

@@ -5,16 +5,17 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"hash/maphash"
 	"sync"
 
 	"github.com/valyala/fasthttp"
 
-	"logforge/server/dialect"
 	"logforge/sink"
 )
 
 // A request to one of the doors for shippers may have an Idempotency-Key. The
-// same key a second time is not stored again: it gets the first answer. What has
+// same key a second time is not stored again: it gets the first answer, with an item
+// for each document where clients count them. What has
 // become of a key is known in this process only, and for the last keys only;
 // a request that also names this process (Logforge-Instance) is refused by any
 // other one, where its first sending may have gone unnoticed. Both together make
@@ -32,12 +33,14 @@ var (
 	errKeyTooLong = errors.New("the Idempotency-Key is longer than 128 bytes")
 	errUnderWay   = errors.New("a request with this Idempotency-Key is under way")
 	errInstance   = errors.New("the request is for another process than this one, which does not know whether it was stored")
+	errOtherBody  = errors.New("this Idempotency-Key was used before, for another body")
 	errUnknown    = errors.New("a request with this Idempotency-Key may have been stored or not")
 )
 
 // onceLog knows what became of the last keys.
 type onceLog struct {
 	instance string // of this process
+	seed     maphash.Seed
 
 	mu    sync.Mutex
 	known map[string]*onceOutcome
@@ -46,14 +49,14 @@ type onceLog struct {
 
 // onceOutcome is what became of one key.
 type onceOutcome struct {
-	err    error // errUnderWay, errUnknown, or nil for what is stored
-	result dialect.Result
+	err error  // errUnderWay, errUnknown, or nil for what is stored
+	sum uint64 // of the body that is stored
 }
 
 func newOnceLog() *onceLog {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	return &onceLog{instance: hex.EncodeToString(id[:]), known: map[string]*onceOutcome{}}
+	return &onceLog{instance: hex.EncodeToString(id[:]), seed: maphash.MakeSeed(), known: map[string]*onceOutcome{}}
 }
 
 // begin notes that a request with this key is under way. If there was one before
@@ -76,15 +79,14 @@ func (l *onceLog) begin(key string) *onceOutcome {
 
 // end notes what became of the request. After an error that says that nothing was
 // stored the key is as if it had never been used.
-func (l *onceLog) end(key string, result *dialect.Result, err error) {
+func (l *onceLog) end(key string, sum uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o := l.known[key]
 	switch {
 	case o == nil: // so many others have come meanwhile
 	case err == nil:
-		o.err = nil
-		o.result = dialect.Result{Accepted: result.Accepted, Rejected: result.Rejected}
+		o.err, o.sum = nil, sum
 	case uncertain(err):
 		o.err = errUnknown
 	default:
@@ -122,14 +124,20 @@ func (s *Server) ingestOnce(ctx *fasthttp.RequestCtx, d *door, in *intake) error
 	}
 	name := d.route + "\n" + string(key)
 	if before := s.once.begin(name); before != nil {
-		if before.err == nil {
-			in.request, in.result = requestOf(ctx), &before.result
+		if before.err != nil {
+			return before.err
+		}
+		// It is read once more, for the answer, and not stored.
+		in.replayed = before
+		err := s.ingest(ctx, d, in)
+		if err == nil {
 			ctx.Response.Header.Set(headerReplayed, "true")
 		}
-		return before.err
+		return err
 	}
 	err := errPanic
-	defer func() { s.once.end(name, in.result, err) }()
+	in.keyed = true
+	defer func() { s.once.end(name, in.sum, err) }()
 	err = s.ingest(ctx, d, in)
 	return err
 }

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,6 +33,43 @@ func TestServer_ARequestWithTheKeyOfOneBeforeIsNotStoredAgain(t *testing.T) {
 	}
 	if r := f.do("POST", "/ingest", strings.NewReader(body), "Idempotency-Key", strings.Repeat("x", 200)); r.status != 400 {
 		t.Errorf("a long key: %d", r.status)
+	}
+}
+
+// A client that got no answer sends the same again with its key, and gets the answer
+// it would have got, by every route: Elasticsearch's clients count its items.
+func TestServer_ARepeatedRequestIsAnsweredAsTheFirst(t *testing.T) {
+	quoted, _ := json.Marshal(combinedLine)
+	line := string(quoted)
+	for target, body := range map[string]string{
+		"/ingest":                   combinedLine + "\njunk\n",
+		"/_bulk":                    "{\"create\":{}}\n{\"message\":" + line + "}\n{\"index\":{}}\njunk\n{\"delete\":{\"_id\":\"1\"}}\n",
+		"/otlp/v1/logs":             `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":` + line + `}},{}]}]}]}`,
+		"/loki/api/v1/push":         `{"streams":[{"stream":{},"values":[["1",` + line + `],[1]]}]}`,
+		"/services/collector/event": `{"event":` + line + `}{"event":"junk"}`,
+		"/services/collector/raw":   combinedLine + "\njunk\n",
+		"/api/v2/logs":              `[{"message":` + line + `},1]`,
+	} {
+		f, aside := startShippers(t, nil)
+		post := func(body string) reply {
+			return f.do("POST", target, strings.NewReader(body), "Idempotency-Key", "k", "Content-Type", "application/json")
+		}
+		first := post(body)
+		received := f.value("logforge_records_received_total")
+		kept := len(aside.all())
+		again := post(body)
+		took := regexp.MustCompile(`"took":\d+`)
+		if first.status/100 != 2 || again.status != first.status || took.ReplaceAllString(again.body, "") != took.ReplaceAllString(first.body, "") ||
+			again.header.Get("Idempotency-Replayed") != "true" || again.header.Get("Content-Type") != first.header.Get("Content-Type") {
+			t.Errorf("%s: %d %s, and again %d %s", target, first.status, first.body, again.status, again.body)
+		}
+		if f.sink.records() != 1 || len(aside.all()) != kept || kept == 0 || f.value("logforge_records_received_total") != received {
+			t.Errorf("%s: %d stored, %d set aside", target, f.sink.records(), len(aside.all()))
+		}
+		other := strings.Replace(body, "junk", combinedLine, 1) + body
+		if r := post(other); r.status/100 == 2 || f.sink.records() != 1 {
+			t.Errorf("%s: the key of another body: %d %s", target, r.status, r.body)
+		}
 	}
 }
 
