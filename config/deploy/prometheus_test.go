@@ -20,10 +20,11 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"logforge/sink/archive/archivetest"
 	"logforge/sink/kafka/kafkatest"
 )
 
-func TestMain(m *testing.M) { os.Exit(kafkatest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(max(kafkatest.Main(m), archivetest.Stop())) }
 
 // pipelines runs both versions until the end of the test, sends each good and
 // bad batches all the while, and returns their addresses by the name of their
@@ -37,6 +38,12 @@ func pipelines(t *testing.T) map[string]string {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	broker := kafkatest.Shared(t)
+	bucket, database := archivetest.S3Server(t), archivetest.PostgreSQL(t)
+	archive := []string{
+		"LOGFORGE_ARCHIVE_AFTER=100ms", "LOGFORGE_ARCHIVE_S3_ENDPOINT=" + bucket.Endpoint(), "LOGFORGE_ARCHIVE_S3_BUCKET=" + bucket.Bucket(t),
+		"LOGFORGE_ARCHIVE_S3_ACCESS_KEY=" + archivetest.AccessKey, "LOGFORGE_ARCHIVE_S3_SECRET_KEY=" + archivetest.SecretKey,
+		"LOGFORGE_ARCHIVE_POSTGRES_URL=" + database.New(t), "LOGFORGE_ARCHIVE_POSTGRES_INTERVAL=100ms",
+	}
 	addrs := map[string]string{}
 	for version, name := range map[int]string{1: "app-v1", 2: "app-v2"} {
 		dir := t.TempDir()
@@ -52,7 +59,9 @@ func pipelines(t *testing.T) map[string]string {
 				t.Fatalf("server topic: %v\n%s", err, text)
 			}
 		}
-		start(t, exec.Command(bin, args...))
+		server := exec.Command(bin, args...)
+		server.Env = append(os.Environ(), archive...)
+		start(t, server)
 		eventually(t, name+" is ready", func() bool { return get("http://"+addrs[name]+"/ready") == http.StatusOK })
 	}
 
@@ -277,9 +286,9 @@ func TestRules_EachLeadsToItsRunbook(t *testing.T) {
 	}
 }
 
-// optional are the metrics that are there only where an archive, peers or named
+// optional are the metrics that are there only where peers or named
 // keys are set, or once a record was set aside.
-var optional = regexp.MustCompile(`^logforge_(archive|analytics_peer|key|records_set_aside)_`)
+var optional = regexp.MustCompile(`^logforge_(analytics_peer|key|records_set_aside)_`)
 
 func askRules(t *testing.T, base string) {
 	var data struct {

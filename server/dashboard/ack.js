@@ -26,6 +26,24 @@ const meaning = {
   },
 };
 
+// Why a destination of the archive takes nothing, for each value of the label
+// reason.
+const waits = {
+  bucket: "the bucket is not there",
+  database: "the database is not there, or cannot be written",
+  table: "the table has another shape, or no partition for the day",
+  credentials: "the credentials are wrong or have expired",
+  rights: "the credentials lack a right",
+  clock: "this machine’s clock is off",
+  certificate: "its certificate cannot be verified",
+  unreachable: "nobody answers there",
+  busy: "it has no time at the moment",
+  full: "there is no room",
+  setting: "it refuses a setting",
+  hour: "one hour does not agree with what is stored; others go on",
+  disk: "the local disk has no room",
+};
+
 export function showAck(config) {
   const level = meaning[config.ack];
   const others = config.acks.filter((a) => a !== config.ack);
@@ -79,7 +97,9 @@ export class Process {
         byId("process").querySelector("tbody").append(el("tr", {}, el("th", { scope: "row" }, `Archive (${labels.destination})`), cell));
       }
       const oldest = select(now, names.archiveOldest).find((s) => s.labels.destination === labels.destination)?.value ?? 0;
-      this.say(id, value > 0 ? `${f.bytes(value)} not stored yet, the oldest for ${f.span(oldest)}` : "has everything");
+      const reason = select(now, names.archiveWaiting).find((s) => s.labels.destination === labels.destination && s.value === 1)?.labels.reason;
+      const pending = value > 0 ? `${f.bytes(value)} not stored yet, the oldest for ${f.span(oldest)}` : "has everything";
+      this.say(id, reason ? `${pending}. Waits: ${waits[reason] ?? "see the log"}` : pending);
     }
   }
 

@@ -18,5 +18,6 @@ export const names = {
   uptime: "logforge_uptime_seconds",
   archivePending: archive("pending_bytes"),
   archiveOldest: archive("oldest_pending_seconds"),
+  archiveWaiting: archive("waiting"),
 };
 

@@ -55,6 +55,21 @@ async function accessible(page, where) {
 
 const noSidewaysScrolling = (page) => page.evaluate(() => document.scrollingElement.scrollWidth <= innerWidth);
 
+describe("a server with an archive", () => {
+  test("the page says what a destination waits for, and when it has everything", async () => {
+    const archiving = await Server.start({ LOGFORGE_ARCHIVE_POSTGRES_URL: "postgres://x@127.0.0.1:1/x", LOGFORGE_ARCHIVE_POSTGRES_INTERVAL: "100ms" });
+    try {
+      const { page, close } = await open(browser, archiving.url);
+      await page.locator("#fact-archive-postgres", { hasText: "has everything" }).waitFor();
+      assert.equal((await archiving.post([{ timestamp: "2026-02-09T15:00:00Z", path: "/", userAgent: "x" }])).status, 202);
+      await page.locator("#fact-archive-postgres", { hasText: /^\d+ B not stored yet, the oldest for .+\. Waits: nobody answers there$/ }).waitFor();
+      await close();
+    } finally {
+      await archiving.stop();
+    }
+  });
+});
+
 describe("a server with records", () => {
   test("the figures are those of what was sent, live", async () => {
     const { page, complaints, requests, close } = await open(browser, server.url);
