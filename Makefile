@@ -171,8 +171,8 @@ archive-tools: $(VERSITYGW) $(DUCKDB) ## what the tests of the archive need besi
 kafka-topic: build ## the topic logs, if it is not there
 	bin/server topic -config config/examples/config.v2.local.yaml
 
-stack-up: ## Docker: Kafka, Prometheus, Grafana, app-v1 (:8082), app-v2 (:8083)
-	VERSION=$(VERSION) COMMIT=$(COMMIT) BUILD_DATE=$(DATE) $(COMPOSE) up -d --build
+stack-up: ## Docker: Kafka, Prometheus, Grafana, app-v1 (:8082), app-v2 (:8083); ARCHIVE=1: S3 (:7070), PostgreSQL (:15432)
+	ARCHIVE=$(ARCHIVE) VERSION=$(VERSION) COMMIT=$(COMMIT) BUILD_DATE=$(DATE) $(COMPOSE) $(if $(ARCHIVE),--profile archive) up -d --build
 	@echo "app-v1 :8082, app-v2 :8083, Prometheus :9090, Grafana :3000"
 
 infra-up: ## Docker: Kafka and Prometheus only; the app runs outside
@@ -180,7 +180,7 @@ infra-up: ## Docker: Kafka and Prometheus only; the app runs outside
 	$(MAKE) kafka-topic
 
 stack-down: ## and its volumes
-	$(COMPOSE) down -v
+	$(COMPOSE) --profile archive down -v
 
 infra-down:
 	$(COMPOSE) stop kafka prometheus

@@ -5,6 +5,7 @@ package deploy
 import (
 	"context"
 	"flag"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -44,7 +45,7 @@ var apps = []string{"app-v1", "app-v2"}
 func TestStack_IsWhatThePortsPromise(t *testing.T) {
 	project := stack(t)
 	want := map[string][]string{ // service to published ports
-		"app-v1": {"8082"}, "app-v2": {"8083"}, "topic": nil, "kafka": {"19092"}, "prometheus": {"9090"}, "grafana": {"3000"}, "k6": nil,
+		"app-v1": {"8082"}, "app-v2": {"8083"}, "topic": nil, "kafka": {"19092"}, "prometheus": {"9090"}, "grafana": {"3000"}, "k6": nil, "s3": {"7070"}, "postgres": {"15432"},
 	}
 	if got := slices.Sorted(maps.Keys(project.Services)); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 		t.Fatalf("services %v", got)
@@ -61,8 +62,37 @@ func TestStack_IsWhatThePortsPromise(t *testing.T) {
 		if !slices.Equal(got, ports) {
 			t.Errorf("%s publishes %v, not %v", name, got, ports)
 		}
-		if got, want := slices.Contains(service.Profiles, "k6"), name == "k6"; got != want || len(service.Profiles) > 1 {
+		if profiles := map[string][]string{"k6": {"k6"}, "s3": {"archive"}, "postgres": {"archive"}}; !slices.Equal(service.Profiles, profiles[name]) {
 			t.Errorf("%s has profiles %v", name, service.Profiles)
+		}
+	}
+}
+
+// Ensure that the apps copy to the S3 server and the database of the stack where
+// that is asked for, with the keys those have, and nowhere otherwise.
+func TestStack_AppsArchiveWhereItSaysOnlyWhereThatIsAskedFor(t *testing.T) {
+	for _, archive := range []string{"", "1"} {
+		project := stack(t, "ARCHIVE="+archive)
+		for _, name := range apps {
+			for key, value := range project.Services[name].Environment {
+				t.Setenv(key, *value)
+			}
+			cfg := settingsOf(t, project.Services[name].Command)
+			if archive == "" {
+				if cfg.Archive.Enabled() {
+					t.Errorf("%s has an archive: %+v", name, cfg.Archive)
+				}
+				continue
+			}
+			s3, db := project.Services["s3"], project.Services["postgres"]
+			if got, want := cfg.Archive.S3.Endpoint, fmt.Sprintf("http://s3:%d", s3.Ports[0].Target); got != want || cfg.Archive.S3.AccessKey != *s3.Environment["ROOT_ACCESS_KEY"] ||
+				cfg.Archive.S3.SecretKey != *s3.Environment["ROOT_SECRET_KEY"] || !strings.Contains(s3.Entrypoint[2], "mkdir -p /data/"+cfg.Archive.S3.Bucket+" ") {
+				t.Errorf("%s copies to %+v, the stack has %v", name, cfg.Archive.S3, s3.Environment)
+			}
+			env := db.Environment
+			if got, want := cfg.Archive.Postgres.URL, fmt.Sprintf("postgres://%s:%s@postgres/%s?sslmode=disable", *env["POSTGRES_USER"], *env["POSTGRES_PASSWORD"], *env["POSTGRES_DB"]); got != want {
+				t.Errorf("%s copies to %s, not %s", name, got, want)
+			}
 		}
 	}
 }
