@@ -2,7 +2,8 @@
 # A real PostgreSQL without Docker: Debian's package, or any that is on the PATH.
 #
 #   postgres.sh up      start it, on 127.0.0.1:15432, with the database logforge
-#   postgres.sh down    stop it; its data stays in .archive/postgres
+#   postgres.sh down    stop it; its data stays in .archive/postgres, or in
+#                       /var/tmp/logforge-postgres if that is out of its reach
 #   postgres.sh status
 #
 # POSTGRES_PORT, POSTGRES_DIR, POSTGRES_PASSWORD and POSTGRES_OPTIONS (of the
@@ -13,7 +14,11 @@ port=${POSTGRES_PORT:-15432}
 dir=${POSTGRES_DIR:-$root/.archive/postgres}
 password=${POSTGRES_PASSWORD:-logforge}
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1 || true)
-[[ -n $bin ]] || bin=$(pg_config --bindir 2>/dev/null || dirname "$(command -v pg_ctl)")
+[[ -n $bin ]] || bin=$(pg_config --bindir 2>/dev/null || dirname "$(command -v pg_ctl || echo none/none)")
+if [[ ! -x $bin/pg_ctl ]]; then
+	echo "postgres.sh: PostgreSQL is missing: apt-get install postgresql, or brew install postgresql" >&2
+	exit 1
+fi
 
 as() {
 	if ((EUID == 0)); then
@@ -22,6 +27,10 @@ as() {
 		"$@"
 	fi
 }
+# A checkout in a home directory that the user postgres may not enter.
+if [[ -z ${POSTGRES_DIR:-} ]] && ((EUID == 0)) && ! as test -x "$root"; then
+	dir=/var/tmp/logforge-postgres
+fi
 alive() { [[ -f $dir/data/postmaster.pid ]] && kill -0 "$(head -1 "$dir/data/postmaster.pid")" 2>/dev/null; }
 
 up() {
@@ -49,7 +58,7 @@ up)
 down) if alive; then as "$bin/pg_ctl" -D "$dir/data" -m "${POSTGRES_STOP:-fast}" -w stop >/dev/null; fi ;;
 status) if alive; then echo "runs, pid $(head -1 "$dir/data/postmaster.pid")"; else echo "does not run"; fi ;;
 *)
-	sed -n '2,9s/^# \{0,1\}//p' "$0"
+	sed -n '2,10s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac
