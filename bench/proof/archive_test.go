@@ -24,7 +24,6 @@ import (
 
 	"logforge/bench/child"
 	"logforge/sink/archive/archivetest"
-	"logforge/sink/kafka/kafkatest"
 )
 
 var archiveKills = flag.Int("archive.kills", 16, "how often a server with an archive is killed")
@@ -306,72 +305,4 @@ func verified(t *testing.T, dir, config string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("server verify: %v\n%s", err, tail(string(out)))
 	}
-}
-
-// Ensure that the same holds with version 2 and two processes, each with its own
-// directory and the same destinations.
-func TestArchive_OfTwoConsumersKilledAtAnyMomentHasEachRecordOnce(t *testing.T) {
-	a, o := newArchives(t), &oracle{log: realLog(t)}
-	broker := kafkatest.Shared(t)
-	topic := broker.Topic(t, 4)
-	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
-	type process struct {
-		*child.Process
-		dir, addr, config string
-	}
-	var all []*process
-	launch := func(p *process) {
-		p.Process = start(t, p.dir, p.addr, "-config", p.config, "-version", "2", "-brokers", broker.Addr, "-topic", topic, "-group", topic)
-		waitReady(t, p.Process)
-	}
-	for range 2 {
-		dir := t.TempDir()
-		p := &process{dir: dir, addr: freeAddr(t), config: a.config(t, dir, "consumer: {flushInterval: 50ms}\n")}
-		all = append(all, p)
-		launch(p)
-	}
-	for k := range max(2, *archiveKills/4) {
-		victim := all[k%2]
-		doomed := victim.Process
-		a.mischief(rand.New(rand.NewPCG(*seed, uint64(k))), func() { doomed.Kill() })
-		l := load{oracle: o, addr: victim.addr, enough: make(chan struct{}), answers: 1 + r.IntN(20), unlessKilled: victim.Exited(), plain: true}
-		l.run(t, r.Uint64(), func() string {
-			select {
-			case <-victim.Exited():
-			case <-time.After(time.Duration(r.IntN(1000)) * time.Millisecond):
-			}
-			return victim.Kill()
-		})
-		a.calm()
-		launch(victim)
-	}
-	// What Kafka has is in the files once nothing lags.
-	var records int64
-	for deadline := time.Now().Add(4 * patience); ; time.Sleep(50 * time.Millisecond) {
-		records = 0
-		for _, p := range all {
-			if err := eachLine(p.dir, func(string, string) error { records++; return nil }); err != nil && !strings.Contains(err.Error(), "ends within a line") {
-				t.Fatal(err)
-			}
-		}
-		var want int64
-		for _, b := range o.batches {
-			if b.state == acknowledged {
-				want += int64(b.n)
-			}
-		}
-		if records >= want && want > 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d of %d records are in the files", records, want)
-		}
-	}
-	for _, p := range all {
-		drained(t, p.Process)
-		if err := p.Stop(patience); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a.judge(t, o)
 }

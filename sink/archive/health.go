@@ -87,7 +87,10 @@ func (f *follower) fail(ctx context.Context, err error) {
 	}
 	f.mu.Unlock()
 	f.note(err)
-	f.log.Error("archiving failed and is tried again; records are safe in the local files meanwhile", "tries", tries, "reason", reasonOf(err), "err", err)
+	// The log drops what it has just said, by the message: each destination and
+	// each reason is a message of its own.
+	reason := reasonOf(err)
+	f.log.Error("archiving to "+f.dest.Name()+" failed (reason: "+reason+") and is tried again; records are safe in the local files meanwhile", "tries", tries, "reason", reason, "err", err)
 }
 
 func (f *follower) note(err error) {

@@ -323,6 +323,15 @@ func (s *S3) Bucket(t testing.TB) string {
 	return name
 }
 
+// Make makes a bucket of a given name.
+func (s *S3) Make(name string) error {
+	c, err := minio.New(s.Addr(), &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: "us-east-1", BucketLookup: minio.BucketLookupPath})
+	if err != nil {
+		return err
+	}
+	return c.MakeBucket(context.Background(), name, minio.MakeBucketOptions{})
+}
+
 // New makes a database for a test and returns its URL, of its owner.
 func (d *Database) New(t testing.TB) string {
 	t.Helper()
