@@ -62,6 +62,9 @@ func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e Recor
 	if !d.fits(len(record)) {
 		return d.added(good)
 	}
+	if d.plainRecord(record, extra) {
+		return RecordError{}, true
+	}
 	if record = bytes.TrimSpace(record); d.rules.shipper && len(record) > 1 && record[0] == '"' && d.b.scan.skip(record, 0) == len(record) {
 		d.b.plain = Unescape(d.b.plain[:0], record[1:len(record)-1])
 		record = d.b.plain
@@ -75,6 +78,19 @@ func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e Recor
 		d.now, d.hasTime, d.b.arrival = arrival, false, d.b.arrival[:0]
 	}
 	return d.added(good)
+}
+
+// AppendPlain adds the record of the access log line that begins at b[i], within a
+// JSON string, if it is one that is read at once: of the combined form, with nothing in
+// it that has to be rewritten, and with the text follows right behind its end, or behind
+// a line end. It returns the index after that text. Of anything else it adds nothing and
+// returns 0: the string is then to be unescaped, and AppendRecord says what it is.
+func (b *Batch) AppendPlain(body []byte, i int, follows string, extra []byte) int {
+	d := &b.one
+	if !d.admit() {
+		return 0
+	}
+	return d.plainWithin(body, i, follows, extra)
 }
 
 // End completes the batch that Begin began. The error is a *LimitError, for the

@@ -90,10 +90,11 @@ func (d *decoder) plainRow(b []byte, i int) int {
 
 // copyQuoted is ordinary, and also copies the bytes that it passes to dst. It
 // copies 16 bytes at a time, so up to 15 more than those are written. It returns
-// len(b) when fewer than 16 bytes are left in b or in dst: the caller then has to
-// take the general path.
+// len(b) where b ends before, or fewer than 16 bytes are left in dst: the caller then
+// has to take the general path.
 func copyQuoted(dst, b []byte, i int) int {
-	for n := 0; i <= len(b)-16 && n <= len(dst)-16; n += 16 {
+	n := 0
+	for ; i <= len(b)-16 && n <= len(dst)-16; n += 16 {
 		s, t := b[i:i+16:i+16], dst[n:n+16:n+16]
 		w0, w1 := load(s, 0), load(s, 8)
 		binary.LittleEndian.PutUint64(t, w0)
@@ -106,6 +107,20 @@ func copyQuoted(dst, b []byte, i int) int {
 			return i + 8 + firstMark(m1)
 		}
 		i += 16
+	}
+	if len(b) < 8 || n > len(dst)-16 {
+		return len(b)
+	}
+	// The last 15 bytes. Zeros, which are marked, stand for what is behind b.
+	for i < len(b) {
+		left := min(len(b)-i, 8)
+		w := load(b, i+left-8) >> (64 - 8*left)
+		binary.LittleEndian.PutUint64(dst[n:n+8], w)
+		if m := special(w); m != 0 {
+			return i + firstMark(m)
+		}
+		i += left
+		n += left
 	}
 	return len(b)
 }

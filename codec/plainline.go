@@ -14,20 +14,17 @@ import "bytes"
 // backslash before it; otherwise it is 0. The extra members in before, each after
 // a comma, are written before those of the line.
 func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
-	const timeBytes, pathAt = 26, hourAt + len(`2026-02-09T15:23:00Z","path":"`)
+	const maxAddress, timeBytes, pathAt = 47, 26, hourAt + len(`2026-02-09T15:23:00Z","path":"`)
 	start := i
 	// The client's address, and no user: everything up to the bracket.
-	space := bytes.IndexByte(b[i:min(i+48, len(b))], ' ')
-	if space < 1 || i+space+5+timeBytes+2+escape+16 > len(b) || string(b[i+space:i+space+6]) != " - - [" {
+	for i < min(start+maxAddress, len(b)) && inAddress[b[i]] {
+		i++
+	}
+	address := b[start:i]
+	if i == start || i+5+timeBytes+2+escape+16 > len(b) || string(b[i:i+6]) != " - - [" {
 		return 0
 	}
-	address := b[i : i+space]
-	for _, c := range address {
-		if !isAlphanumeric(c) && c != '.' && c != ':' && c != '-' {
-			return 0
-		}
-	}
-	i += space + 6
+	i += len(" - - [")
 	at := d.sameCommonHour(b[i : i+timeBytes])
 	if at == nil || d.b.clock.hour != d.hour {
 		return 0
@@ -59,13 +56,13 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	if pathEnd <= pathStart || b[pathEnd-1] == ' ' || string(b[pathEnd:pathEnd+6]) != " HTTP/" || b[i-3]-'0' > 9 || b[i-2] != '.' || b[i-1]-'0' > 9 {
 		return 0
 	}
-	protocol := b[pathEnd+1 : i]
+	protocol := pathEnd + 1
 	if i = closing(b, i, escape); i == 0 || i+6 > len(b) || b[i] != ' ' {
 		return 0
 	}
 	// The status and the bytes.
-	status := b[i+1 : i+4]
-	if status[0]-'1' > 8 || status[1]-'0' > 9 || status[2]-'0' > 9 || b[i+4] != ' ' {
+	status := i + 1
+	if b[status]-'1' > 8 || b[status+1]-'0' > 9 || b[status+2]-'0' > 9 || b[i+4] != ' ' {
 		return 0
 	}
 	size := i + 5
@@ -74,17 +71,19 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	if i == size || i-size > 18 || b[size] == '0' && i > size+1 {
 		return 0
 	}
-	if i = opening(b, i, ` `, escape); i == 0 {
+	if i = opening(b, i, ` `, escape); i == 0 || i == len(b) {
 		return 0
 	}
 	// The referer comes after the user agent in the output: only its end is found
 	// here.
-	referer := i
-	quote := bytes.IndexByte(b[i:], '"')
-	if quote < escape {
-		return 0
+	referer, refererEnd := i, i+1
+	if b[i] != '-' || closing(b, refererEnd, escape) == 0 {
+		quote := bytes.IndexByte(b[i:], '"')
+		if quote < escape {
+			return 0
+		}
+		refererEnd = i + quote - escape
 	}
-	refererEnd := i + quote - escape
 	if i = closing(b, refererEnd, escape); i == 0 {
 		return 0
 	}
@@ -102,22 +101,43 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	if i = closing(b, i, escape); i == 0 {
 		return 0
 	}
-	if len(line)-n < len(before)+len(address)+(methodEnd-method)+(refererEnd-referer)+160 {
+	// What follows has room, and 16 bytes behind it: pieces are copied as that many,
+	// up to maxAddress.
+	if len(line)-n < len(before)+(methodEnd-method)+(refererEnd-referer)+200+maxAddress {
 		return 0
 	}
-	n += copy(line[n:], `"`)
+	line[n] = '"'
+	n++
 	if d.rules.keep {
-		n += copy(line[n:], before)
-		n += copy(line[n:], `,"remoteAddr":"`)
-		n += copy(line[n:], address)
-		n += copy(line[n:], `","method":"`)
-		n += copy(line[n:], b[method:methodEnd])
-		n += copy(line[n:], `","protocol":"`)
-		n += copy(line[n:], protocol)
-		n += copy(line[n:], `","status":`)
-		n += copy(line[n:], status)
-		n += copy(line[n:], `,"bytes":`)
-		n += copy(line[n:], b[size:sizeEnd])
+		if len(before) > 0 {
+			n += copy(line[n:], before)
+		}
+		copy(line[n:n+15], `,"remoteAddr":"`)
+		n += 15
+		for k := 0; k < len(address); k += 16 {
+			copy(line[n+k:n+k+16], b[start+k:start+k+16])
+		}
+		n += len(address)
+		copy(line[n:n+12], `","method":"`)
+		n += 12
+		if methodEnd-method <= 8 {
+			copy(line[n:n+8], b[method:method+8])
+		} else {
+			copy(line[n:], b[method:methodEnd])
+		}
+		n += methodEnd - method
+		copy(line[n:n+14], `","protocol":"`)
+		copy(line[n+14:n+22], b[protocol:protocol+8])
+		copy(line[n+22:n+33], `","status":`)
+		copy(line[n+33:n+36], b[status:status+3])
+		copy(line[n+36:n+45], `,"bytes":`)
+		n += 45
+		if size+24 <= len(b) {
+			copy(line[n:n+24], b[size:size+24]) // at most 18 of them are digits
+		} else {
+			copy(line[n:], b[size:sizeEnd])
+		}
+		n += sizeEnd - size
 		if length := refererEnd - referer; length > 1 || length == 1 && b[referer] != '-' {
 			n += copy(line[n:], `,"referer":"`)
 			if copyQuoted(line[n:], b, referer) != refererEnd {
@@ -144,6 +164,14 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	return i
 }
 
+// inAddress marks what the address or the name of a client has.
+var inAddress = func() (t [256]bool) {
+	for c := range t {
+		t[c] = isAlphanumeric(byte(c)) || c == '.' || c == ':' || c == '-'
+	}
+	return t
+}()
+
 // opening returns the index after the text and the quote at b[i], or 0 if
 // something else is there.
 func opening(b []byte, i int, text string, escape int) int {
@@ -160,6 +188,61 @@ func closing(b []byte, i, escape int) int {
 		return 0
 	}
 	return i + escape + 1
+}
+
+// plainRecord adds the record of a plain line that s has to be, with nothing behind
+// it but a line end. The extra members, without a comma before the first, come before
+// those of the line. For anything else it reports false and has added nothing.
+func (d *decoder) plainRecord(s, extra []byte) bool {
+	length := len(d.out)
+	end := d.plainExtra(s, 0, 0, extra)
+	if end == 0 {
+		return false
+	}
+	if rest := s[end:]; len(rest) > 0 && string(rest) != "\n" && string(rest) != "\r\n" {
+		d.out = d.out[:length]
+		return false
+	}
+	d.good++
+	d.index++
+	return true
+}
+
+// plainAround is how many bytes may be sent with a plain line, at most, which count
+// for the limit of its record.
+const plainAround = 128
+
+// plainWithin is plainRecord for a line in a JSON string, of which the text follows
+// is the end. It returns the index after that, or 0.
+func (d *decoder) plainWithin(b []byte, i int, follows string, extra []byte) int {
+	length, start := len(d.out), i
+	if i = d.plainExtra(b, i, 1, extra); i == 0 {
+		return 0
+	}
+	if i+1 < len(b) && b[i] == '\\' && b[i+1] == 'n' { // the end of the line, if the shipper keeps it
+		i += 2
+	}
+	end := i + len(follows)
+	if most := d.limits.SentBytes; end > len(b) || string(b[i:end]) != follows || most > 0 && end-start+plainAround > most {
+		d.out = d.out[:length]
+		return 0
+	}
+	d.good++
+	d.index++
+	return end
+}
+
+// plainExtra is plainLine with extra members that have no comma before the first.
+func (d *decoder) plainExtra(b []byte, i, escape int, extra []byte) int {
+	if !d.rules.shipper || d.b.extended.known || i >= len(b) || !inAddress[b[i]] {
+		return 0
+	}
+	var before []byte
+	if len(extra) > 0 && d.rules.keep {
+		before = append(append(d.b.extra[:0], ','), extra...)
+		d.b.extra = before
+	}
+	return d.plainLine(b, i, escape, before)
 }
 
 // plainLines adds the records of the lines from b[i] on, as long as they are
@@ -218,21 +301,8 @@ func (d *decoder) plainWrapped(b []byte, i int) int {
 	if u, _ = d.b.recent.find(d.rules.table, nil, b, name, end-1, 1); u == nil || u.rank[lineUse] == 0 || u.rank[timestamp]+u.rank[path]+u.rank[userAgent] > 0 {
 		return 0
 	}
-	before := append(append(d.b.extra[:0], ','), b[start+1:after]...)
-	d.b.extra = before
-	length := len(d.out)
-	i = d.plainLine(b, end+2, 1, before)
-	if i == 0 {
+	if most := d.limits.SentBytes; most > 0 && name-start > plainAround {
 		return 0
 	}
-	if i+1 < len(b) && b[i] == '\\' && b[i+1] == 'n' { // the end of the line, if the shipper keeps it
-		i += 2
-	}
-	if most := d.limits.SentBytes; i+1 >= len(b) || b[i] != '"' || b[i+1] != '}' || most > 0 && i+2-start > most {
-		d.out = d.out[:length]
-		return 0
-	}
-	d.good++
-	d.index++
-	return i + 2
+	return d.plainWithin(b, end+2, `"}`, b[start+1:after])
 }

@@ -1,9 +1,11 @@
 package codec_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"logforge/bench/corpus"
 	"logforge/codec"
@@ -62,4 +64,65 @@ func TestShipper_AllocatesNothingARecord(t *testing.T) {
 			t.Errorf("%s: %v allocations for 500 records", f.name, allocs)
 		}
 	}
+}
+
+// The same for lines that come one at a time, as they are and within a JSON string.
+func TestPlainLines_ThatComeByThemselvesBecomeWhatTheGeneralPathMakesOfThem(t *testing.T) {
+	r := lenient(t, nil)
+	extra := []byte(`"job":"nginx"`)
+	one := func(first bool, add func(b *codec.Batch) bool) (string, bool) {
+		b := new(codec.Batch)
+		if err := b.DecodeWith(bytes.Repeat([]byte(combined1+"\n"), 10), codec.Auto, r, arrival, setAside); err != nil {
+			t.Fatal(err) // the memory that it leaves is enough for what follows
+		}
+		b.Begin(r, arrival)
+		if first { // so that the hour is known
+			if _, ok := b.AppendRecord([]byte(combined1), arrival, nil); !ok {
+				t.Fatal("refused")
+			}
+		}
+		ok := add(b)
+		if err := b.End(); err != nil {
+			t.Fatal(err)
+		}
+		var lines strings.Builder
+		for _, run := range b.Runs() {
+			lines.Write(b.Lines(run))
+		}
+		return lines.String(), ok
+	}
+	head, _ := one(true, func(*codec.Batch) bool { return true })
+	for i := range combined1 {
+		for _, c := range []string{combined1[i : i+1], "", `"`, `\`, " ", "-", "0", "\x00", "\xe9", "é", "[", "]", `\"`, `" "`, "\n", "\r\n"} {
+			line := combined1[:i] + c + combined1[i+1:]
+			for _, line := range []string{line, line + "\n", line + "\r\n", line + " x"} {
+				add := func(b *codec.Batch) bool {
+					_, ok := b.AppendRecord([]byte(line), arrival, extra)
+					return ok
+				}
+				want, wantOK := one(false, add)
+				got, ok := one(true, add)
+				if ok != wantOK || sorted(got) != sorted(head+want) {
+					t.Fatalf("%q\nbecomes %q\nnot     %q", line, got, head+want)
+				}
+				if !utf8.ValidString(line) {
+					continue // what is within JSON has been made valid before
+				}
+				text := `["` + escape(line) + `"]`
+				got, ok = one(true, func(b *codec.Batch) bool { return b.AppendPlain([]byte(text), 2, `"]`, extra) == len(text) })
+				if ok && sorted(got) != sorted(head+want) || !ok && got != head {
+					t.Fatalf("%q\nbecomes %q\nnot     %q", text, got, head+want)
+				}
+				if c == combined1[i:i+1] && !strings.HasSuffix(line, "x") && !strings.HasSuffix(line, "\r\n") && !ok {
+					t.Fatalf("%q is not taken at once", text)
+				}
+			}
+		}
+	}
+}
+
+func sorted(lines string) string {
+	all := strings.SplitAfter(lines, "\n")
+	slices.Sort(all)
+	return strings.Join(all, "")
 }

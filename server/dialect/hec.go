@@ -74,6 +74,7 @@ func (w *Writer) hecEvent(b []byte, i int) int {
 		w.reject(b[i:end], w.sizeReason(end-i))
 	case event.end == 0:
 		w.reject(b[i:end], "has no event")
+	case b[event.start] == '"' && known && w.addPlain(b[:event.end], event.start+1, `"`, extra) > 0:
 	case b[event.start] == '"':
 		line, ok := w.unescape(b[event.start+1 : event.end-1])
 		if !ok {

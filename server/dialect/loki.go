@@ -75,6 +75,9 @@ func (w *Writer) lokiEntryJSON(b []byte, i int) int {
 	if !w.carry() {
 		return valueEnd(b, i)
 	}
+	if end := w.lokiPlainJSON(b, i); end > 0 {
+		return end
+	}
 	var parts [3]span
 	n := 0
 	start := i
@@ -118,6 +121,22 @@ func (w *Writer) lokiEntryJSON(b []byte, i int) int {
 		w.addTimed(line, raw, extra)
 	}
 	return end
+}
+
+// lokiPlainJSON takes the usual entry, a time and a line of the usual form, and returns
+// the index after it. It returns 0 for any other, which has not been taken then.
+func (w *Writer) lokiPlainJSON(b []byte, i int) int {
+	if w.unfit[0] || i+24 > len(b) || b[i] != '[' || b[i+1] != '"' {
+		return 0
+	}
+	i += len(`["`)
+	for last := i + 19; i < last && b[i]-'0' < 10; { // no time can be wrong with so few digits
+		i++
+	}
+	if b[i-1] == '"' || string(b[i:i+3]) != `","` {
+		return 0
+	}
+	return w.addPlain(b, i+3, `"]`, w.resource)
 }
 
 const lokiEntry = "is no entry of Loki: it has to be [time, line]"

@@ -6,6 +6,8 @@ package dialect
 import (
 	"bytes"
 	"time"
+
+	"logforge/codec"
 )
 
 // otlpJSON takes an ExportLogsServiceRequest. It reports false where body is not
@@ -125,6 +127,9 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 		w.reject(b[i:end], aroundReason)
 		return end
 	}
+	if w.lineJSON(b[:end], body, attributes, at, observed) {
+		return end
+	}
 	// The body comes first: of members with one name the last counts, and what
 	// is looked up in the attributes comes before what the body says.
 	dst, ok := w.begin(), 0
@@ -150,6 +155,66 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 	}
 	w.put(dst, shipped)
 	return end
+}
+
+// lineJSON takes the usual LogRecord by a short way, as lineProto does. It reports
+// false for any other, which has not been taken then.
+func (w *Writer) lineJSON(b []byte, body, attributes, at, observed span) bool {
+	const begin, follows = `{"stringValue":"`, `"}`
+	if w.Fields == nil || len(w.resource)+len(w.scope) > 0 || !bytes.HasPrefix(b[body.start:body.end], []byte(begin)) {
+		return false
+	}
+	for _, t := range []span{at, observed} {
+		if _, known := epoch(b[t.start:t.end]); !known {
+			return false
+		}
+	}
+	extra := w.object[:0]
+	if attributes.end > 0 && listOrNull(b, attributes.start, func(i int) int {
+		var end int
+		extra, end = w.appendTextJSON(extra, b, i)
+		return end
+	}) < 0 {
+		w.object = extra
+		return false
+	}
+	w.object = extra
+	return w.addPlain(b[:body.end], body.start+len(begin), follows, extra) > 0
+}
+
+// appendTextJSON appends the KeyValue at b[i] as a member, if its value is a string and
+// no value of a record is looked for under its name. It returns the index after it, or
+// a negative one for any other.
+func (w *Writer) appendTextJSON(dst, b []byte, i int) (extra []byte, end int) {
+	var key, value span
+	end = members(b, i, func(name []byte, i int) int {
+		switch string(name) {
+		case "key":
+			key.start, key.end = i, valueEnd(b, i)
+			return key.end
+		case "value":
+			return members(b, i, func(name []byte, i int) int {
+				if string(name) != "stringValue" || value.end > 0 {
+					return -1
+				}
+				value.start, value.end = i, valueEnd(b, i)
+				return value.end
+			})
+		}
+		return -1
+	})
+	if end < 0 || key.end == 0 || value.end == 0 || b[key.start] != '"' || b[value.start] != '"' {
+		return dst, -1
+	}
+	name := b[key.start+1 : key.end-1]
+	if bytes.IndexByte(name, '\\') >= 0 || w.Fields.has(name) {
+		return dst, -1
+	}
+	text, ok := w.unescape(b[value.start+1 : value.end-1])
+	if !ok {
+		return dst, -1
+	}
+	return codec.AppendMember(dst, name, text), end
 }
 
 // strange sets aside the element at b[i] of a list if it does not begin as it has to,

@@ -313,6 +313,20 @@ func (w *Writer) add(record []byte, at time.Time, extra []byte) {
 	w.setAside(w.wrapped(record, at, extra), e)
 }
 
+// addPlain adds the record of the access log line that begins at b[i], within a JSON
+// string that ends with the text follows: a short way for most lines. It returns the
+// index after that text; or 0, and nothing has been added then.
+func (w *Writer) addPlain(b []byte, i int, follows string, extra []byte) int {
+	if len(extra) > large || !w.admit() {
+		return 0
+	}
+	end := w.Batch.AppendPlain(b, i, follows, extra)
+	if end > 0 {
+		w.result.records++
+	}
+	return end
+}
+
 // admit reports whether another record is within the limits of the body.
 func (w *Writer) admit() bool {
 	if !w.full && w.MaxRecords > 0 && w.result.records >= w.MaxRecords {
