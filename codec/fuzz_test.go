@@ -259,7 +259,10 @@ func FuzzAppendLines(f *testing.F) {
 // TestTheFuzzCorpusIsThere: go test runs the kept corpus as seeds; this holds
 // that it is not lost.
 func TestTheFuzzCorpusIsThere(t *testing.T) {
-	for _, target := range []string{"FuzzJSON", "FuzzNDJSON", "FuzzCSV", "FuzzTimestamp", "FuzzAuto", "FuzzAppendLines"} {
+	for _, target := range []string{
+		"FuzzJSON", "FuzzNDJSON", "FuzzCSV", "FuzzTimestamp", "FuzzAuto", "FuzzAppendLines",
+		"FuzzShipper", "FuzzLine", "FuzzMoment", "FuzzObject", "FuzzShipperCSV",
+	} {
 		if files, err := os.ReadDir(filepath.Join("testdata", "fuzz", target)); err != nil || len(files) == 0 {
 			t.Errorf("%s: %v", target, err)
 		}

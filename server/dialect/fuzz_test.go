@@ -348,3 +348,15 @@ func canonical(t *testing.T, b, again *codec.Batch) {
 		}
 	}
 }
+
+// TestDialect_TheFuzzCorpusIsThere: go test runs the kept inputs as seeds; this holds
+// that they are not lost.
+func TestDialect_TheFuzzCorpusIsThere(t *testing.T) {
+	for _, target := range []string{
+		"FuzzScan", "FuzzUnescape", "FuzzAppendString", "FuzzOTLPJSON", "FuzzOTLPProto", "FuzzLokiJSON", "FuzzLokiProto", "FuzzHEC", "FuzzBulk", "FuzzIngest",
+	} {
+		if files, err := os.ReadDir(filepath.Join("testdata", "fuzz", target)); err != nil || len(files) == 0 {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}

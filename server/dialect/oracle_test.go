@@ -120,7 +120,7 @@ func normal(v any) any {
 	case object:
 		out := object{}
 		for name, value := range v {
-			out[strings.ToValidUTF8(name, "\ufffd")] = normal(value)
+			out[valid(name)] = normal(value)
 		}
 		return out
 	case []any:
@@ -132,9 +132,18 @@ func normal(v any) any {
 	case json.Number:
 		return "number " + v.String()
 	case string:
-		return strings.ToValidUTF8(v, "\ufffd")
+		return valid(v)
 	}
 	return v
+}
+
+// valid is a text in which every byte that is no UTF-8 is U+FFFD.
+func valid(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // --- OTLP as JSON
