@@ -27,6 +27,7 @@ import (
 	"logforge/config"
 	"logforge/sink"
 	"logforge/sink/hourly"
+	"logforge/sink/kafka/kafkatest"
 )
 
 // long makes the chaos tests take minutes instead of seconds: make chaos.
@@ -115,12 +116,18 @@ type childProcess struct {
 // spawn starts a process on the site.
 func (s *site) spawn(t testing.TB, env ...string) *childProcess {
 	t.Helper()
+	return s.spawnOn(t, nil, env...)
+}
+
+// spawnOn starts it on a node of a network.
+func (s *site) spawnOn(t testing.TB, on *kafkatest.Node, env ...string) *childProcess {
+	t.Helper()
 	text, err := json.Marshal(s.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &childProcess{t: t, site: s, out: new(bytes.Buffer), mu: new(sync.Mutex), done: make(chan struct{})}
-	p.cmd = exec.Command(os.Args[0], "-test.run", "none")
+	p.cmd = on.Command(os.Args[0], "-test.run", "none")
 	p.cmd.Env = append(append(os.Environ(), childEnv+"="+string(text)), env...)
 	p.cmd.Stderr = writerFunc(func(b []byte) (int, error) {
 		p.mu.Lock()

@@ -26,6 +26,13 @@ type Cluster struct {
 // at the test's end.
 func OwnCluster(t testing.TB) *Cluster {
 	t.Helper()
+	return OwnClusterOn(t, nil)
+}
+
+// OwnClusterOn is OwnCluster on a node of a Network, all three brokers on the same
+// one; all other nodes reach their addresses.
+func OwnClusterOn(t testing.TB, on *Node) *Cluster {
+	t.Helper()
 	if what := missing(); what != "" {
 		leftOut(t, what, "left out")
 		t.Skip("needs real brokers: ", what)
@@ -59,12 +66,16 @@ func OwnCluster(t testing.TB) *Cluster {
 			t.Fatal(err)
 		}
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", len(c.Brokers)+1, port+1))
-		c.Brokers = append(c.Brokers, &Broker{Addr: fmt.Sprintf("127.0.0.1:%d", port), Real: true,
-			port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid")})
+		c.Brokers = append(c.Brokers, &Broker{Addr: on.addr(port), Real: true,
+			port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid"), on: on})
 	}
 	for i, b := range c.Brokers {
+		port, err := strconv.Atoi(b.port)
+		if err != nil {
+			t.Fatal(err)
+		}
 		b.env = []string{fmt.Sprint("KAFKA_NODE=", i+1), "KAFKA_VOTERS=" + strings.Join(voters, ","), "KAFKA_CLUSTER_ID=" + clusterID,
-			"KAFKA_WAIT=120", "KAFKA_PROPERTIES=" + quickProperties + clusterProperties}
+			"KAFKA_WAIT=120", "KAFKA_PROPERTIES=" + quickProperties + clusterProperties + on.listenOn(port)}
 	}
 	if err := c.up(c.Brokers...); err != nil {
 		t.Fatal(err)

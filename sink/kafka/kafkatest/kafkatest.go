@@ -34,7 +34,8 @@ type Broker struct {
 	Real bool   // Apache Kafka; otherwise kfake
 
 	port, dir string   // of one that we started
-	env       []string // for broker.sh, of one in a cluster
+	env       []string // for broker.sh, beside what every broker has
+	on        *Node    // where it runs; nil for this machine's own namespace
 	pidFile   string
 }
 
@@ -102,7 +103,7 @@ func Shared(t testing.TB) *Broker {
 		shared.fake, shared.broker = fake, &Broker{Addr: fake.ListenAddrs()[0]}
 		return shared.broker
 	}
-	b, err := start()
+	b, err := start(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,13 +112,20 @@ func Shared(t testing.TB) *Broker {
 }
 
 // Own starts a broker for this test alone, and stops it at the test's end.
-func Own(t testing.TB) *Broker {
+// properties are further lines for its server.properties.
+func Own(t testing.TB, properties ...string) *Broker {
+	t.Helper()
+	return OwnOn(t, nil, properties...)
+}
+
+// OwnOn is Own on a node of a Network; all other nodes reach the broker's Addr.
+func OwnOn(t testing.TB, on *Node, properties ...string) *Broker {
 	t.Helper()
 	if what := missing(); what != "" {
 		leftOut(t, what, "left out")
 		t.Skip("needs a real broker: ", what)
 	}
-	b, err := start()
+	b, err := start(on, properties...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +191,7 @@ func (b *Broker) signal(t testing.TB, sig syscall.Signal) {
 }
 
 // start starts a broker on free ports with a data directory of its own.
-func start() (*Broker, error) {
+func start(on *Node, properties ...string) (*Broker, error) {
 	reap()
 	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", dirPrefix, os.Getpid()))
 	if err != nil {
@@ -193,7 +201,8 @@ func start() (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{Addr: fmt.Sprintf("127.0.0.1:%d", port), Real: true, port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid")}
+	b := &Broker{Addr: on.addr(port), Real: true, port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid"), on: on}
+	b.env = []string{"KAFKA_PROPERTIES=" + strings.Join(append([]string{quickProperties, on.listenOn(port)}, properties...), "\n")}
 	if err := b.run("up"); err != nil {
 		return nil, err
 	}
@@ -204,11 +213,11 @@ func start() (*Broker, error) {
 func (b *Broker) run(command string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, script, command)
+	inside := b.on.Command(script, command)
+	cmd := exec.CommandContext(ctx, inside.Args[0], inside.Args[1:]...)
 	cmd.Env = append(os.Environ(), "KAFKA_PORT="+b.port, "KAFKA_DIR="+b.dir,
 		// A process that lives for seconds is not worth compiling twice.
-		"KAFKA_HEAP=-Xms128m -Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-		"KAFKA_PROPERTIES="+quickProperties)
+		"KAFKA_HEAP=-Xms128m -Xmx384m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 	cmd.Env = append(cmd.Env, b.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
