@@ -107,6 +107,7 @@ func (s *session) startOffsets(ctx context.Context, offsets map[string]map[int32
 		at := committed[partition]
 		begin, history, gap := rule.begin(partition, at, b)
 		if gap != nil {
+			s.c.missed.AddInt64(max(0, b.start-max(0, at.offset)))
 			gap = s.gap("partition %d: %w", partition, gap)
 			gaps = errors.Join(gaps, gap)
 		}

@@ -229,7 +229,7 @@ func (c *client) probe(ctx context.Context) error {
 	if topic.Err != nil {
 		return named(fmt.Errorf("topic %s: %w", c.cfg.Topic, topic.Err))
 	}
-	if asked := c.reread.Swap(false); asked || topicID(topic.ID) != c.topic.id || time.Since(c.read) > settingsInterval {
+	if asked := c.reread.Swap(false); asked || topicID(topic.ID) != c.topic.id || len(topic.Partitions) != c.topic.partitions || time.Since(c.read) > settingsInterval {
 		c.read = time.Time{} // again at the next probe, unless it all goes well
 		state, err := c.describeTopic(ctx, admin, md)
 		if err != nil {
@@ -241,6 +241,10 @@ func (c *client) probe(ctx context.Context) error {
 		if c.topic.id != state.id && state.partitions < c.cfg.Partitions {
 			c.log.Warn("the topic has fewer partitions than kafka.partitions: as many consumers can work at a time; partitions can be added while everything runs",
 				"topic", c.cfg.Topic, "partitions", state.partitions, "kafka.partitions", c.cfg.Partitions)
+		}
+		if c.topic.id == state.id && c.topic.partitions != state.partitions {
+			c.log.Info("the topic has another number of partitions", "topic", c.cfg.Topic, "was", c.topic.partitions, "is", state.partitions)
+			c.ForceMetadataRefresh() // the client would see it within five minutes
 		}
 		c.topic, c.read = state, time.Now()
 		if c.needs.read != nil {

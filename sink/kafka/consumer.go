@@ -87,6 +87,7 @@ type Consumer struct {
 	errs        *metrics.Counter
 	sessions    *metrics.Counter
 	gaps        *metrics.Counter
+	missed      *metrics.Counter
 	records     *metrics.Counter
 	bytes       *metrics.Counter
 	deadLetters *metrics.Counter
@@ -123,6 +124,7 @@ func NewConsumer(cfg config.Kafka, flush config.Consumer, in config.Ingestion, f
 		errs:        metric.Counter(set, "kafka_consumer_errors_total", "Errors of the consumer."),
 		sessions:    metric.Counter(set, "logforge_kafka_consumer_sessions_total", "Times the consumer joined its group."),
 		gaps:        metric.Counter(set, "logforge_kafka_gaps_total", "Partitions found to begin after the committed offset."),
+		missed:      metric.Counter(set, "logforge_kafka_gap_records_total", "Kafka records that were removed from the topic before they were consumed, by their offsets."),
 		records:     metric.Counter(set, "logforge_kafka_consumed_records_total", "Kafka records consumed."),
 		bytes:       metric.Counter(set, "logforge_kafka_consumed_bytes_total", "Bytes of Kafka records consumed."),
 		deadLetters: metric.Counter(set, "logforge_kafka_dead_letter_topic_records_total", "Kafka records that did not parse and went to the dead-letter topic."),

@@ -59,6 +59,9 @@ func (p *Producer) foundTopic(now topicState) {
 	}
 	p.tooLarge = false
 	first := was.id == (topicID{})
+	if !first && was.partitions != now.partitions {
+		p.toTopic.Load().ForceMetadataRefresh() // new partitions are produced to at once
+	}
 	switch {
 	case !first && was.id != now.id:
 		p.log.Warn("the topic was made again: what had not been delivered is sent to the new one", "topic", p.cfg.Topic, "was", was.id, "is", now.id)

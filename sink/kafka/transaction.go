@@ -172,7 +172,7 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, kerr.FencedInstanceID):
 		return err
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &loss):
-		return s.gap("partition %d: the offset to consume next is no longer in the topic: %w", partition, err)
+		return s.outOfRange(partition, err)
 	case errors.Is(err, kerr.UnknownTopicID):
 		return fmt.Errorf("partition %d: %w", partition, err) // the next session looks whether it was made again
 	case errors.Is(err, errInflationFull):
@@ -187,6 +187,32 @@ func (s *session) fetchError(topic string, partition int32, err error) error {
 	s.c.errs.Inc()
 	s.c.log.Warn("fetching from kafka", "topic", topic, "partition", partition, "err", err)
 	return nil
+}
+
+// outOfRange says which records of a partition are gone: those to be consumed next
+// were removed, or the partition ends before them.
+func (s *session) outOfRange(partition int32, err error) error {
+	next := int64(-1)
+	s.mu.Lock()
+	if p := s.parts[partition]; p != nil {
+		next = p.taken
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, s.c.commitTimeout)
+	defer cancel()
+	_, limits, failed := s.topicBounds(ctx)
+	b, known := limits[partition]
+	switch {
+	case failed != nil, !known, next < 0:
+	case next < b.start:
+		if s.c.cfg.OnGap != "continue" { // otherwise the next session counts them
+			s.c.missed.AddInt64(b.start - next)
+		}
+		return s.gap("partition %d: the offset to consume next is %d, but the oldest record is %d: %d were removed before they were consumed: %w", partition, next, b.start, b.start-next, err)
+	case next > b.end:
+		return s.gap("partition %d: the offset to consume next is %d, but the topic ends at %d: it was truncated, as by an unclean election of a leader: %w", partition, next, b.end, err)
+	}
+	return s.gap("partition %d: the offset to consume next is no longer in the topic: %w", partition, err)
 }
 
 // errFetch is a partition that cannot be read.

@@ -112,7 +112,8 @@ func Shared(t testing.TB) *Broker {
 }
 
 // Own starts a broker for this test alone, and stops it at the test's end.
-// properties are further lines for its server.properties.
+// properties are further lines for its server.properties, in which @PORT@ stands
+// for the broker's port and @CONTROLLER_PORT@ for its controller's.
 func Own(t testing.TB, properties ...string) *Broker {
 	t.Helper()
 	return OwnOn(t, nil, properties...)
@@ -202,7 +203,9 @@ func start(on *Node, properties ...string) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{Addr: on.addr(port), Real: true, port: strconv.Itoa(port), dir: dir, pidFile: filepath.Join(dir, "broker.pid"), on: on}
-	b.env = []string{"KAFKA_PROPERTIES=" + strings.Join(append([]string{quickProperties, on.listenOn(port)}, properties...), "\n")}
+	lines := strings.Join(append([]string{quickProperties, on.listenOn(port)}, properties...), "\n")
+	lines = strings.NewReplacer("@PORT@", b.port, "@CONTROLLER_PORT@", strconv.Itoa(port+1)).Replace(lines)
+	b.env = []string{"KAFKA_PROPERTIES=" + lines}
 	if err := b.run("up"); err != nil {
 		return nil, err
 	}
