@@ -62,7 +62,7 @@ func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e Recor
 	if !d.fits(len(record)) {
 		return d.added(good)
 	}
-	if d.plainRecord(record, extra) {
+	if len(record) > 0 && record[0] == '{' && len(extra) == 0 && d.plainObject(record, 0, true) > 0 || d.plainRecord(record, extra) {
 		return RecordError{}, true
 	}
 	if record = bytes.TrimSpace(record); d.rules.shipper && len(record) > 1 && record[0] == '"' && d.b.scan.skip(record, 0) == len(record) {

@@ -49,6 +49,7 @@ type Batch struct {
 	outer, inner object // records, and objects in their members
 	log          logLine
 	recent       recent
+	shape        shape
 	common       commonHour
 	moment       [32]byte // the last time that was not RFC 3339
 	plain        []byte   // a string without its escapes

@@ -14,6 +14,11 @@ func (d *decoder) moment(s []byte) ([]byte, fault) {
 	if len(s) == 20 && d.b.clock.is(s) && isSecond(load(s, 12)>>8, 0) {
 		return s, 0
 	}
+	if len(s) > 21 && s[19] == '.' && d.b.clock.is(s) {
+		if text := d.sameHourFraction(s); text != nil {
+			return text, 0
+		}
+	}
 	if len(s) == 26 {
 		if text := d.sameCommonHour(s); text != nil {
 			return text, 0
@@ -27,6 +32,22 @@ func (d *decoder) moment(s []byte) ([]byte, fault) {
 		return d.commonTime(s)
 	}
 	return d.epoch(s)
+}
+
+// sameHourFraction returns the canonical text of the time s, which begins with the
+// remembered hour and is 2026-02-09T15:23:00.120Z or the like; or nil if it is not.
+func (d *decoder) sameHourFraction(s []byte) []byte {
+	const sixBytes = 1<<48 - 1
+	n, significant := fractionDigits(s[20:])
+	if n == 0 || n > 9 || n+21 != len(s) || s[n+20] != 'Z' || !isSecond(load(s, 13)&sixBytes|'Z'<<48, 0) {
+		return nil
+	}
+	end := 19
+	if significant > 0 {
+		end = 20 + significant
+	}
+	text := append(d.b.moment[:0], s[:end]...)
+	return append(text, 'Z')
 }
 
 // calendarTime reads 2026-02-09T15:23:00.5+01:00 and what is close to it: a

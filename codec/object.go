@@ -1,9 +1,6 @@
 package codec
 
-import (
-	"bytes"
-	"math/bits"
-)
+import "bytes"
 
 // A record as a shipper sends it: a JSON object in which the values have other
 // names, are within other objects, or stand in an access log line that is the
@@ -13,6 +10,7 @@ import (
 // members. It is used again for the next one.
 type object struct {
 	src     []byte
+	at      int                   // where it begins in src
 	first   [uses]value           // the best of each use; of line, nothing
 	lines   [4*maxNames + 4]value // of lineUse, by rank
 	has     [3]uint64             // a bit for each of lines: it is there
@@ -64,6 +62,7 @@ func (o *object) reset(src []byte) {
 // one if it is not JSON: where and why is in the scanner.
 func (d *decoder) read(o *object, b []byte, i int) int {
 	o.reset(b)
+	o.at = i
 	s := &d.b.scan
 	s.open, s.deep = 0, false
 	i = d.walk(o, b, i, nil, 0)
@@ -287,19 +286,6 @@ func (d *decoder) walkArray(o *object, b []byte, i int, u *use, top int) int {
 	}
 }
 
-// nextLine returns the best of the values that may be a line, and takes it out;
-// its rank is 0 if there is none.
-func (o *object) nextLine() value {
-	for w := range o.has {
-		if o.has[w] != 0 {
-			i := bits.TrailingZeros64(o.has[w])
-			o.has[w] &= o.has[w] - 1
-			return o.lines[64*w+i]
-		}
-	}
-	return value{}
-}
-
 // record adds the record that has been read into o, or reports what is wrong
 // with it.
 func (d *decoder) record(o *object) {
@@ -318,7 +304,10 @@ func (d *decoder) record(o *object) {
 		return
 	}
 	d.keepMembers(o)
-	d.put()
+	good := d.good
+	if d.put(); d.good > good {
+		d.learn(o)
+	}
 }
 
 // begin begins a record that has been read, if it is an object, and is not nested

@@ -1,6 +1,9 @@
 package codec
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // One record by itself: a line of a body, a string in an array, a member of
 // another record that holds a line or an object.
@@ -106,4 +109,17 @@ func (d *decoder) fromLine(o *object) (done bool, why string) {
 		d.b.scan.deep = deep
 	}
 	return false, why
+}
+
+// nextLine returns the best of the values that may be a line, and takes it out;
+// its rank is 0 if there is none.
+func (o *object) nextLine() value {
+	for w := range o.has {
+		if o.has[w] != 0 {
+			i := bits.TrailingZeros64(o.has[w])
+			o.has[w] &= o.has[w] - 1
+			return o.lines[64*w+i]
+		}
+	}
+	return value{}
 }

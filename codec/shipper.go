@@ -94,6 +94,9 @@ func (d *decoder) shipperObject(b []byte, i int, again *int) int {
 		return len(b)
 	}
 	if d.rules.shipper {
+		if end := d.plainObject(b, i, false); end > 0 {
+			return end
+		}
 		if end := d.plainWrapped(b, i); end > 0 {
 			return end
 		}
@@ -303,6 +306,9 @@ func (d *decoder) element(b []byte, i int, again *int) int {
 	switch {
 	case i < len(b) && b[i] == '{':
 		if d.rules.shipper {
+			if end = d.plainObject(b, i, false); end > 0 {
+				return end
+			}
 			if end = d.plainWrapped(b, i); end > 0 {
 				return end
 			}
