@@ -56,7 +56,7 @@ func is16(body []byte) bool {
 
 // strict takes the forms of the codec, as the rules have them.
 func (w *Writer) strict(_ *Request, body []byte) error {
-	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, w.setDecodedAside)
+	err := w.Batch.DecodeWith(body, w.Format, w.Rules, w.Arrived, w.decodedAside)
 	w.result.Accepted = w.Batch.Records()
 	return err
 }

@@ -34,18 +34,19 @@ func listOrNull(b []byte, i int, element func(i int) int) int {
 }
 
 func (w *Writer) resourceLogsJSON(b []byte, i int) int {
-	return w.scopedJSON(b, i, "resource", "scopeLogs", "scope_logs", &w.resource, w.scopeLogsJSON)
+	return w.scopedJSON(b, i, "is no resourceLogs of OTLP", "resource", "scopeLogs", "scope_logs", &w.resource, w.scopeLogsJSON)
 }
 
 func (w *Writer) scopeLogsJSON(b []byte, i int) int {
-	return w.scopedJSON(b, i, "scope", "logRecords", "log_records", &w.scope, w.logRecordJSON)
+	return w.scopedJSON(b, i, "is no scopeLogs of OTLP", "scope", "logRecords", "log_records", &w.scope, w.logRecordJSON)
 }
 
 // scopedJSON reads an object of which one member has attributes that count for
 // the list in another one. The attributes go into attributes as members of a
 // JSON object, each with a comma before it. They usually stand before the list;
-// where they do not, the list is passed over and read afterwards.
-func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {
+// where they do not, the list is passed over and read afterwards. strange is why
+// what is no object is set aside.
+func (w *Writer) scopedJSON(b []byte, i int, strange, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {
 	*attributes = (*attributes)[:0]
 	unfit := &w.unfit[0]
 	if attributes == &w.scope {
@@ -55,7 +56,7 @@ func (w *Writer) scopedJSON(b []byte, i int, holder, list, list2 string, attribu
 	known := false
 	waiting := -1
 	read := func(i int) int { return listOrNull(b, i, func(i int) int { return element(b, i) }) }
-	if end := w.strange(b, i, '{', "is no "+holder+"Logs of OTLP"); end > 0 {
+	if end := w.strange(b, i, '{', strange); end > 0 {
 		return end
 	}
 	end := members(b, i, func(name []byte, i int) int {

@@ -108,6 +108,8 @@ type Writer struct {
 	// error are valid during the call only.
 	SetAside func(record []byte, e codec.RecordError)
 
+	decodedAside func(record []byte, e codec.RecordError) // setDecodedAside of w, made once
+
 	result Result
 	full   bool // the body is over a limit: the rest is not looked at
 	over   *codec.LimitError
@@ -149,7 +151,11 @@ const maxAround = 256 << 20
 // retained is how much memory a pooled Writer may keep.
 const retained = 1 << 20
 
-var writers = sync.Pool{New: func() any { return new(Writer) }}
+var writers = sync.Pool{New: func() any {
+	w := new(Writer)
+	w.decodedAside = w.setDecodedAside
+	return w
+}}
 
 // GetWriter returns a Writer from the pool; PutWriter gives it back.
 func GetWriter() *Writer { return writers.Get().(*Writer) }
@@ -161,7 +167,7 @@ func PutWriter(w *Writer) {
 		return
 	}
 	clear(items[:cap(items)])
-	*w = Writer{object: w.object[:0], text: w.text[:0], name: w.name[:0], resource: w.resource[:0], scope: w.scope[:0]}
+	*w = Writer{decodedAside: w.decodedAside, object: w.object[:0], text: w.text[:0], name: w.name[:0], resource: w.resource[:0], scope: w.scope[:0]}
 	w.result.Items = items
 	writers.Put(w)
 }
