@@ -146,6 +146,15 @@ func TestShipper_ElasticsearchClientForPython(t *testing.T) {
 	newSite(t).python("elasticsearch-py", lines)
 }
 
+func TestShipper_OpenSearchClientForPython(t *testing.T) { newSite(t).python("opensearch-py", lines) }
+func TestShipper_OpenTelemetryForPython(t *testing.T) {
+	newSite(t).python("opentelemetry-python", lines)
+}
+func TestShipper_SplunkHandlerForPython(t *testing.T) { newSite(t).python("splunk-handler", lines) }
+func TestShipper_DatadogClientForPython(t *testing.T) {
+	newSite(t).python("datadog-api-client", lines)
+}
+
 func TestShipper_PythonLoggingLoki(t *testing.T) {
 	newSite(t).python("python-logging-loki", sent(true))
 }

@@ -40,8 +40,8 @@ done
 if [ ! -x "$tools/python/bin/python" ]; then
 	python3 -m venv "$tools/python"
 fi
-"$tools/python/bin/python" -c "import elasticsearch, logging_loki" 2>/dev/null ||
-	"$tools/python/bin/pip" install -q -r requirements.txt
+"$tools/python/bin/python" -c "import datadog_api_client, elasticsearch, logging_loki, opensearchpy, opentelemetry.sdk, splunk_handler" 2>/dev/null ||
+	"$tools/python/bin/python" -m pip install -q -r requirements.txt
 
 if [ ! -d "$tools/node/node_modules/winston" ]; then
 	mkdir -p "$tools/node"
