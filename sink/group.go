@@ -10,6 +10,12 @@ import (
 	"sync"
 )
 
+// Each is the error of a commit whose items fared differently: the error of the
+// n-th item is the n-th.
+type Each []error
+
+func (e Each) Error() string { return errors.Join(e...).Error() }
+
 var errAborted = errors.New("the commit did not come to its end")
 
 // Group is a group commit: while one commit is under way, callers that arrive join
@@ -55,7 +61,7 @@ type waiter[T any] struct {
 
 // NewGroup returns a group that commits with commit. At most one commit runs at
 // a time; items is valid during the call only. Its error is returned by each Do
-// whose item was among them.
+// whose item was among them; where it is an Each, the one of that item.
 //
 // When a caller stops waiting while its item is being committed, keep is called
 // with the item before Do returns, and release once the commit has ended. Both
@@ -140,16 +146,16 @@ func (g *Group[T]) put(w *waiter[T]) {
 
 // lead commits item, whose caller arrived while no commit was under way, together
 // with the items that have come meanwhile.
-func (g *Group[T]) lead(item T, share bool) (err error) {
+func (g *Group[T]) lead(item T, share bool) error {
 	if share {
 		runtime.Gosched()
 	}
 	g.items = append(g.items[:0], item)
 	followers := g.take()
 	// If commit panics, no caller is left waiting, and none gets a nil error.
-	err = errAborted
+	all := errAborted
 	defer func() {
-		g.wake(followers, err)
+		g.wake(followers, all)
 		g.mu.Lock()
 		more := len(g.waiting) > 0
 		g.working = more
@@ -158,8 +164,11 @@ func (g *Group[T]) lead(item T, share bool) (err error) {
 			go g.goroutine()
 		}
 	}()
-	err = g.commit(g.items)
-	return err
+	all = g.commit(g.items)
+	if each, ok := all.(Each); ok { //nolint:errorlint // returned as it is
+		return each[0]
+	}
+	return all
 }
 
 // run commits for the callers that wait, until none does.
@@ -208,10 +217,15 @@ func (g *Group[T]) take() []*waiter[T] {
 
 // wake tells followers that their commit has ended.
 func (g *Group[T]) wake(followers []*waiter[T], err error) {
+	each, differ := err.(Each)              //nolint:errorlint // returned as it is
+	others := len(g.items) - len(followers) // the item of the caller that commits comes first
 	clear(g.items)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, w := range followers {
+	for i, w := range followers {
+		if differ {
+			err = each[others+i]
+		}
 		w.err, w.done = err, true
 		if !w.left {
 			w.wake <- struct{}{}

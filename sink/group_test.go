@@ -213,3 +213,32 @@ func TestGroup_DoDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// A commit may fail for some of its items only.
+func TestGroup_ACommitMayFailForSomeItemsOnly(t *testing.T) {
+	odd := errors.New("odd")
+	g := NewGroup(func(items []int) error {
+		each := make(Each, len(items))
+		for i, n := range items {
+			if n%2 == 1 {
+				each[i] = odd
+			}
+		}
+		return each
+	}, nil, nil)
+	var wg sync.WaitGroup
+	for n := range 200 {
+		wg.Go(func() {
+			ctx := t.Context()
+			if n%3 == 0 { // one that does not commit by itself
+				limited, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				ctx = limited
+			}
+			if err := g.Do(ctx, n, true); errors.Is(err, odd) != (n%2 == 1) {
+				t.Errorf("item %d: %v", n, err)
+			}
+		})
+	}
+	wg.Wait()
+}

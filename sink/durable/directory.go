@@ -114,13 +114,13 @@ func (d *Directory) lockFile() error {
 // Else it is ErrMoved, ErrRemoved, ErrInUse, or what kept it from looking.
 func (d *Directory) Check() error {
 	var open, named unix.Stat_t
-	if err := unix.Fstat(d.fd, &open); err != nil {
+	if err := fstat(d.fd, &open); err != nil {
 		return &fs.PathError{Op: "stat", Path: d.path, Err: err}
 	}
 	if open.Nlink == 0 {
 		return fmt.Errorf("%s: %w", d.path, ErrRemoved)
 	}
-	if err := unix.Stat(d.path, &named); err != nil && !missing(err) {
+	if _, err := retry(func() (int, error) { return 0, unix.Stat(d.path, &named) }); err != nil && !missing(err) {
 		return &fs.PathError{Op: "stat", Path: d.path, Err: err}
 	} else if err != nil || open.Ino != named.Ino || open.Dev != named.Dev {
 		return fmt.Errorf("%s: %w", d.path, ErrMoved)
@@ -130,9 +130,9 @@ func (d *Directory) Check() error {
 	}
 	if d.lock >= 0 {
 		open = unix.Stat_t{}
-		err := unix.Fstat(d.lock, &open)
+		err := fstat(d.lock, &open)
 		if err == nil {
-			err = unix.Fstatat(d.fd, lockName, &named, unix.AT_SYMLINK_NOFOLLOW)
+			err = fstatat(d.fd, lockName, &named)
 		}
 		if err == nil && open.Ino == named.Ino && open.Dev == named.Dev {
 			return nil
@@ -169,7 +169,7 @@ func (d *Directory) at(op, name string, call func(dir int, base string) error) e
 		var err error
 		fd, err = openat(d.fd, filepath.Clean(dir), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		if err != nil {
-			return &fs.PathError{Op: op, Path: d.name(name), Err: err}
+			return &fs.PathError{Op: op, Path: d.name(dir), Err: explainDir(d.fd, filepath.Clean(dir), err)}
 		}
 		defer unix.Close(fd) //nolint:errcheck // only used to find names
 	}
@@ -195,23 +195,22 @@ func (d *Directory) Open(name string, create bool) (File, error) {
 }
 
 func (d *Directory) open(name string, create bool) (*osFile, error) {
-	flags := unix.O_RDWR | unix.O_APPEND
-	if create {
-		flags |= unix.O_CREAT
-	}
 	f := &osFile{dir: d, name: name}
 	err := d.at("open", name, func(dir int, base string) error {
 		// Before: to open a pipe or a device has effects by itself.
 		var st unix.Stat_t
-		err := unix.Fstatat(dir, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+		err := fstatat(dir, base, &st)
 		if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-			return ErrNotRegular
+			return explainFile(st.Mode, ErrNotRegular)
 		}
-		if f.fd, err = openat(dir, base, flags, 0o644); err != nil {
-			return err
+		if f.fd, f.readOnly, err = openFile(dir, base, create); err != nil {
+			return explainFile(st.Mode, err)
 		}
-		if err = unix.Fstat(f.fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-			err = ErrNotRegular
+		if err = fstat(f.fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+			err = explainFile(st.Mode, ErrNotRegular)
+		}
+		if f.readOnly != nil {
+			f.readOnly = &fs.PathError{Op: "open", Path: d.name(name), Err: explainFile(st.Mode, f.readOnly)}
 		}
 		if err != nil {
 			return errors.Join(err, unix.Close(f.fd))
@@ -224,7 +223,22 @@ func (d *Directory) open(name string, create bool) (*osFile, error) {
 	return f, nil
 }
 
-var ErrNotRegular = errors.New("not a regular file")
+// openFile opens a file for appending, or, with the reason, for reading only.
+func openFile(dir int, base string, create bool) (fd int, readOnly, err error) {
+	flags := unix.O_RDWR | unix.O_APPEND
+	if create {
+		flags |= unix.O_CREAT
+	}
+	fd, err = openat(dir, base, flags, 0o644)
+	if create || !errors.Is(err, fs.ErrPermission) && !errors.Is(err, unix.EROFS) {
+		return fd, nil, err
+	}
+	readOnly = err
+	if fd, err = openat(dir, base, unix.O_RDONLY, 0); err != nil {
+		return -1, nil, readOnly
+	}
+	return fd, readOnly, nil
+}
 
 // Mkdir implements Dir.
 func (d *Directory) Mkdir(name string) error {
@@ -240,7 +254,7 @@ func (d *Directory) Mkdir(name string) error {
 func (d *Directory) ReadDir(name string) ([]fs.DirEntry, error) {
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.name(name), Err: err}
+		return nil, &fs.PathError{Op: "open", Path: d.name(name), Err: explainDir(d.fd, name, err)}
 	}
 	dir := os.NewFile(uintptr(fd), d.name(name))
 	entries, err := dir.ReadDir(-1)
@@ -265,7 +279,7 @@ func (d *Directory) Remove(name string) error {
 func (d *Directory) SyncDir(name string) error {
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: d.name(name), Err: err}
+		return &fs.PathError{Op: "open", Path: d.name(name), Err: explainDir(d.fd, name, err)}
 	}
 	defer unix.Close(fd) //nolint:errcheck // only synced
 	if _, err := retry(func() (int, error) { return 0, unix.Fsync(fd) }); err != nil && !cannotSync(err) {
@@ -285,9 +299,15 @@ type osFile struct {
 	dir  *Directory
 	name string
 	fd   int
+	// readOnly is why the file could only be opened for reading; nil if it can be
+	// written.
+	readOnly error
 }
 
 func (f *osFile) Writev(parts [][]byte) (int, error) {
+	if f.readOnly != nil {
+		return -1, f.readOnly
+	}
 	if len(parts) == 1 {
 		return retry(func() (int, error) { return unix.Write(f.fd, parts[0]) })
 	}
@@ -299,6 +319,9 @@ func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (f *osFile) Truncate(size int64) error {
+	if f.readOnly != nil {
+		return f.readOnly
+	}
 	_, err := retry(func() (int, error) { return 0, unix.Ftruncate(f.fd, size) })
 	return err
 }
@@ -312,17 +335,20 @@ func (f *osFile) Sync() error {
 
 func (f *osFile) Stat() (State, error) {
 	var open, named unix.Stat_t
-	if err := unix.Fstat(f.fd, &open); err != nil {
-		return State{}, err
+	if err := fstat(f.fd, &open); err != nil {
+		return State{}, &fs.PathError{Op: "stat", Path: f.dir.name(f.name), Err: err}
 	}
-	err := unix.Fstatat(f.dir.fd, f.name, &named, unix.AT_SYMLINK_NOFOLLOW)
+	err := fstatat(f.dir.fd, f.name, &named)
 	if err != nil && !missing(err) {
-		return State{}, err
+		return State{}, &fs.PathError{Op: "stat", Path: f.dir.name(f.name), Err: err}
 	}
 	return State{
-		Size:  open.Size,
-		Moved: err != nil || open.Ino != named.Ino || open.Dev != named.Dev,
-		Links: int(open.Nlink),
+		Size:   open.Size,
+		Moved:  err != nil || open.Ino != named.Ino || open.Dev != named.Dev,
+		Links:  int(open.Nlink),
+		Device: uint64(open.Dev), Inode: open.Ino, //nolint:unconvert // not everywhere of this type
+
+		ReadOnly: f.readOnly,
 	}, nil
 }
 
@@ -331,7 +357,10 @@ func (f *osFile) Stat() (State, error) {
 func (f *osFile) Close() error {
 	fd := f.fd
 	f.fd = -1
-	return unix.Close(fd)
+	if err := unix.Close(fd); err != unix.EINTR { // Linux has closed it then
+		return err
+	}
+	return nil
 }
 
 // retry repeats a system call that a signal has interrupted.

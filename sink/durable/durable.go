@@ -14,7 +14,8 @@ import (
 // is the real one; tests put one that fails, or that forgets what was not synced.
 type Dir interface {
 	// Open opens a regular file for reading and appending. With create it makes
-	// the file if it is not there.
+	// the file if it is not there. Without, one that may only be read is opened
+	// as well: State.ReadOnly says why.
 	Open(name string, create bool) (File, error)
 	// Mkdir makes one directory; nil if it is there already.
 	Mkdir(name string) error
@@ -45,6 +46,10 @@ type State struct {
 	Size  int64
 	Moved bool // its name leads elsewhere, or nowhere
 	Links int  // names that it has anywhere
+	// Device and Inode tell the file from every other.
+	Device, Inode uint64
+	// ReadOnly is why the file can only be read; nil if it can be written.
+	ReadOnly error
 }
 
 // SyncError is a failed sync. It is final: see the package comment.

@@ -55,6 +55,10 @@ func isDiskFull(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
 }
 
+// isTooLarge reports whether err means that one file has no room, however much
+// there is for others.
+func isTooLarge(err error) bool { return errors.Is(err, unix.EFBIG) }
+
 // isOutOfDescriptors reports whether err means that too many files are open, in
 // this process or in the system.
 func isOutOfDescriptors(err error) bool {
@@ -70,6 +74,7 @@ type trouble struct {
 
 // classify turns an error of the file system into what a caller can decide on,
 // and takes note of it: for ever if it is final, else until the same works again.
+// f.writing is held.
 func (f *Files) classify(err error, where *segment, bytes int64) error {
 	var known *failure
 	switch {
@@ -81,6 +86,9 @@ func (f *Files) classify(err error, where *segment, bytes int64) error {
 		return known
 	case errors.Is(err, sink.ErrClosed), errors.Is(err, errUndecided):
 		return err
+	}
+	if e := f.confine(err, where, bytes); e != nil {
+		return e
 	}
 	e := &failure{kindOf(err), err}
 	if old := f.trouble.Swap(&trouble{e, where, bytes}); old == nil || old.err.Error() != e.Error() {
@@ -131,7 +139,7 @@ func (f *Files) Ready() error {
 	if f.hanging.Load() {
 		return errHanging
 	}
-	return nil
+	return f.readyConfined()
 }
 
 var errHanging = &failure{sink.ErrStorage, errors.New("the disk has not answered within a request's time")}

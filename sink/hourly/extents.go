@@ -58,7 +58,7 @@ func (f *Files) settle() {
 		dirty = dirty || s.visible > s.synced
 	}
 	f.mu.Unlock()
-	if dirty && f.syncs.Do(context.Background(), struct{}{}, false) != nil {
+	if dirty && f.syncs.Do(context.Background(), nil, false) != nil {
 		return
 	}
 	f.writing.Lock()
@@ -151,4 +151,4 @@ func (f *Files) nextGeneration() uint64 {
 }
 
 // Sync puts everything that has been written on disk.
-func (f *Files) Sync() error { return f.syncs.Do(context.Background(), struct{}{}, true) }
+func (f *Files) Sync() error { return f.syncs.Do(context.Background(), nil, true) }

@@ -29,7 +29,7 @@ type Files struct {
 	disk disk
 
 	writes *sink.Group[*codec.Batch]
-	syncs  *sink.Group[struct{}]
+	syncs  *sink.Group[*codec.Batch] // whose lines have to be on disk; nil: all there are
 
 	// writing is held by whoever changes files, for as long as the disk takes: a
 	// group of writes, a step of a transaction, upkeep. It is taken before mu,
@@ -60,12 +60,13 @@ type Files struct {
 	open     []*segment          // those whose file is open, in no order
 	dirs     map[string]struct{} // directories whose entries are not synced yet
 
-	opened  atomic.Int64            // len(open)
-	trouble atomic.Pointer[trouble] // what failed and may pass
-	lost    atomic.Pointer[failure] // the directory's path leads elsewhere
-	hanging atomic.Bool             // a caller's time ended while the disk worked
-	sticky  atomic.Pointer[error]   // the failure after which nothing is written any more
-	failed  chan struct{}
+	opened     atomic.Int64            // len(open)
+	trouble    atomic.Pointer[trouble] // what failed and may pass
+	confinedTo atomic.Pointer[faults]  // what failed of single hours and days; nil: nothing
+	lost       atomic.Pointer[failure] // the directory's path leads elsewhere
+	hanging    atomic.Bool             // a caller's time ended while the disk worked
+	sticky     atomic.Pointer[error]   // the failure after which nothing is written any more
+	failed     chan struct{}
 
 	stop   context.CancelFunc
 	upkeep sync.WaitGroup
@@ -132,7 +133,7 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 		failed:   make(chan struct{}),
 	}
 	f.writes = sink.NewGroup(f.writeGroup, (*codec.Batch).Keep, codec.PutBatch)
-	f.syncs = sink.NewGroup(f.syncGroup, nil, nil)
+	f.syncs = sink.NewGroup(f.syncGroup, keepBatch, putBatch)
 	f.register(set)
 
 	root, err := d.attach(cfg.LogsDir)
@@ -175,7 +176,7 @@ func (f *Files) register(set *metrics.Set) {
 func (f *Files) Close() error {
 	f.stop()
 	f.upkeep.Wait()
-	err := f.syncs.Do(context.Background(), struct{}{}, true)
+	err := f.syncs.Do(context.Background(), nil, true)
 
 	f.writing.Lock()
 	defer f.writing.Unlock()
@@ -183,6 +184,9 @@ func (f *Files) Close() error {
 		return nil
 	}
 	f.closed = true
+	if len(f.confined()) > 0 && f.Err() == nil && !f.unplaced() {
+		err = nil // said when it was met, and no line is missing
+	}
 	usable := f.Err() == nil && f.lost.Load() == nil
 	if usable && f.tx.prepared == nil {
 		err = errors.Join(err, f.takeBackTx())
@@ -198,4 +202,23 @@ func (f *Files) Close() error {
 	}
 	f.closeFormer()
 	return errors.Join(err, f.journal.close(), f.root.Close())
+}
+
+// unplaced reports whether there are lines of a file that was moved away which no
+// other file holds yet.
+func (f *Files) unplaced() bool {
+	return slices.ContainsFunc(f.open, func(s *segment) bool { return s.moved && s.written > f.onDisk(s) })
+}
+
+// keepBatch and putBatch are for groups of batches; nil stands for no batch.
+func keepBatch(b *codec.Batch) {
+	if b != nil {
+		b.Keep()
+	}
+}
+
+func putBatch(b *codec.Batch) {
+	if b != nil {
+		codec.PutBatch(b)
+	}
 }

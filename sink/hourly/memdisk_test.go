@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"logforge/sink/durable"
 
@@ -329,7 +330,7 @@ func (f *memFile) Stat() (durable.State, error) {
 			links++
 		}
 	}
-	return durable.State{Size: int64(len(f.node.data)), Moved: f.disk.names[f.name] != f.node, Links: links}, nil
+	return durable.State{Size: int64(len(f.node.data)), Moved: f.disk.names[f.name] != f.node, Links: links, Inode: uint64(uintptr(unsafe.Pointer(f.node)))}, nil
 }
 
 func (f *memFile) Close() error { return nil }

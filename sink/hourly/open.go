@@ -38,7 +38,7 @@ func (f *Files) ensureOpen(s *segment) error {
 		return err
 	}
 	st, err := file.Stat()
-	if err != nil {
+	if err = cmp.Or(err, st.ReadOnly); err != nil {
 		return errors.Join(err, file.Close())
 	}
 	f.mu.Lock()
@@ -81,9 +81,10 @@ func (f *Files) openHour(s *segment) (durable.File, error) {
 			f.log.Warn("an hour's file was removed or moved: a new one begins", "file", name, "bytes", s.visible)
 			f.forget(s)
 		}
-		if err = f.root.Mkdir(filepath.Dir(name)); err == nil {
-			file, err = f.root.Open(name, true)
+		if err = f.root.Mkdir(filepath.Dir(name)); err != nil {
+			return nil, &generalError{err} // of the logs directory
 		}
+		file, err = f.root.Open(name, true)
 	}
 	return file, err
 }
@@ -236,11 +237,13 @@ func (f *Files) adopt(s *segment, size, from int64) error {
 // has them. It leaves s as it was if that fails.
 func (f *Files) moveOver(s *segment) error {
 	f.mu.Lock()
-	old, from, ours := s.file, s.synced, s.size
+	old, from, ours, before := s.file, s.synced, s.size, s.moved
 	s.moved = true
 	s.cuts++ // a sync under way raises synced no more
 	f.mu.Unlock()
-	f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
+	if !before {
+		f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
+	}
 
 	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices}
 	file, err := f.openHour(n)
@@ -248,9 +251,15 @@ func (f *Files) moveOver(s *segment) error {
 		return err
 	}
 	n.file = &handle{File: file}
+	same := false
 	err = func() error {
 		st, err := file.Stat()
-		if err != nil {
+		if err = cmp.Or(err, st.ReadOnly); err != nil {
+			return err
+		}
+		// Its name was away for a moment only.
+		now, err := old.Stat()
+		if same = err == nil && now.Inode == st.Inode && now.Device == st.Device; same || err != nil {
 			return err
 		}
 		if st.Size > 0 {
@@ -275,6 +284,10 @@ func (f *Files) moveOver(s *segment) error {
 		return errors.Join(fmt.Errorf("beginning %s anew: %w", Path(s.hour), err), file.Close())
 	}
 
+	if same {
+		s.moved = false
+		return file.Close()
+	}
 	f.mu.Lock()
 	shift := n.written // where the copied lines begin
 	n.written = n.size

@@ -56,7 +56,7 @@ func (f *Files) recover() error {
 			}
 		}
 	}
-	err = f.syncDirs(f.takeDirs(), nil)
+	err = f.syncAllDirs()
 	if err == nil {
 		err = f.compact()
 	}

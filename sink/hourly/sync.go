@@ -4,9 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
+	"logforge/codec"
+	"logforge/sink"
 	"logforge/sink/durable"
 )
 
@@ -27,9 +32,13 @@ type pass struct {
 // syncGroup puts everything that has been written until now on disk, under the
 // names of its hours: one fdatasync a file for all who wait, then the directories
 // of new files. What is written meanwhile goes on.
-func (f *Files) syncGroup([]struct{}) error {
+//
+// What fails of single hours or days, and may pass, fails those who wait for
+// records of them; a nil batch waits for every hour.
+func (f *Files) syncGroup(batches []*codec.Batch) error {
 	defer f.hanging.Store(false)
 	const tries = 20 // a file may be moved again while its lines are moved over
+	var failed faults
 	for try := 1; ; try++ {
 		if err := f.Err(); err != nil {
 			return err
@@ -40,7 +49,7 @@ func (f *Files) syncGroup([]struct{}) error {
 		f.mu.Lock()
 		var work []pass
 		for _, s := range f.open {
-			if s.written > s.synced {
+			if s.written > s.synced && (failed == nil || failed.of(s.hour) == nil) {
 				work = append(work, f.beginPass(s))
 			}
 		}
@@ -51,40 +60,95 @@ func (f *Files) syncGroup([]struct{}) error {
 		f.mu.Unlock()
 
 		changed, err := f.run(work)
-		if failed := f.syncDirs(dirs, err); err == nil {
-			err = failed
-		}
-		if err == nil && len(changed) == 0 {
-			return nil
-		}
-		if err == nil {
-			err = f.takeChanged(changed)
-		}
-		if err == nil && try == tries {
-			err = fmt.Errorf("%s is moved away again and again", Path(changed[0].hour))
+		unsynced := f.syncDirs(dirs, err)
+		if err == nil && len(changed) == 0 && len(unsynced) == 0 {
+			return failed.each(batches)
 		}
 		if err != nil {
-			return f.classify(err, nil, 0)
+			return f.classify(err, nil, 0) // a failed sync
+		}
+		f.writing.Lock()
+		failed, err = f.takeFailed(failed, changed, unsynced)
+		if err == nil && len(changed) > 0 && try == tries {
+			err = f.classify(fmt.Errorf("%s is moved away again and again", Path(changed[0].hour)), nil, 0)
+		}
+		f.writing.Unlock()
+		if err != nil {
+			return err
+		}
+		if len(changed) == 0 {
+			return failed.each(batches)
 		}
 	}
 }
 
-// takeChanged takes files that somebody else has moved or shortened as they are.
-// Lines of a shortened file that somebody waits for may be gone: its error says
-// so.
-func (f *Files) takeChanged(changed []pass) error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	for _, p := range changed {
-		if p.segment.file != p.file {
-			continue // by ourselves, meanwhile
+// each returns the errors of those who wait for batches: nil if there are none.
+func (m faults) each(batches []*codec.Batch) error {
+	if len(m) == 0 {
+		return nil
+	}
+	each := make(sink.Each, len(batches))
+	for i, b := range batches {
+		if each[i] = m.ofBatch(b); b == nil {
+			each[i] = m[slices.Min(slices.Collect(maps.Keys(m)))].err
 		}
-		if err := f.look(p.segment); err != nil {
+	}
+	return each
+}
+
+// takeFailed takes files that somebody else has changed as they are, and adds to
+// failed what fails of single hours and days. Any other error is returned.
+// f.writing is held.
+func (f *Files) takeFailed(failed faults, changed []pass, dirs map[string]error) (faults, error) {
+	add := func(err error, where *segment, name string) error {
+		err = f.classify(err, where, 0)
+		e, ok := err.(*failure) //nolint:errorlint // classify returns it as it is
+		if !ok || f.Err() != nil || f.trouble.Load() != nil || f.lost.Load() != nil {
 			return err
 		}
-		if p.segment.file == p.file && p.segment.written < p.upTo {
-			return fmt.Errorf("%s was shortened by somebody else while lines for it were on their way", Path(p.hour))
+		if failed == nil {
+			failed = faults{}
 		}
+		failed[name] = &trouble{e, where, 0}
+		return nil
+	}
+	for _, p := range changed {
+		if err := f.takeChanged(p); err != nil {
+			if err := add(err, p.segment, Path(p.hour)); err != nil {
+				return failed, err
+			}
+		}
+	}
+	for dir, err := range dirs {
+		if err := add(err, f.anyOf(dir), dir); err != nil {
+			return failed, err
+		}
+	}
+	return failed, nil
+}
+
+// anyOf returns a segment of a day's directory; nil if it is none.
+func (f *Files) anyOf(dir string) *segment {
+	for h, s := range f.segments {
+		if filepath.Dir(Path(h)) == dir {
+			return s
+		}
+	}
+	return nil
+}
+
+// takeChanged takes a file that somebody else has moved or shortened as it is.
+// Lines of a shortened file that somebody waits for may be gone: its error says
+// so.
+func (f *Files) takeChanged(p pass) error {
+	if p.segment.file != p.file {
+		return nil // by ourselves, meanwhile
+	}
+	if err := f.look(p.segment); err != nil {
+		return err
+	}
+	if p.segment.file == p.file && p.segment.written < p.upTo {
+		return fmt.Errorf("%s was shortened by somebody else while lines for it were on their way", Path(p.hour))
 	}
 	return nil
 }
@@ -117,8 +181,8 @@ func (f *Files) beginPass(s *segment) pass {
 }
 
 // run syncs the files and notes how far they are on disk. It returns those of
-// which nothing is known, as they were moved, cut or shortened meanwhile. After a
-// failed sync nothing is synced any more.
+// which nothing is known, as they were moved, cut or shortened meanwhile, or cannot
+// be looked at. The error is a failed sync: after it nothing is synced any more.
 func (f *Files) run(work []pass) (changed []pass, err error) {
 	if len(work) == 0 {
 		return nil, nil
@@ -142,11 +206,9 @@ func (f *Files) run(work []pass) (changed []pass, err error) {
 		f.done(p.file)
 		f.mu.Lock()
 		switch {
-		case p.err != nil:
-			if err == nil || isFatal(p.err) {
-				err = p.err
-			}
-		case s.file != p.file || s.cuts != p.cuts || p.state.Moved || p.state.Size < p.upTo:
+		case p.err != nil && (isFatal(p.err) || f.Err() != nil):
+			err = p.err
+		case p.err != nil, s.file != p.file || s.cuts != p.cuts || p.state.Moved || p.state.Size < p.upTo:
 			changed = append(changed, p)
 		default:
 			s.synced = max(s.synced, p.upTo)
@@ -178,9 +240,10 @@ func (f *Files) takeDirs() map[string]struct{} {
 	return dirs
 }
 
-// syncDirs puts the names in dirs on disk. What could not be synced, also as
-// nothing may be after failed, is left for the next sync.
-func (f *Files) syncDirs(dirs map[string]struct{}, failed error) error {
+// syncDirs puts the names in dirs on disk, and returns what failed of which. What
+// could not be synced, also as nothing may be after failed, is left for the next
+// sync.
+func (f *Files) syncDirs(dirs map[string]struct{}, failed error) (errs map[string]error) {
 	for dir := range dirs {
 		err := failed
 		if err == nil {
@@ -194,11 +257,13 @@ func (f *Files) syncDirs(dirs map[string]struct{}, failed error) error {
 			continue
 		}
 		if isFatal(err) {
-			return f.fail(err)
+			failed = f.fail(err)
+			err = failed
 		}
-		if failed == nil {
-			failed = err
+		if errs == nil {
+			errs = map[string]error{}
 		}
+		errs[dir] = err
 	}
 	if len(dirs) > 0 {
 		f.mu.Lock()
@@ -207,5 +272,14 @@ func (f *Files) syncDirs(dirs map[string]struct{}, failed error) error {
 			f.dirs[dir] = struct{}{}
 		}
 	}
-	return failed
+	return errs
+}
+
+// syncAllDirs puts the names of all directories on disk that are not yet.
+func (f *Files) syncAllDirs() error {
+	var errs []error
+	for _, err := range f.syncDirs(f.takeDirs(), nil) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

@@ -3,8 +3,6 @@ package hourly
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -47,7 +45,7 @@ func (f *Files) tendOnce() error {
 	if f.lost.Load() != nil {
 		return nil // said
 	}
-	if err := f.syncs.Do(context.Background(), struct{}{}, true); err != nil {
+	if err := f.syncs.Do(context.Background(), nil, true); err != nil && !f.onlyConfined() {
 		return err
 	}
 	f.writing.Lock()
@@ -77,8 +75,8 @@ func (f *Files) tendOnce() error {
 		if err == nil && s.idle >= f.cfg.IdleClose && s.written == f.onDisk(s) && s.written == s.visible {
 			err = f.shut(s)
 		}
-		if err != nil {
-			return f.classify(err, s, 0)
+		if err = f.classify(err, s, 0); err != nil && !f.onlyConfined() {
+			return err
 		}
 	}
 	if len(f.tx.files) == 0 {
@@ -152,12 +150,14 @@ func (f *Files) lookAround() {
 		f.log.Warn("the journal was removed or moved: writing it anew", "dir", f.cfg.LogsDir)
 		_ = f.classify(f.compact(), nil, 0) // kept, and said by Ready
 	}
+	f.tryConfined()
 	if t := f.trouble.Load(); t != nil {
 		if err := f.probe(t); err == nil {
 			f.recovered(t)
 		} else if !errors.Is(err, t.err.kind) {
 			_ = f.classify(err, t.where, t.bytes) // another reason by now
 		}
+		f.narrow()
 	}
 }
 
@@ -180,7 +180,7 @@ func (f *Files) probe(t *trouble) error {
 	if t.where != nil {
 		dir, at = filepath.Dir(Path(t.where.hour)), t.where.written
 		if err := f.root.Mkdir(dir); err != nil {
-			return err
+			return &generalError{err}
 		}
 	}
 	if t.where != nil && t.where.present {
@@ -193,27 +193,10 @@ func (f *Files) probe(t *trouble) error {
 			}
 		}
 	}
-	name := dir + "/" + probeName
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.tryIn(dir, at, t.bytes); err != nil {
 		return err
 	}
-	file, err := f.root.Open(name, true)
-	if err != nil {
-		return err
-	}
-	if err = file.Truncate(at); err == nil {
-		_, err = durable.Writer(file).Write(make([]byte, min(max(t.bytes, minProbe), maxProbe)))
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if isFatal(err) {
-		err = fmt.Errorf("probing: %v", err) //nolint:errorlint // nobody's data: not final
-	}
-	if err = errors.Join(err, file.Close(), f.root.Remove(name)); err != nil {
-		return err
-	}
-	return f.syncDirs(f.takeDirs(), nil)
+	return f.syncAllDirs()
 }
 
 // reattach begins anew in a directory that takes the place of one that was
@@ -240,6 +223,7 @@ func (f *Files) reattach() error {
 	}
 	f.newest = max(f.newest, newest)
 	f.trouble.Store(nil) // of what was removed
+	f.confinedTo.Store(nil)
 	var gone []*handle
 	f.mu.Lock()
 	for _, s := range open {

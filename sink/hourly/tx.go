@@ -107,10 +107,20 @@ func (f *Files) Prepare(id TxID, position []byte) error {
 	for {
 		// Also when nothing was appended: the names of the files that decided
 		// transactions rely on have to be on disk as well.
-		if err := f.syncs.Do(context.Background(), struct{}{}, false); err != nil {
+		err := f.syncs.Do(context.Background(), nil, false)
+		if err != nil && !f.onlyConfined() {
 			return err
 		}
 		f.writing.Lock()
+		if err != nil { // of single hours: of this transaction?
+			faults := f.confined()
+			for _, s := range f.tx.files {
+				if faults.of(s.hour) != nil || s.written > f.onDisk(s) {
+					f.writing.Unlock()
+					return err
+				}
+			}
+		}
 		if f.txSynced() {
 			break
 		}
@@ -219,8 +229,14 @@ func (f *Files) takeBackTx() error {
 		}
 		// Now: the next compaction forgets where the files end, and a power cut
 		// must not bring back what was taken off.
-		if _, err := f.run(work); err != nil {
+		changed, err := f.run(work)
+		if err != nil {
 			return err
+		}
+		for _, p := range changed {
+			if p.err != nil {
+				return p.err
+			}
 		}
 	}
 	f.endTx()

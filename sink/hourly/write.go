@@ -1,6 +1,7 @@
 package hourly
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,16 +21,19 @@ func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if b.Records() == 0 {
 		return nil
 	}
+	if err := f.confined().ofBatch(b); err != nil {
+		return err
+	}
 	var err error
 	if ack == sink.Synced && f.trouble.Load() != nil {
 		// What cannot be confirmed is not written: a client that retries would
 		// have it stored each time.
-		err = f.syncs.Do(ctx, struct{}{}, true)
+		err = f.syncs.Do(ctx, nil, true)
 	}
 	if err == nil {
 		good := f.Err() == nil
 		if err = f.writes.Do(ctx, b, b.Len() < joinBytes); err == nil && ack == sink.Synced {
-			err = unsynced(f.syncs.Do(ctx, struct{}{}, true))
+			err = unsynced(f.syncs.Do(ctx, b, true))
 		} else if err != nil && good && f.Err() != nil { // it has failed for good in the middle of this
 			err = unsynced(err)
 		}
@@ -59,6 +63,36 @@ func (f *Files) writeGroup(batches []*codec.Batch) error {
 		return errUndecided
 	}
 	f.groupBatches.Update(float64(len(batches)))
+	err := f.writeAll(batches)
+	if err == nil || len(f.confined()) == 0 {
+		return err
+	}
+	// Batches without records of an hour that cannot be written are stored.
+	each := make(sink.Each, len(batches))
+	for {
+		var others []*codec.Batch
+		faults := f.confined()
+		for i, b := range batches {
+			if each[i] = faults.ofBatch(b); each[i] == nil {
+				others = append(others, b)
+			}
+		}
+		if len(others) == 0 {
+			return each
+		}
+		if err = f.writeAll(others); err == nil {
+			return each
+		}
+		if len(f.confined()) == len(faults) { // another reason
+			for i := range each {
+				each[i] = cmp.Or(each[i], err)
+			}
+			return each
+		}
+	}
+}
+
+func (f *Files) writeAll(batches []*codec.Batch) error {
 	for _, b := range batches {
 		f.gather(b)
 	}
