@@ -109,6 +109,8 @@ func makeDirectory(dir string) (made []string, err error) {
 	switch {
 	case err == nil, errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return made, nil // a full disk is not a fault of the configuration, and passes
+	case errors.Is(err, syscall.EROFS) && len(made) == 0:
+		return nil, nil // nor is a file system that the kernel has made read-only: /ready says so
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		err = fmt.Errorf("%w: choose a directory that user %d may write, or change its owner", err, os.Geteuid())
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):

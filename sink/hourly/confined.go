@@ -153,12 +153,14 @@ func (f *Files) retry(t *trouble) error {
 
 // tryIn makes a file in a directory, writes as much as may find no room, as far
 // into it, syncs and removes it.
-func (f *Files) tryIn(dir string, at, bytes int64) error {
+func (f *Files) tryIn(dir string, at, bytes int64) error { return tryIn(f.root, dir, at, bytes) }
+
+func tryIn(root durable.Dir, dir string, at, bytes int64) error {
 	name := filepath.Join(dir, probeName)
-	if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	file, err := f.root.Open(name, true)
+	file, err := root.Open(name, true)
 	if err != nil {
 		return err
 	}
@@ -171,7 +173,7 @@ func (f *Files) tryIn(dir string, at, bytes int64) error {
 	if isFatal(err) {
 		err = fmt.Errorf("probing: %v", err) //nolint:errorlint // nobody's data: not final
 	}
-	return errors.Join(err, file.Close(), f.root.Remove(name))
+	return errors.Join(err, file.Close(), root.Remove(name))
 }
 
 // readyConfined returns what Ready says of the failures that are confined.

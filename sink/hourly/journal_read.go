@@ -168,7 +168,13 @@ func openJournal(dir durable.Dir) (j *journal, h *history, torn int64, err error
 	if err != nil {
 		return nil, nil, 0, errors.Join(fmt.Errorf("reading the journal: %w", err), f.Close())
 	}
-	if good < size {
+	st, err := f.Stat()
+	if err == nil && st.ReadOnly != nil {
+		// Nothing can be added to it: a new one is written in its place, once that
+		// can be done.
+		return j, h, 0, f.Close()
+	}
+	if err == nil && good < size {
 		err = f.Truncate(good)
 	}
 	if err == nil {

@@ -39,7 +39,7 @@ const RejectedDir = ".rejected"
 //
 // All methods may be called at the same time.
 type Rejected struct {
-	logs     *durable.Directory // the logs directory
+	cfg      config.Storage
 	maxBytes int64
 	ack      sink.Ack
 	log      *slog.Logger
@@ -47,14 +47,17 @@ type Rejected struct {
 	stop     context.CancelFunc
 	bg       sync.WaitGroup
 
-	mu     sync.Mutex // guards everything below
+	mu     sync.Mutex         // guards everything below
+	logs   *durable.Directory // the logs directory
 	parts  []rejectedPart
 	file   durable.File // nil before the first line and after Close
 	now    rejectedPart // which one file is
 	total  int64        // bytes of all parts and of the current file
 	dirty  bool         // the current file has bytes that are not synced
 	sticky error        // the failure after which nothing is written any more
-	full   bool         // the last write found no room
+	torn   bool         // the current file holds more than it counts
+	known  bool         // the files that are there have been listed
+	failed *failure     // why the last attempt did not work; nil if it did
 	closed bool
 
 	droppedBytes, droppedFiles *metrics.Counter
@@ -76,6 +79,7 @@ func OpenRejected(cfg config.Storage, maxBytes int64, ack sink.Ack, log *slog.Lo
 		return nil, fmt.Errorf("rejected records: %w", err)
 	}
 	r := &Rejected{
+		cfg:          cfg,
 		logs:         logs,
 		maxBytes:     maxBytes,
 		ack:          ack,
@@ -90,7 +94,7 @@ func OpenRejected(cfg config.Storage, maxBytes int64, ack sink.Ack, log *slog.Lo
 		return float64(r.total)
 	})
 	if err := r.scan(); err != nil {
-		return nil, errors.Join(fmt.Errorf("rejected records: %w", err), logs.Close())
+		_ = r.notWritten(err) // said by Ready, and tried again
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
@@ -140,9 +144,11 @@ func (r *Rejected) write(items []rejectedLines) error {
 	}
 	synced := false
 	var start rejectedPart // where this group began in the current file
+	if err := r.follow(); err != nil {
+		return r.notWritten(err)
+	}
 	for i, item := range items {
 		if err := r.openFor(item.hour); err != nil {
-			r.full = noSpace(err)
 			return r.notWritten(err)
 		}
 		if i == 0 || r.now.compare(start) != 0 {
@@ -154,16 +160,35 @@ func (r *Rejected) write(items []rejectedLines) error {
 		}
 		synced = synced || item.synced
 	}
+	r.failed = nil
 	if synced {
 		return r.sync()
 	}
 	return nil
 }
 
-func (r *Rejected) append(lines []byte) error {
-	_, err := durable.Writer(r.file).Write(lines)
-	r.full = err != nil && noSpace(err)
+// follow goes on in the directory that has taken the place of one that was
+// removed. One that was moved away is the files' to judge: see Files.lookAround.
+func (r *Rejected) follow() error {
+	err := r.logs.Check()
+	if !errors.Is(err, durable.ErrRemoved) {
+		return err
+	}
+	next, err := durable.OpenDir(r.cfg.LogsDir)
 	if err != nil {
+		return err
+	}
+	r.log.Warn("the logs directory was removed: rejected records begin anew", "dir", r.cfg.LogsDir)
+	if r.file != nil {
+		_ = r.file.Close() // removed
+	}
+	_ = r.logs.Close() // removed
+	r.logs, r.file, r.dirty, r.torn = next, nil, false, false
+	return r.scan()
+}
+
+func (r *Rejected) append(lines []byte) error {
+	if _, err := durable.Writer(r.file).Write(lines); err != nil {
 		return err
 	}
 	r.now.bytes += int64(len(lines))
@@ -176,20 +201,31 @@ func (r *Rejected) append(lines []byte) error {
 // cutBack gives the current file the length it had when the group that failed
 // began: its callers will send all of it again.
 func (r *Rejected) cutBack(start rejectedPart) {
-	if err := r.file.Truncate(start.bytes); err != nil {
-		r.sticky = fmt.Errorf("rejected records: %s could not be cut back after a failed write: %w", r.now.path(), err)
-		return
-	}
 	r.total -= r.now.bytes - start.bytes
 	r.now.bytes = start.bytes
+	if err := r.file.Truncate(start.bytes); err != nil {
+		r.torn = true // cut before the next line is written
+		r.log.Warn("what a failed write of rejected records left cannot be cut off yet", "file", r.now.path(), "err", err)
+	}
 }
 
+// notWritten keeps err for Ready, until the same works again.
 func (r *Rejected) notWritten(err error) error {
-	return &failure{kindOf(err), err}
+	e := &failure{kindOf(err), err}
+	if r.sticky == nil && (r.failed == nil || r.failed.Error() != e.Error()) {
+		r.log.Warn("records cannot be set aside: answering 503 for batches that hold some until they can be", "err", err)
+	}
+	r.failed = e
+	return e
 }
 
 // openFor makes the current file one that lines of h may be appended to.
 func (r *Rejected) openFor(h codec.Hour) error {
+	if !r.known {
+		if err := r.scan(); err != nil {
+			return err
+		}
+	}
 	if r.file != nil {
 		state, err := r.file.Stat()
 		if err != nil {
@@ -199,8 +235,14 @@ func (r *Rejected) openFor(h codec.Hour) error {
 			r.log.Warn("a file of rejected records was removed or moved: its next line begins a new one", "file", r.now.path())
 			r.total -= r.now.bytes
 			_ = r.file.Close() // it is somebody else's now
-			r.file, r.dirty = nil, false
+			r.file, r.dirty, r.torn = nil, false, false
 		}
+	}
+	if r.torn {
+		if err := r.file.Truncate(r.now.bytes); err != nil {
+			return err
+		}
+		r.torn = false
 	}
 	most := max(r.maxBytes/8, 1)
 	if r.file != nil && r.now.hour == h && r.now.bytes < most {
@@ -332,8 +374,32 @@ func (r *Rejected) syncEvery(ctx context.Context, interval time.Duration) {
 		if r.sticky == nil {
 			_ = r.sync() // sticky says it to the next caller, and the log has it
 		}
+		r.retry()
 		r.mu.Unlock()
 	}
+}
+
+// retry tries whether what failed works again, without a record to write.
+func (r *Rejected) retry() {
+	if r.failed == nil || r.sticky != nil {
+		return
+	}
+	err := r.follow()
+	if err == nil {
+		err = r.logs.Mkdir(RejectedDir)
+	}
+	if err == nil {
+		err = tryIn(r.logs, RejectedDir, 0, minProbe)
+	}
+	if err == nil { // what stands in the place of the file may be in the way
+		err = r.openFor(codec.HourOf(time.Now()))
+	}
+	if err != nil {
+		_ = r.notWritten(err)
+		return
+	}
+	r.failed = nil
+	r.log.Info("records can be set aside again")
 }
 
 // Ready returns nil if a record can be expected to be set aside, or why not.
@@ -343,10 +409,14 @@ func (r *Rejected) Ready() error {
 	if r.sticky != nil {
 		return r.sticky
 	}
-	if r.full && !hasRoom(r.logs.Path()) {
-		return sink.ErrDiskFull
+	switch {
+	case r.failed == nil:
+		return nil
+	case errors.Is(r.failed, sink.ErrDiskFull):
+		return r.failed
 	}
-	return nil
+	// The logs directory is what Files reports.
+	return fmt.Errorf("%w: batches with records that have to be set aside are answered 503: %w", sink.ErrStandsStill, r.failed)
 }
 
 // Close syncs and closes the current file. Records are refused from then on.

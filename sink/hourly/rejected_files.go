@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"logforge/codec"
 	"logforge/sink/durable"
 )
@@ -60,20 +58,24 @@ func (p rejectedPart) compare(q rejectedPart) int {
 
 // scan lists the files that are there.
 func (r *Rejected) scan() error {
+	r.parts, r.total, r.known = nil, 0, false
 	days, err := r.logs.ReadDir(RejectedDir)
 	if errors.Is(err, fs.ErrNotExist) {
+		r.known = true
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	r.known = true
 	for _, day := range days {
 		if !day.IsDir() {
 			continue
 		}
 		files, err := r.logs.ReadDir(RejectedDir + "/" + day.Name())
 		if err != nil {
-			return err
+			r.log.Warn("a day of rejected records cannot be read: its files are not counted", "day", day.Name(), "err", err)
+			continue
 		}
 		for _, file := range files {
 			p, ok := parseRejected(day.Name(), file.Name())
@@ -81,11 +83,8 @@ func (r *Rejected) scan() error {
 				continue
 			}
 			info, err := file.Info()
-			if errors.Is(err, fs.ErrNotExist) {
+			if err != nil || !info.Mode().IsRegular() {
 				continue
-			}
-			if err != nil {
-				return err
 			}
 			p.bytes = info.Size()
 			r.total += p.bytes
@@ -119,16 +118,4 @@ func cutTorn(file durable.File) (int64, error) {
 		return end, nil
 	}
 	return end, file.Truncate(end)
-}
-
-// hasRoom reports whether the file system of dir has free space again.
-func hasRoom(dir string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) >= 1<<20
-}
-
-// noSpace reports whether err means that there is no room: no space left, a
-// quota, or a limit on the file's size.
-func noSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
 }

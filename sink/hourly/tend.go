@@ -148,7 +148,11 @@ func (f *Files) lookAround() {
 	}
 	if f.journal.moved() {
 		f.log.Warn("the journal was removed or moved: writing it anew", "dir", f.cfg.LogsDir)
-		_ = f.classify(f.compact(), nil, 0) // kept, and said by Ready
+		if err := f.compact(); err != nil {
+			// What is added to a file without a name is lost with the process.
+			_ = f.journal.close()
+			_ = f.classify(err, nil, 0) // kept, and said by Ready
+		}
 	}
 	f.tryConfined()
 	if t := f.trouble.Load(); t != nil {
