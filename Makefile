@@ -79,6 +79,7 @@ check: lint race ## what a commit has to pass
 
 chaos: ## the long tests with kills, faults and rebalances; they print their seed
 	go test -tags crashpoints ./sink/kafka -run 'Chaos|Cluster' -count 1 -v -timeout 2h -chaos.long
+	go test ./bench/proof -run Instances -count 1 -v -timeout 20m -cluster
 	go test ./bench/proof -run Archive -count 1 -v -timeout 3h -archive.kills 300
 	go test ./bench/proof -run Killed -count 1 -v -timeout 1h -kills 200
 

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -19,6 +20,8 @@ import (
 	"logforge/bench/corpus"
 	"logforge/sink/kafka/kafkatest"
 )
+
+var cluster = flag.Bool("cluster", false, "instances that are one view share a cluster of three brokers")
 
 // view is an answer of GET /analytics to a range, of all instances.
 type view struct {
@@ -48,6 +51,9 @@ func (v view) silent() (urls []string) {
 // same list of peers, and HAProxy before the first two. What it answers has to be
 // a recount of the log that was posted, and while one of the consumers is dead, a
 // recount of the files of the other one, with the dead one named.
+//
+// At length (make chaos) it runs through a cluster of three brokers with three
+// replicas of everything, one of which is killed and comes back as well.
 func TestInstances_AreOneViewBehindHAProxy(t *testing.T) {
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -56,8 +62,25 @@ func TestInstances_AreOneViewBehindHAProxy(t *testing.T) {
 		}
 		t.Skip("needs haproxy (Debian: apt-get install haproxy)")
 	}
-	broker := kafkatest.Shared(t)
-	topic := broker.Topic(t, 8)
+	var brokers, topic string
+	killBroker, restartBroker := func() {}, func() {}
+	if *cluster {
+		three := kafkatest.OwnCluster(t)
+		brokers, topic = strings.Join(three.Addrs(), ","), "one-view"
+		admin := three.Admin(t)
+		if _, err := admin.CreateTopics(t.Context(), 8, 3, nil, topic, topic+".dlq"); err != nil {
+			t.Fatal(err)
+		}
+		three.AwaitInSync(t, admin, topic, 3)
+		killBroker = func() { three.Brokers[1].Kill(t) }
+		restartBroker = func() {
+			three.Restart(t, three.Brokers[1])
+			three.AwaitInSync(t, admin, topic, 3)
+		}
+	} else {
+		broker := kafkatest.Shared(t)
+		brokers, topic = broker.Addr, broker.Topic(t, 8)
+	}
 	log := realLog(t)
 	half := len(log) / 2
 
@@ -73,7 +96,7 @@ func TestInstances_AreOneViewBehindHAProxy(t *testing.T) {
 		role, _, _ := strings.Cut(name, "-")
 		processes[name] = startWith(t, dirs[name], addrs[name],
 			[]string{"LOGFORGE_ANALYTICS_PEERS=" + strings.Join(peers, ","), "LOGFORGE_KAFKA_ROLE=" + role, "LOGFORGE_KAFKA_SESSION_TIMEOUT=6s"},
-			"-version", "2", "-brokers", broker.Addr, "-topic", topic, "-group", topic)
+			"-version", "2", "-brokers", brokers, "-topic", topic, "-group", topic)
 		waitReady(t, processes[name])
 	}
 	for _, name := range names {
@@ -120,11 +143,13 @@ func TestInstances_AreOneViewBehindHAProxy(t *testing.T) {
 
 	dead := "http://" + addrs["consume-2"]
 	processes["consume-2"].Kill()
+	killBroker()
 	await("one is dead", func() (map[string]int64, []string, error) {
 		paths, err := storedPaths(dirs["consume-1"])
 		return paths, []string{dead}, err
 	})
 	postAll(t, front, requests(f, log[half:], 100, "gzip"))
+	restartBroker()
 	run("consume-2")
 	await("it has come back", posted(len(log)))
 
