@@ -156,7 +156,7 @@ func TestConsumer_ACommitThatIsReportedAsFailedLosesAndRepeatsNothing(t *testing
 
 // The connection breaks with a commit on it: it was applied, or it was not.
 func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T) {
-	f := func(name string, verdict verdict, apply bool) {
+	f := func(name string, verdict verdict, apply, withinPoll bool) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			cluster, s := fake(t)
@@ -164,6 +164,15 @@ func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T)
 			s.put(20, 5, 0, 1, 2, 3)
 			r := site.start(t)
 			reached(t, s.total(), r)
+			if withinPoll {
+				// What waits in four partitions is polled at once, and is more than
+				// a transaction takes.
+				if err := r.stop(); err != nil {
+					t.Fatal(err)
+				}
+				site.cfg.Consumer.FlushBytes, site.cfg.Consumer.FlushInterval = 1, time.Second
+				s.put(20, 5, 0, 1, 2, 3)
+			}
 			if apply {
 				// Applied at once, answered as something that tells nothing.
 				cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RequestTimedOut})
@@ -171,6 +180,9 @@ func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T)
 				cluster.ControlKey(kmsg.OffsetCommit.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 					return nil, errors.New("the connection breaks"), true
 				})
+			}
+			if withinPoll {
+				r = site.start(t)
 			}
 			s.put(20, 5, 0, 1, 2, 3)
 			reached(t, s.total(), r)
@@ -183,8 +195,10 @@ func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T)
 			s.once(site)
 		})
 	}
-	f("applied", committed, true)
-	f("lost", dropped, false)
+	f("applied", committed, true, false)
+	f("lost", dropped, false, false)
+	f("applied, in the middle of what was polled", committed, true, true)
+	f("lost, in the middle of what was polled", dropped, false, true)
 }
 
 // A commit is held up on its way until the consumer has given up on it, joined

@@ -43,6 +43,9 @@ type session struct {
 	wanted      bool                      // a rebalance waits for the transaction to end
 
 	tx transaction
+	// inDoubt says that the files hold a prepared transaction whose commit may have
+	// been taken: only the next session can tell what becomes of it.
+	inDoubt bool
 }
 
 // part is one assigned partition.

@@ -241,6 +241,7 @@ func (s *session) commit(ctx context.Context) error {
 		return s.rollback(fmt.Errorf("preparing: %w", err))
 	}
 	crashPoint("prepared")
+	s.inDoubt = true
 	out, err := s.send(ctx, tx.member, offers)
 	crashPoint("answered")
 	s.c.commits[out].Inc()
@@ -250,12 +251,14 @@ func (s *session) commit(ctx context.Context) error {
 			return fmt.Errorf("deciding: %w", err) // committed, and still prepared here: the next session finds out
 		}
 	case refused:
+		s.inDoubt = false
 		return s.rollback(fmt.Errorf("commit refused: %w", err))
 	case split:
 		return fmt.Errorf("%w: the commit of %v was taken for some of %v only: %w", ErrUndecidable, id, p, err)
 	default:
 		return fmt.Errorf("commit without a known outcome: %w", err)
 	}
+	s.inDoubt = false
 	crashPoint("decided")
 	s.decided(p, offers)
 	s.c.commitSeconds.UpdateDuration(start)
@@ -312,9 +315,12 @@ func (s *session) decided(p *position, offers []offer) {
 }
 
 // rollback takes the files back to the committed lengths and returns why, or
-// what went wrong at that.
+// what went wrong at that. A transaction in doubt stays prepared.
 func (s *session) rollback(why error) error {
 	s.tx.reset()
+	if s.inDoubt {
+		return why
+	}
 	if err := s.c.files.Rollback(); err != nil {
 		return errors.Join(why, fmt.Errorf("rolling back: %w", err))
 	}
