@@ -23,8 +23,8 @@ import (
 // called.
 func (b *Batch) Begin(r *Rules, now time.Time) {
 	b.Reset()
-	b.one = b.decoder(r, now)
-	b.one.one = true
+	b.one = decoder{one: true}
+	b.one.start(b, r, now)
 	b.extended.known = false
 }
 
@@ -69,13 +69,13 @@ func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e Recor
 		d.b.plain = Unescape(d.b.plain[:0], record[1:len(record)-1])
 		record = d.b.plain
 	}
-	arrival := d.now
-	if d.before = extra; !at.IsZero() {
-		d.now, d.hasTime, d.b.arrival = at, true, d.b.arrival[:0]
+	arrival := d.b.now
+	if d.b.before = extra; !at.IsZero() {
+		d.b.now, d.hasTime, d.b.arrival = at, true, d.b.arrival[:0]
 	}
 	d.oneText(record)
-	if d.before = nil; d.hasTime {
-		d.now, d.hasTime, d.b.arrival = arrival, false, d.b.arrival[:0]
+	if d.b.before = nil; d.hasTime {
+		d.b.now, d.hasTime, d.b.arrival = arrival, false, d.b.arrival[:0]
 	}
 	return d.added(good)
 }
@@ -129,7 +129,7 @@ func (d *decoder) added(good int) (RecordError, bool) {
 	case d.over != nil:
 		return RecordError{d.index, "record", d.over.Error()}, false
 	}
-	return d.last, false
+	return d.b.last, false
 }
 
 // setValues makes the values of Append those of the record that put adds.

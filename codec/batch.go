@@ -3,6 +3,7 @@ package codec
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Run is the part of a Batch whose records fall into one hour: whole canonical
@@ -32,8 +33,6 @@ type Batch struct {
 	runs     []Run
 	unsorted bool
 
-	one decoder // between Begin and End
-
 	// What decoding works with, and leaves for the next.
 	rules   Rules // of Decode and AppendLines, which are told the limits only
 	clock   clock
@@ -44,6 +43,14 @@ type Batch struct {
 	extra   []byte   // the extra members of a record, each after a comma
 	spare   []Run    // runs' twin
 	scan    scanner
+	now     time.Time // of records without a time
+	bounds  interval  // of the records' times, where they have any
+	noRoom  error     // of room, if that ended the decoding
+
+	// Between Begin and End.
+	one    decoder
+	before []byte      // extra members that come before those of the record
+	last   RecordError // of the last record that was not added
 
 	// What reading the bodies of shippers works with.
 	outer, inner object // records, and objects in their members
@@ -146,27 +153,35 @@ func (b *Batch) AtEnd(f func()) { b.atEnd = f }
 // PutBatch gives the batch back. The caller must not use it, nor any slice it
 // gave out, afterwards: built with the tag poison, its memory is overwritten.
 func PutBatch(b *Batch) {
-	if b.keepers.Load() > 0 && b.keepers.Add(-1) >= 0 {
-		return // another owner still reads it
+	if b.keepers.Load() > 0 {
+		if b.keepers.Add(-1) >= 0 {
+			return // another owner still reads it
+		}
+		b.keepers.Store(0)
 	}
-	b.keepers.Store(0)
 	poison(b)
-	counted := b.room != nil
-	b.room = nil
-	if f := b.atEnd; f != nil {
-		b.atEnd = nil
-		defer f() // after the memory has gone to the pool or the garbage collector
+	f := b.atEnd
+	b.recycle()
+	if f != nil {
+		f() // after the memory has gone to the pool or the garbage collector
 	}
-	n := b.held()
+}
+
+// recycle puts b into the pool of its size.
+func (b *Batch) recycle() {
+	pool, n := &batches, b.held()
+	if b.room != nil {
+		pool = &pools[poolOf(n)]
+		b.room = nil
+	}
+	if b.atEnd != nil {
+		b.atEnd = nil
+	}
 	if n > retained {
 		return
 	}
 	b.Reset()
-	if !counted {
-		batches.Put(b)
-		return
-	}
-	pools[poolOf(n)].Put(b)
+	pool.Put(b)
 }
 
 // runBytes is the size of a Run.

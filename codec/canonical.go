@@ -128,7 +128,7 @@ func crlf(b []byte) bool { return len(b) > 1 && b[0] == '\r' && b[1] == '\n' }
 // copy appends a piece, and writes newlines over its first n commas. A newline
 // fits behind it.
 func (d *decoder) copy(piece []byte, n int) {
-	if !d.grow(len(piece) + len("\n")) {
+	if cap(d.out)-len(d.out) <= len(piece) && !d.grow(len(piece)+len("\n")) {
 		return
 	}
 	base := len(d.out)

@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -60,7 +61,7 @@ type Limits struct {
 // A body without any record is an error, except where it says itself that it
 // is an empty list: the array [], or a CSV header line alone.
 func (b *Batch) Decode(body []byte, f Format, l Limits) error {
-	b.rules = Rules{limits: l}
+	b.rules.limits, b.rules.keep = l, false
 	var now time.Time
 	if l.MaxAge > 0 || l.MaxFuture > 0 {
 		now = time.Now()
@@ -77,8 +78,9 @@ func (b *Batch) Decode(body []byte, f Format, l Limits) error {
 // lines of this call that are not blank. While bad is called the batch is not
 // to be used.
 func (b *Batch) AppendLines(lines []byte, l Limits, bad func(line []byte, e RecordError)) {
-	b.rules = Rules{limits: Limits{RecordBytes: l.RecordBytes, SentBytes: l.SentBytes, Depth: l.Depth}, keep: true}
-	d := b.decoder(&b.rules, time.Time{})
+	b.rules.limits, b.rules.keep = Limits{RecordBytes: l.RecordBytes, SentBytes: l.SentBytes, Depth: l.Depth}, true
+	var d decoder
+	d.start(b, &b.rules, time.Time{})
 	d.bad = bad
 	lines = withoutMark(lines)
 	d.reserve(len(lines))
@@ -88,43 +90,41 @@ func (b *Batch) AppendLines(lines []byte, l Limits, bad func(line []byte, e Reco
 
 func withoutMark(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) }
 
-// decoder is one Decode or AppendLines under way.
+// decoder is one Decode or AppendLines under way. It is kept small, since for a
+// body of one record it is a good part of the work to make one: what only few
+// bodies need is in the Batch.
 type decoder struct {
 	b      *Batch
 	out    []byte // b's buffer while it grows
 	rules  *Rules
-	limits Limits
-	index  int // records seen, good and bad: the index of the next one
-	good   int // records in b
+	limits *Limits // those of rules
+	index  int     // records seen, good and bad: the index of the next one
+	good   int     // records in b
 
-	hour  Hour // of the last run
-	first int  // good when the last run began
+	hour   Hour  // of the last run
+	first  int   // good when the last run began
+	within hours // in which the records' times are without a closer look
 
 	invalid *InvalidError
 	over    *LimitError // not nil: the scan ends, with this error
-	noRoom  error       // the error of the batch's Room, if that ended the scan
 	bad     func(line []byte, e RecordError)
-	line    []byte      // the line that is being read, for bad
-	large   bool        // so was the record before: see account
-	one     bool        // records come one at a time: see Begin
-	last    RecordError // of the last record that was not added
+	line    []byte // the line that is being read, for bad
 
 	missed int // times in a row that a record was not canonical
 	known  int // of b.skipped
 
-	now      time.Time // of records without a time
-	hasTime  bool      // now is the record's own, known from elsewhere
-	before   []byte    // extra members that come before those of the record
-	only     Format    // of a body of a shipper: Auto if it may have several
-	wrappers bool      // the body has lists of records within objects
-	arrays   bool      // the body is an array, or several
-	within   interval  // in which the records' times have to be
+	large    bool   // so was the record before: see account
+	one      bool   // records come one at a time: see Begin
+	hasTime  bool   // b.now is the record's own, known from elsewhere
+	only     Format // of a body of a shipper: Auto if it may have several
+	wrappers bool   // the body has lists of records within objects
+	arrays   bool   // the body is an array, or several
 
 	// Of the record that is being read:
-	fields     [columns]field
 	badMoment  fault // its time is of no known kind
-	lineMember span  // in the extra members: that of a CSV column which may hold a line
 	noEscapes  bool  // it is a log line in which a backslash is a backslash
+	lineMember span  // in the extra members: that of a CSV column which may hold a line
+	fields     [columns]field
 }
 
 // The members of a record, in canonical order.
@@ -155,12 +155,20 @@ const (
 // none is the column of a member that is skipped.
 const none = columns
 
-// decoder returns one that appends to b.
-func (b *Batch) decoder(r *Rules, now time.Time) decoder {
-	d := decoder{b: b, out: b.buf, rules: r, limits: r.limits, good: b.records, first: b.records, hour: noHour}
-	d.now, b.arrival = now, b.arrival[:0]
-	d.within = intervalOf(now, r.limits)
-	b.scan.depth, b.scan.deep = r.limits.Depth, false
+// start makes d, which is zero, append to b. now is when the records arrive.
+func (d *decoder) start(b *Batch, r *Rules, now time.Time) {
+	d.b, d.out, d.rules, d.limits = b, b.buf, r, &r.limits
+	d.good, d.first, d.hour = b.records, b.records, noHour
+	d.within = hours{math.MinInt64, math.MaxInt64}
+	if d.limits.MaxAge > 0 || d.limits.MaxFuture > 0 {
+		b.bounds = intervalOf(now, d.limits)
+		d.within = b.bounds.hours
+	}
+	b.now, b.arrival = now, b.arrival[:0]
+	if b.noRoom != nil {
+		b.noRoom = nil
+	}
+	b.scan.depth, b.scan.deep = d.limits.Depth, false
 	if r.table != nil {
 		b.recent.reset(r.table)
 	}
@@ -168,11 +176,10 @@ func (b *Batch) decoder(r *Rules, now time.Time) decoder {
 		b.clock.reset()
 	}
 	if n := len(b.runs); n > 0 {
-		last := b.runs[n-1]
+		last := &b.runs[n-1]
 		d.hour = last.Hour
 		d.first -= last.Records
 	}
-	return d
 }
 
 // reserve makes room for what a body of n bytes usually becomes.
@@ -328,7 +335,7 @@ func (d *decoder) put() {
 	if h := d.b.clock.hour; h != d.hour {
 		whole := d.within.hour(h)
 		if !whole {
-			if why := d.within.outside(line[hourAt:]); why != "" {
+			if why := d.b.bounds.outside(line[hourAt:]); why != "" {
 				d.report(names[timestamp], why)
 				return
 			}
@@ -354,7 +361,7 @@ var dash = []byte("-")
 func (d *decoder) arrivalText() []byte {
 	b := d.b
 	if len(b.arrival) == 0 {
-		b.arrival = d.now.UTC().AppendFormat(b.arrival, time.RFC3339Nano)
+		b.arrival = b.now.UTC().AppendFormat(b.arrival, time.RFC3339Nano)
 	}
 	return b.arrival
 }
@@ -398,7 +405,7 @@ func (d *decoder) report(field, reason string) {
 	e := RecordError{Index: d.index, Field: field, Reason: reason}
 	d.index++
 	if d.one {
-		d.last = e
+		d.b.last = e
 		return
 	}
 	if d.bad != nil {

@@ -316,8 +316,8 @@ func (d *decoder) begin() {
 	d.b.scan.deep = false
 	d.fields, d.badMoment = [columns]field{}, 0
 	d.b.scratch, d.b.extra = d.b.scratch[:0], d.b.extra[:0]
-	if len(d.before) > 0 && d.rules.keep {
-		d.b.extra = append(append(d.b.extra, ','), d.before...)
+	if len(d.b.before) > 0 && d.rules.keep {
+		d.b.extra = append(append(d.b.extra, ','), d.b.before...)
 	}
 }
 

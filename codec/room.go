@@ -20,7 +20,7 @@ func (d *decoder) take(n int) bool {
 	if d.b.room == nil || n <= 0 {
 		return true
 	}
-	if d.noRoom = d.b.room.Take(n); d.noRoom == nil {
+	if d.b.noRoom = d.b.room.Take(n); d.b.noRoom == nil {
 		return true
 	}
 	d.over = new(LimitError)

@@ -137,7 +137,8 @@ func NewRules(o Options) (*Rules, error) {
 // batch's Room returned.
 func (b *Batch) DecodeWith(body []byte, f Format, r *Rules, now time.Time, setAside func(record []byte, e RecordError)) error {
 	b.Reset()
-	d := b.decoder(r, now)
+	var d decoder
+	d.start(b, r, now)
 	d.bad = setAside
 	body = withoutMark(body)
 	if d.reserve(len(body)) {
@@ -157,9 +158,9 @@ func (d *decoder) end() error {
 		}
 	}
 	switch {
-	case d.noRoom != nil:
+	case b.noRoom != nil:
 		b.Reset()
-		return d.noRoom
+		return b.noRoom
 	case d.over != nil:
 		b.Reset()
 		return d.over
@@ -171,42 +172,52 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// interval is where the times of records have to be. Hours that lie wholly
-// within it need no further look.
+// hours are those between two others, none of which is one of them.
+type hours struct{ after, before Hour }
+
+// hour reports whether h is one of the hours.
+func (v *hours) hour(h Hour) bool { return v.after < h && h < v.before }
+
+// interval is where the times of records have to be. Hours that lie wholly within
+// it need no further look.
 type interval struct {
-	first, last    Hour          // of the bounds; hours between them are wholly within
-	oldest, newest [29]byte      // the bounds: canonical timestamps without their Z, then zeros
+	hours
+	now            time.Time
 	age, future    time.Duration // 0: that side is open
+	written        bool          // oldest and newest are
+	oldest, newest [29]byte      // the bounds: canonical timestamps without their Z, then zeros
 }
 
-func intervalOf(now time.Time, l Limits) interval {
-	v := interval{first: math.MinInt64, last: math.MaxInt64}
+func intervalOf(now time.Time, l *Limits) interval {
+	v := interval{hours: hours{math.MinInt64, math.MaxInt64}, now: now}
 	if l.MaxAge > 0 {
-		v.age = l.MaxAge
-		v.first = bound(&v.oldest, now.Add(-l.MaxAge))
+		v.age, v.after = l.MaxAge, HourOf(now.Add(-l.MaxAge))
 	}
 	if l.MaxFuture > 0 {
-		v.future = l.MaxFuture
-		v.last = bound(&v.newest, now.Add(l.MaxFuture))
+		v.future, v.before = l.MaxFuture, HourOf(now.Add(l.MaxFuture))
 	}
 	return v
 }
 
-// bound writes t as the texts of timestamps begin, and returns its hour.
-func bound(text *[29]byte, t time.Time) Hour {
-	t = t.UTC()
-	n := len(t.AppendFormat(text[:0], "2006-01-02T15:04:05.999999999"))
-	clear(text[n:]) // AppendFormat has written zeros there
-	return HourOf(t)
+// writeBounds writes the bounds as the texts of timestamps begin.
+func (v *interval) writeBounds() {
+	writeBound(&v.oldest, v.now.Add(-v.age))
+	writeBound(&v.newest, v.now.Add(v.future))
+	v.written = true
 }
 
-// hour reports whether all of h is within the interval.
-func (v *interval) hour(h Hour) bool { return v.first < h && h < v.last }
+func writeBound(text *[29]byte, t time.Time) {
+	n := len(t.UTC().AppendFormat(text[:0], "2006-01-02T15:04:05.999999999"))
+	clear(text[n:]) // AppendFormat has written zeros there
+}
 
 // outside says why the canonical timestamp that s begins with is not within the
 // interval, or nothing if it is. (Without the Z, these texts are in
 // the order of time.)
 func (v *interval) outside(s []byte) string {
+	if !v.written {
+		v.writeBounds()
+	}
 	s = s[:bytes.IndexByte(s, 'Z')]
 	switch {
 	case v.age > 0 && bytes.Compare(s, bytes.TrimRight(v.oldest[:], "\x00")) < 0:
