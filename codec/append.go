@@ -24,6 +24,7 @@ import (
 func (b *Batch) Begin(r *Rules, now time.Time) {
 	b.Reset()
 	b.one = decoder{one: true}
+	b.shippers = true
 	b.one.start(b, r, now)
 	b.extended.known = false
 }

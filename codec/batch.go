@@ -67,6 +67,9 @@ type Batch struct {
 	headed       bool     // they are those of a header line
 	order        []uint8  // the columns of a CSV body
 
+	shippers        bool // it may have grown since it was given back
+	heldForShippers int  // shipperMemory, when it was given back
+
 	keepers atomic.Int32 // owners beside the first; see Keep
 	atEnd   func()       // is called by the last PutBatch; nil: nothing is
 }
@@ -160,28 +163,26 @@ func PutBatch(b *Batch) {
 		b.keepers.Store(0)
 	}
 	poison(b)
-	f := b.atEnd
-	b.recycle()
-	if f != nil {
-		f() // after the memory has gone to the pool or the garbage collector
+	if b.shippers {
+		b.heldForShippers = b.shipperMemory()
+		b.shippers = false
 	}
-}
-
-// recycle puts b into the pool of its size.
-func (b *Batch) recycle() {
 	pool, n := &batches, b.held()
 	if b.room != nil {
 		pool = &pools[poolOf(n)]
 		b.room = nil
 	}
-	if b.atEnd != nil {
+	f := b.atEnd
+	if f != nil {
 		b.atEnd = nil
 	}
-	if n > retained {
-		return
+	if n <= retained {
+		b.Reset()
+		pool.Put(b)
 	}
-	b.Reset()
-	pool.Put(b)
+	if f != nil {
+		f() // after the memory has gone to the pool or the garbage collector
+	}
 }
 
 // runBytes is the size of a Run.
@@ -194,7 +195,16 @@ func (b *Batch) held() int {
 
 // workspace returns the bytes of memory that single records are worked on in.
 func (b *Batch) workspace() int {
+	forShippers := b.heldForShippers
+	if b.shippers {
+		forShippers = b.shipperMemory()
+	}
+	return forShippers + cap(b.extra) + 8*cap(b.scan.nesting) + cap(b.scan.name) + cap(b.order) + cap(b.scratch)
+}
+
+// shipperMemory returns how much of it is for bodies of shippers.
+func (b *Batch) shipperMemory() int {
 	const memberBytes, columnBytes = 24, 48
 	return cap(b.plain) + cap(b.converted) + cap(b.names) + cap(b.extended.names) + columnBytes*(cap(b.columns)+cap(b.extended.columns)) +
-		memberBytes*(cap(b.outer.members)+cap(b.inner.members)) + cap(b.extra) + 8*cap(b.scan.nesting) + cap(b.scan.name) + cap(b.order) + cap(b.scratch)
+		memberBytes*(cap(b.outer.members)+cap(b.inner.members))
 }

@@ -73,6 +73,30 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkAccessLog decodes different bodies of a real log in turn. Where the texts
+// end is then as hard to predict as in service; a body that is decoded again and
+// again is learned by heart by the processor.
+func BenchmarkAccessLog(b *testing.B) {
+	recs, err := corpus.OpenAccessLog("../bench/testdata/access.log.gz")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, form := range corpus.Forms {
+		for _, batch := range []int{1, 1000} {
+			bodies := form.Bodies(recs[:5000+5*batch], batch)
+			b.Run(fmt.Sprintf("form=%s/batch=%d", form.Name, batch), func(b *testing.B) {
+				b.ReportAllocs()
+				f := ours(formatOf(form))
+				for i := 0; b.Loop(); i++ {
+					if err := f(bodies[i%len(bodies)], batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
 // BenchmarkRegroup is a batch whose hours come mixed, as a replay sends them.
 func BenchmarkRegroup(b *testing.B) {
 	for _, hours := range []int{1, 2, 24, 1000} {

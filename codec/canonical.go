@@ -113,10 +113,13 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 			from = i
 		}
 	}
-	d.copy(b[from:i], n)
-	if d.missed++; good > d.good {
-		d.missed = 0
+	if d.missed++; good == d.good {
+		return i, whole
 	}
+	if i > from {
+		d.copy(b[from:i], n)
+	}
+	d.missed = 0
 	d.index += good - d.good
 	d.good = good
 	return i, whole

@@ -1,28 +1,29 @@
 package codec
 
-import "unicode/utf8"
+import (
+	"math"
+	"math/bits"
+	"unicode/utf8"
+)
 
 // The fields of CSV, in every form they can have. Texts come out canonical: as
 // they stand in the body, or, from the first character that has to be escaped,
 // rewritten in the scratch memory.
 
-// commaOr adds commas to what special marks.
-func commaOr(w uint64) uint64 { return special(w) | ((w^','*ones)-ones)&highs }
+// commaOr adds commas to what marks marks.
+func commaOr(w uint64) uint64 { return marks(w) | ((w ^ ','*ones) - ones) }
 
 // ordinaryField is ordinary for a field without quotes: it ends at commas too.
 func ordinaryField(b []byte, i int) int {
 	for ; i <= len(b)-16; i += 16 {
 		s := b[i : i+16 : i+16]
 		m0, m1 := commaOr(load(s, 0)), commaOr(load(s, 8))
-		if m0|m1 != 0 {
-			if m0 != 0 {
-				return i + firstMark(m0)
-			}
-			return i + 8 + firstMark(m1)
+		if (m0|m1)&highs != 0 {
+			return i + bits.TrailingZeros64(bytesOf(m0)|bytesOf(m1)<<8)
 		}
 	}
 	if i <= len(b)-8 {
-		if m := commaOr(load(b, i)); m != 0 {
+		if m := commaOr(load(b, i)) & highs; m != 0 {
 			return i + firstMark(m)
 		}
 		i += 8
@@ -131,7 +132,7 @@ func (d *decoder) quotedField(b []byte, i int) (f field, next int, more bool) {
 func (d *decoder) rewrite(b []byte, start, i int) {
 	d.toScratch(b[start:i])
 	out := d.b.scratch
-	if d.scratchFull(len(out)) {
+	if len(out) > d.scratchLimit() {
 		return
 	}
 	if c := b[i]; c < utf8.RuneSelf {
@@ -144,14 +145,17 @@ func (d *decoder) rewrite(b []byte, start, i int) {
 
 // toScratch appends text to the scratch memory, unless that is full.
 func (d *decoder) toScratch(text []byte) {
-	if !d.scratchFull(len(d.b.scratch) + len(text)) {
+	if len(d.b.scratch)+len(text) <= d.scratchLimit() {
 		d.b.scratch = append(d.b.scratch, text...)
 	}
 }
 
-// scratchFull reports whether n bytes of scratch memory are more than a record
-// within the limit of what may be sent can need: a byte becomes six at most. What
-// is written after that is not kept, as the record will be refused.
-func (d *decoder) scratchFull(n int) bool {
-	return d.limits.SentBytes > 0 && n > 6*d.limits.SentBytes+64
+// scratchLimit returns how many bytes of scratch memory are enough for a record
+// within the limit of what may be sent: a byte becomes six at most. What is
+// written after that is not kept, as the record will be refused.
+func (d *decoder) scratchLimit() int {
+	if d.limits.SentBytes <= 0 {
+		return math.MaxInt
+	}
+	return 6*d.limits.SentBytes + 64
 }

@@ -1,6 +1,9 @@
 package codec
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The fast path of CSV. Unlike a JSON record that is canonical already, a row
 // cannot be copied as a whole, so its texts are copied while they are scanned.
@@ -99,12 +102,9 @@ func copyQuoted(dst, b []byte, i int) int {
 		w0, w1 := load(s, 0), load(s, 8)
 		binary.LittleEndian.PutUint64(t, w0)
 		binary.LittleEndian.PutUint64(t[8:], w1)
-		m0, m1 := special(w0), special(w1)
-		if m0|m1 != 0 {
-			if m0 != 0 {
-				return i + firstMark(m0)
-			}
-			return i + 8 + firstMark(m1)
+		m0, m1 := marks(w0), marks(w1)
+		if (m0|m1)&highs != 0 {
+			return i + bits.TrailingZeros64(bytesOf(m0)|bytesOf(m1)<<8)
 		}
 		i += 16
 	}
@@ -133,11 +133,8 @@ func copyField(dst, b []byte, i int) int {
 		binary.LittleEndian.PutUint64(t, w0)
 		binary.LittleEndian.PutUint64(t[8:], w1)
 		m0, m1 := commaOr(w0), commaOr(w1)
-		if m0|m1 != 0 {
-			if m0 != 0 {
-				return i + firstMark(m0)
-			}
-			return i + 8 + firstMark(m1)
+		if (m0|m1)&highs != 0 {
+			return i + bits.TrailingZeros64(bytesOf(m0)|bytesOf(m1)<<8)
 		}
 		i += 16
 	}

@@ -61,12 +61,20 @@ type Limits struct {
 // A body without any record is an error, except where it says itself that it
 // is an empty list: the array [], or a CSV header line alone.
 func (b *Batch) Decode(body []byte, f Format, l Limits) error {
-	b.rules.limits, b.rules.keep = l, false
+	b.rules.limits.set(&l)
+	b.rules.keep = false
 	var now time.Time
 	if l.MaxAge > 0 || l.MaxFuture > 0 {
 		now = time.Now()
 	}
 	return b.DecodeWith(body, f, &b.rules, now, nil)
+}
+
+// set copies l, one field after another: a copy in larger pieces would have to wait
+// until the fields, which the caller has just written, have arrived in the cache.
+func (m *Limits) set(l *Limits) {
+	m.Records, m.RecordBytes, m.SentBytes, m.Depth = l.Records, l.RecordBytes, l.SentBytes, l.Depth
+	m.Hours, m.MaxAge, m.MaxFuture = l.Hours, l.MaxAge, l.MaxFuture
 }
 
 // AppendLines adds the records of NDJSON lines to b, with their extra members.
@@ -183,7 +191,7 @@ func (d *decoder) start(b *Batch, r *Rules, now time.Time) {
 }
 
 // reserve makes room for what a body of n bytes usually becomes.
-func (d *decoder) reserve(n int) bool { return d.grow(n + 64) }
+func (d *decoder) reserve(n int) bool { return cap(d.out)-len(d.out) >= n+64 || d.grow(n+64) }
 
 func (d *decoder) body(body []byte, f Format) {
 	if d.bad != nil || d.rules.shipper || f > CSV {
@@ -280,18 +288,20 @@ func (d *decoder) put() {
 	}
 	at, p, agent := d.fields[timestamp].text, d.fields[path].text, d.fields[userAgent].text
 	arrived := false
-	if (d.rules.arrival || d.hasTime) && d.badMoment == 0 && blank(at) {
-		at, arrived = d.arrivalText(), !d.hasTime
-	}
-	if d.rules.dash {
-		switch noPath, noAgent := blank(p), blank(agent); {
-		case noPath && noAgent:
-			d.report("record", "has neither a path nor a user agent")
-			return
-		case noPath:
-			p = dash
-		case noAgent:
-			agent = dash
+	if d.rules.arrival || d.rules.dash || d.hasTime {
+		if d.badMoment == 0 && blank(at) && (d.rules.arrival || d.hasTime) {
+			at, arrived = d.arrivalText(), !d.hasTime
+		}
+		if d.rules.dash {
+			switch noPath, noAgent := blank(p), blank(agent); {
+			case noPath && noAgent:
+				d.report("record", "has neither a path nor a user agent")
+				return
+			case noPath:
+				p = dash
+			case noAgent:
+				agent = dash
+			}
 		}
 	}
 	const atMost, pathName, agentName = len("2026-02-09T15:23:00.123456789Z"), `","path":"`, `","userAgent":"`
@@ -325,7 +335,9 @@ func (d *decoder) put() {
 	end += copy(line[end:], agent)
 	line[end] = '"'
 	end++
-	end += copy(line[end:], d.b.extra)
+	if len(d.b.extra) > 0 {
+		end += copy(line[end:], d.b.extra)
+	}
 	copy(line[end:end+2], "}\n")
 	end++
 	if d.limits.RecordBytes > 0 && end > d.limits.RecordBytes {

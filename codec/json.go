@@ -121,7 +121,6 @@ func (d *decoder) value(b []byte, i int) int {
 		return -1
 	}
 	start := i
-	d.b.scan.deep = false
 	if i == len(b) || b[i] != '{' {
 		if i = d.skip(b, i); i >= 0 && d.fits(i-start) {
 			d.noObject()
@@ -149,7 +148,9 @@ func (d *decoder) members(b []byte, i int) int {
 		column, text := knownMember(b, i)
 		if column == none {
 			if n := d.asBefore(b, i, others); n > 0 {
-				d.keep(b[i:i+n], false)
+				if d.rules.keep {
+					d.keep(b[i:i+n], false)
+				}
 				i += n
 				others++
 				goto after
@@ -166,7 +167,9 @@ func (d *decoder) members(b []byte, i int) int {
 				if column != none {
 					d.fields[column] = field{kind: notString}
 				} else {
-					d.keep(b[start:i], d.b.scan.loose)
+					if d.rules.keep {
+						d.keep(b[start:i], d.b.scan.loose)
+					}
 					d.remember(b, start, i, others)
 					others++
 				}
@@ -182,7 +185,7 @@ func (d *decoder) members(b []byte, i int) int {
 			i = end + 1
 		} else {
 			d.fields[column].kind = present
-			if d.fields[column].text, i = d.text(b, text); i < 0 {
+			if d.fields[column].text, i = d.text(b, text, min(end, len(b))); i < 0 {
 				return i
 			}
 		}
@@ -264,7 +267,7 @@ func (d *decoder) name(b []byte, i int) (value, column int) {
 	end := shortText(b, i+1)
 	text := b[i+1 : max(end-1, i+1)]
 	if end == 0 {
-		if text, end = d.text(b, i+1); end < 0 {
+		if text, end = d.text(b, i+1, i+1); end < 0 {
 			return end, none
 		}
 		d.b.scan.loose = d.b.scan.loose || d.rules.keep && !utf8.Valid(b[i:end])
@@ -288,11 +291,8 @@ func (d *decoder) name(b []byte, i int) (value, column int) {
 }
 
 // keep adds a member that is not one of the three to the extra members of the
-// record, if they are kept. It is written anew where it is loose: see scanner.
+// record. It is written anew where it is loose: see scanner.
 func (d *decoder) keep(member []byte, loose bool) {
-	if !d.rules.keep {
-		return
-	}
 	d.b.extra = append(d.b.extra, ',')
 	if loose {
 		d.b.extra = compact(d.b.extra, member)

@@ -399,7 +399,7 @@ func (d *decoder) jsonText(o *object, v *value) []byte {
 	if v.canonical {
 		return o.src[v.start:v.end]
 	}
-	t, _ := d.text(o.src[:v.end+1], v.start)
+	t, _ := d.text(o.src[:v.end+1], v.start, v.start)
 	return t
 }
 

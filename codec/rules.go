@@ -145,17 +145,25 @@ func (b *Batch) DecodeWith(body []byte, f Format, r *Rules, now time.Time, setAs
 		d.body(body, f)
 	}
 	d.close()
-	return d.end()
+	if d.over != nil || d.invalid != nil || b.unsorted || d.limits.Hours > 0 {
+		return d.end()
+	}
+	return nil
 }
 
 // end returns the error of the batch, which is empty if there is one.
 func (d *decoder) end() error {
 	b := d.b
-	if d.over == nil && d.invalid == nil && d.takeTwins() {
-		b.regroup()
+	if d.over == nil && d.invalid == nil {
+		if b.unsorted && d.takeTwins() {
+			b.regroup()
+		}
 		if h := d.limits.Hours; h > 0 && len(b.runs) > h {
 			d.over = &LimitError{Index: d.index - 1, What: hoursLimit, Max: h, Records: d.index - 1}
 		}
+	}
+	if d.over == nil && d.invalid == nil { // which is so where there was no room, too
+		return nil
 	}
 	switch {
 	case b.noRoom != nil:

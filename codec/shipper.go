@@ -9,6 +9,7 @@ import "bytes"
 // shipperBody reads a body of the form f.
 func (d *decoder) shipperBody(b []byte, f Format) {
 	d.b.extended.known = false
+	d.b.shippers = true
 	d.only = f
 	i := skipSpace(b, 0)
 	switch {

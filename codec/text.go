@@ -27,34 +27,45 @@ func load(b []byte, i int) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
 //
 // The trick: x^2 exchanges the quote 0x22 with the blank 0x20 and keeps the
 // control characters below 0x20, so that one subtraction of 0x21 finds both.
-func special(w uint64) uint64 {
-	return (((w ^ 0x02*ones) - 0x21*ones) | ((w ^ 0x5c*ones) - ones) | w) & highs
-}
+func special(w uint64) uint64 { return marks(w) & highs }
+
+// marks is special with other bits beside the high ones.
+func marks(w uint64) uint64 { return ((w ^ 0x02*ones) - 0x21*ones) | ((w ^ 0x5c*ones) - ones) | w }
 
 // firstMark returns the index of the lowest byte that m marks.
 func firstMark(m uint64) int { return bits.TrailingZeros64(m) >> 3 }
 
+// bytesOf gathers the high bits of m, which marks bytes: bit k of the result is
+// that of byte k. (Each of them is moved to its place by one bit of the factor,
+// and no two products meet.)
+func bytesOf(m uint64) uint64 { return (m & highs) * 0x0002040810204081 >> 56 }
+
 // ordinary passes over the bytes from b[i] on that special does not mark, and
-// returns the index of the first that it does; or, where b ends before, one
-// with fewer than eight bytes left. It is written so that the compiler sees
-// that each load is in bounds.
+// returns the index of the first that it does; or, where b ends before, len(b) or
+// an index with fewer than eight bytes left. It is only certain that the bytes it
+// has passed over are ordinary: near the end of b it may stop at one that is, too.
+//
+// It reads 32 bytes at a time, and finds the marked one among them without a
+// branch: how long a text is cannot be predicted. It is written so that the
+// compiler sees that each load is in bounds.
 func ordinary(b []byte, i int) int {
-	for ; i <= len(b)-16; i += 16 {
-		s := b[i : i+16 : i+16]
-		m0, m1 := special(load(s, 0)), special(load(s, 8))
-		if m0|m1 != 0 {
-			if m0 != 0 {
-				return i + firstMark(m0)
-			}
-			return i + 8 + firstMark(m1)
+	for ; i <= len(b)-32; i += 32 {
+		s := b[i : i+32 : i+32]
+		m0, m1, m2, m3 := marks(load(s, 0)), marks(load(s, 8)), marks(load(s, 16)), marks(load(s, 24))
+		if (m0|m1|m2|m3)&highs != 0 {
+			return i + bits.TrailingZeros64(bytesOf(m0)|bytesOf(m1)<<8|bytesOf(m2)<<16|bytesOf(m3)<<24)
 		}
 	}
-	if i <= len(b)-8 {
-		m := special(load(b, i))
-		if m != 0 {
+	if last := len(b) - 32; last >= 0 { // what is left, with some bytes before it
+		s := b[last : last+32 : last+32]
+		m0, m1, m2, m3 := marks(load(s, 0)), marks(load(s, 8)), marks(load(s, 16)), marks(load(s, 24))
+		m := (bytesOf(m0) | bytesOf(m1)<<8 | bytesOf(m2)<<16 | bytesOf(m3)<<24) >> ((i - last) & 63)
+		return i + bits.TrailingZeros64(m|1<<((len(b)-i)&63))
+	}
+	for ; i <= len(b)-8; i += 8 {
+		if m := special(load(b, i)); m != 0 {
 			return i + firstMark(m)
 		}
-		i += 8
 	}
 	return i
 }
@@ -67,7 +78,15 @@ var shortEscape = [256]bool{'"': true, '\\': true, 'b': true, 'f': true, 'n': tr
 // end of b.
 func canonicalText(b []byte, i int) int {
 	for {
-		if i = ordinary(b, i); i >= len(b) {
+		// Between two characters that are not ordinary there are often few bytes.
+		if i > len(b)-8 {
+			i = ordinary(b, i)
+		} else if m := special(load(b, i)); m != 0 {
+			i += firstMark(m)
+		} else {
+			i = ordinary(b, i+8)
+		}
+		if i >= len(b) {
 			return i
 		}
 		switch c := b[i]; {
@@ -90,28 +109,27 @@ func canonicalText(b []byte, i int) int {
 	}
 }
 
-// text reads JSON text from b[i] on, which is the byte after the opening
+// text reads JSON text from b[start] on, which is the byte after the opening
 // quote, and returns it in canonical form, with the index after the closing
-// quote. The text is part of b, or of d's scratch memory and then valid until
+// quote. Up to b[i] nothing in it is special. The text is part of b, or of d's scratch memory and then valid until
 // the next record. Where b is not JSON, it reports that, and the index is
 // negative.
-func (d *decoder) text(b []byte, i int) ([]byte, int) {
-	start := i
+func (d *decoder) text(b []byte, start, i int) ([]byte, int) {
 	if i = canonicalText(b, i); i < len(b) && b[i] == '"' {
 		return b[start:i], i + 1
 	}
-	mark := len(d.b.scratch)
-	d.toScratch(b[start:i])
+	full := d.scratchLimit()
 	out := d.b.scratch
+	mark := len(out)
+	if mark+i-start <= full {
+		out = append(out, b[start:i]...)
+	}
 	for {
-		if d.scratchFull(len(out)) {
-			out = out[:mark]
-		}
 		// Whole words are written, and counted up to the first special byte.
 		for i <= len(b)-8 {
 			n := len(out)
 			if cap(out)-n < 8 {
-				if d.scratchFull(n) {
+				if n > full {
 					n = mark
 				}
 				out = slices.Grow(out[:n], 64)
@@ -144,7 +162,7 @@ func (d *decoder) text(b []byte, i int) ([]byte, int) {
 			out = appendRune(out, r)
 			i += n
 		case c == '"':
-			if d.b.scratch = out; d.scratchFull(len(out)) {
+			if d.b.scratch = out; len(out) > full {
 				d.b.scratch = out[:mark]
 			}
 			return out[mark:], i + 1
