@@ -84,5 +84,5 @@ func (d *decoder) account(n int) bool {
 // takeTwins asks for the twins that regrouping copies lines and runs to.
 func (d *decoder) takeTwins() bool {
 	b := d.b
-	return d.take(max(0, len(b.buf)-cap(b.scratch))+max(0, len(b.runs)-cap(b.spare))*runBytes)
+	return d.take(max(0, len(b.buf)-cap(b.scratch)) + max(0, len(b.runs)-cap(b.spare))*runBytes)
 }

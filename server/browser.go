@@ -15,6 +15,9 @@ import (
 
 // checkOrigin returns errOrigin for a request of a page of another site.
 func (s *Server) checkOrigin(h *fasthttp.RequestHeader) error {
+	if !hasHeader(h, "origin:", "sec-fetch-site:") {
+		return nil
+	}
 	origin, site := h.Peek(fasthttp.HeaderOrigin), h.Peek("Sec-Fetch-Site")
 	if len(origin) == 0 && len(site) == 0 || s.allowsOrigin(origin) {
 		return nil

@@ -100,7 +100,8 @@ var intakes = sync.Pool{New: func() any { return new(intake) }}
 func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		in := intakes.Get().(*intake)
-		*in = intake{hold: hold{s: s, conn: connOf(ctx)}, err: errPanic, route: d.route, at: ctx.Time()} // until ingest returns
+		in.s, in.conn, in.route, in.at = s, connOf(ctx), d.route, ctx.Time()
+		in.err = errPanic // until ingest returns
 		s.count.working.Add(1)
 		defer s.finishBatch(in)
 

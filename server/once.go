@@ -108,8 +108,11 @@ func uncertain(err error) bool {
 
 // ingestOnce is ingest for a request that may have an Idempotency-Key.
 func (s *Server) ingestOnce(ctx *fasthttp.RequestCtx, d *door, in *intake) error {
+	if d.implied == nil {
+		return s.ingest(ctx, d, in)
+	}
 	key := ctx.Request.Header.Peek(headerKey)
-	if len(key) == 0 || d.implied == nil {
+	if len(key) == 0 {
 		return s.ingest(ctx, d, in)
 	}
 	if k := s.keys.Load(); k.enabled && k.lookUp(&ctx.Request.Header, d.keyHeader) == nil {

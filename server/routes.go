@@ -200,7 +200,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 // 100-Continue; what else may be in it stands behind that then, for expect. In
 // HTTP/1.0 there is no such thing, and nobody waits for it (RFC 9110, 10.1.1).
 func spellExpect(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
-	if len(h.Peek(fasthttp.HeaderExpect)) == 0 {
+	if !hasHeader(h, "expect:", "expect:") {
 		return same
 	}
 	others := false
@@ -312,6 +312,23 @@ func framedTwice(h *fasthttp.RequestHeader) bool {
 		raw = raw[end+1:]
 	}
 	return length && encoding
+}
+
+// hasHeader says whether there is a header of one of two names, which are as those
+// of hasName. Peek, which writes its name anew each time, costs more than a pass
+// over the few headers that shippers send.
+func hasHeader(h *fasthttp.RequestHeader, one, other string) bool {
+	for raw := h.RawHeaders(); len(raw) > 0; {
+		if first := raw[0] | 0x20; first == one[0] && hasName(raw, one) || first == other[0] && hasName(raw, other) {
+			return true
+		}
+		end := bytes.IndexByte(raw, '\n')
+		if end < 0 {
+			break
+		}
+		raw = raw[end+1:]
+	}
+	return false
 }
 
 // hasName says whether line begins with name, in whatever case. (name is lower
