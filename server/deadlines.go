@@ -13,13 +13,14 @@ import (
 type deadlines struct {
 	base    context.Context
 	timeout time.Duration
+	start   time.Time // what slices are counted from: asking for the time since then is half of asking for the time
 	current atomic.Pointer[slice]
 	mu      sync.Mutex
 }
 
 // slice is the context of the requests that begin before end.
 type slice struct {
-	end    time.Time
+	end    time.Duration // since start
 	ctx    context.Context
 	cancel context.CancelFunc // run by the deadline itself, or by the end of base
 }
@@ -27,17 +28,21 @@ type slice struct {
 // grain is how far a shared deadline may lie past the exact one.
 const grain = 100 * time.Millisecond
 
-func (d *deadlines) at(now time.Time) context.Context {
-	if s := d.current.Load(); s != nil && now.Before(s.end) {
+// next is the context of a request that begins now.
+func (d *deadlines) next() context.Context { return d.at(time.Since(d.start)) }
+
+// at is the context of a request that begins that long after start.
+func (d *deadlines) at(now time.Duration) context.Context {
+	if s := d.current.Load(); s != nil && now < s.end {
 		return s.ctx
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s := d.current.Load(); s != nil && now.Before(s.end) {
+	if s := d.current.Load(); s != nil && now < s.end {
 		return s.ctx
 	}
-	s := &slice{end: now.Add(grain)}
-	s.ctx, s.cancel = context.WithDeadline(d.base, s.end.Add(d.timeout))
+	s := &slice{end: now + grain}
+	s.ctx, s.cancel = context.WithDeadline(d.base, d.start.Add(s.end+d.timeout))
 	d.current.Store(s)
 	return s.ctx
 }

@@ -227,7 +227,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 // order a record may be set aside twice, when its client sends again a batch that
 // could not be written; in the other one a stored record would be stored twice.
 func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
-	deadline := s.deadlines.at(time.Now())
+	deadline := s.deadlines.next()
 	if len(in.aside.items) > 0 || in.aside.err != nil {
 		in.from = clientOf(ctx)
 		if err := s.keepAside(deadline, in); err != nil {

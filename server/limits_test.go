@@ -262,15 +262,18 @@ func TestTheWaitForTheSinkEnds(t *testing.T) {
 
 func TestDeadlinesAreSharedWithinAGrainAndNeverEarly(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := deadlines{base: ctx, timeout: time.Minute}
-	now := time.Now()
+	d := deadlines{base: ctx, timeout: time.Minute, start: time.Now()}
+	if deadline, ok := d.next().Deadline(); !ok || time.Until(deadline) > d.timeout+grain || deadline.Sub(d.start) < d.timeout {
+		t.Errorf("a request that begins now has until %v", deadline)
+	}
+	now := time.Hour
 	first := d.at(now)
-	if d.at(now.Add(grain-1)) != first {
+	if d.at(now+grain-1) != first {
 		t.Error("two requests of one grain have different contexts")
 	}
 	for _, at := range []time.Duration{0, grain / 2, grain - 1, grain, 5 * grain} {
-		deadline, ok := d.at(now.Add(at)).Deadline()
-		if late := deadline.Sub(now.Add(at)) - d.timeout; !ok || late < 0 || late > grain {
+		deadline, ok := d.at(now + at).Deadline()
+		if late := deadline.Sub(d.start.Add(now+at)) - d.timeout; !ok || late < 0 || late > grain {
 			t.Errorf("begun %v in: the deadline is off by %v", at, late)
 		}
 	}

@@ -200,6 +200,9 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 // 100-Continue; what else may be in it stands behind that then, for expect. In
 // HTTP/1.0 there is no such thing, and nobody waits for it (RFC 9110, 10.1.1).
 func spellExpect(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
+	if raw := h.RawHeaders(); bytes.IndexByte(raw, 'x') < 0 && bytes.IndexByte(raw, 'X') < 0 {
+		return same // in most there is no such letter, which is soon seen
+	}
 	if !hasHeader(h, "expect:", "expect:") {
 		return same
 	}
@@ -297,21 +300,10 @@ func framedTwice(h *fasthttp.RequestHeader) bool {
 	if h.ContentLength() == -2 { // neither
 		return false
 	}
-	var length, encoding bool
-	for raw := h.RawHeaders(); len(raw) > 0; {
-		switch raw[0] | 0x20 {
-		case 'c':
-			length = length || hasName(raw, "content-length:")
-		case 't':
-			encoding = encoding || hasName(raw, "transfer-encoding:")
-		}
-		end := bytes.IndexByte(raw, '\n')
-		if end < 0 {
-			break
-		}
-		raw = raw[end+1:]
+	if h.ContentLength() >= 0 {
+		return hasHeader(h, "transfer-encoding:", "transfer-encoding:")
 	}
-	return length && encoding
+	return hasHeader(h, "content-length:", "content-length:") // it is chunked
 }
 
 // hasHeader says whether there is a header of one of two names, which are as those

@@ -133,7 +133,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 	if s.zstd, err = newUnzstd(); err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	s.deadlines.timeout = cfg.Server.RequestTimeout
+	s.deadlines.timeout, s.deadlines.start = cfg.Server.RequestTimeout, time.Now()
 	s.deadlines.base, s.end = context.WithCancel(context.Background())
 	s.count = newCounters(set)
 	s.asideLog = newAsideLog(set)
