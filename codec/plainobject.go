@@ -35,7 +35,7 @@ func (d *decoder) plainObject(b []byte, i int, whole bool) int {
 // 0 and has added nothing.
 func (d *decoder) shapedObject(b []byte, i int, whole bool) int {
 	s := &d.b.shape
-	if s.table != d.rules.table.id || len(d.before) > 0 || d.limits.Records > 0 && d.index >= d.limits.Records {
+	if s.table != d.rules.table.id || len(d.b.before) > 0 || d.limits.Records > 0 && d.index >= d.limits.Records {
 		return 0
 	}
 	var of [columns]span
@@ -151,7 +151,7 @@ func plainValue(b []byte, i int) int {
 // the next, it does so now and then only.
 func (d *decoder) learn(o *object) {
 	s := &d.b.shape
-	if !d.rules.shipper || len(d.before) > 0 {
+	if !d.rules.shipper || len(d.b.before) > 0 {
 		return
 	}
 	if s.missed < 255 {
