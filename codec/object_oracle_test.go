@@ -332,6 +332,13 @@ func FuzzObject(f *testing.F) {
 			t.Fatalf("%s: set aside: %q; the oracle stores %v", text, aside, want)
 		}
 		sameRecords(t, text, lines, []members{want})
+		// Again and again: what is remembered of one record is used for the next.
+		if lines, _ = ingested(t, text+"\n"+text+"\n"+text, codec.JSON, r); len(lines) != 3 {
+			t.Fatalf("%s, three times: %q", text, lines)
+		}
+		for _, l := range lines {
+			sameRecords(t, text, []string{l}, []members{want})
+		}
 	})
 }
 
