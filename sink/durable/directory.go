@@ -308,10 +308,17 @@ func (f *osFile) Writev(parts [][]byte) (int, error) {
 	if f.readOnly != nil {
 		return -1, f.readOnly
 	}
+	var n int
+	var err error
 	if len(parts) == 1 {
-		return retry(func() (int, error) { return unix.Write(f.fd, parts[0]) })
+		n, err = retry(func() (int, error) { return unix.Write(f.fd, parts[0]) })
+	} else {
+		n, err = retry(func() (int, error) { return unix.Writev(f.fd, parts) })
 	}
-	return retry(func() (int, error) { return unix.Writev(f.fd, parts) })
+	if err != nil {
+		err = explainFile(unix.S_IFREG, err) // of a file that was made immutable since
+	}
+	return n, err
 }
 
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
