@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,9 @@ type directory struct {
 	mu     sync.RWMutex // guards what follows; for writing where it is opened or closed
 	locked *durable.Directory
 	dir    durable.Dir // locked, as wrap makes it; nil before it is there
+
+	// failed: a sync has failed, so that it is not known any more what is on disk.
+	failed atomic.Bool
 
 	// Only for the goroutine that makes passes:
 	days  map[string]*day     // by name
@@ -77,6 +81,7 @@ func (d *directory) ensure() (renewed bool, err error) {
 		d.dir = d.wrap(dir)
 	}
 	d.days, d.dirty = map[string]*day{}, map[string]struct{}{}
+	d.failed.Store(false)
 	return true, nil
 }
 
@@ -214,10 +219,24 @@ func (d *directory) replace(h codec.Hour, write func(io.Writer) error) error {
 func (d *directory) sync() error {
 	var errs []error
 	for _, folder := range slices.Sorted(maps.Keys(d.dirty)) {
-		errs = append(errs, d.use(func(dir durable.Dir) error { return dir.SyncDir(folder) }))
+		errs = append(errs, d.syncNames(folder))
 	}
 	clear(d.dirty)
 	return errors.Join(errs...)
+}
+
+// syncNames puts the names in folders on disk.
+func (d *directory) syncNames(folders ...string) error {
+	for _, folder := range folders {
+		err := d.use(func(dir durable.Dir) error { return dir.SyncDir(folder) })
+		if failed := (*durable.SyncError)(nil); errors.As(err, &failed) {
+			d.failed.Store(true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setAside moves what is in the place of h's summary to a dot file beside it, and

@@ -171,16 +171,36 @@ func (a *Aggregator) load(ctx context.Context, e hourly.Extent) error {
 
 // accounted reports whether the summary of e's hour accounts for e.
 func (a *Aggregator) accounted(ctx context.Context, e hourly.Extent) bool {
+	return a.accountedBy(ctx, &a.reader, e)
+}
+
+// Holds reports whether the summary of e's hour accounts for all of e and is on
+// disk: e's file is not needed any more to count it. It may be called beside a
+// pass.
+func (a *Aggregator) Holds(e hourly.Extent) bool {
+	if e.Length == 0 {
+		return true
+	}
+	if a.dir.failed.Load() || !a.accountedBy(context.Background(), new(summaryReader), e) {
+		return false
+	}
+	// The process that made the summary, this one or the one before, need not
+	// have got to syncing its name.
+	return a.dir.syncNames(dayPath(e.Hour), ".") == nil
+}
+
+// accountedBy is accounted with a reader of the caller's.
+func (a *Aggregator) accountedBy(ctx context.Context, r *summaryReader, e hourly.Extent) bool {
 	file, err := a.dir.open(e.Hour)
 	if err != nil {
 		return false
 	}
 	defer file.Close() //nolint:errcheck // only read
-	if err := a.reader.verify(ctx, file, e.Hour); err != nil {
+	if err := r.verify(ctx, file, e.Hour); err != nil {
 		return false
 	}
-	a.reader.reset(ctx, headOf(file))
-	head, err := a.reader.head(e.Hour)
+	r.reset(ctx, headOf(file))
+	head, err := r.head(e.Hour)
 	if err != nil || head.offset != e.Length || !a.comparable(head.position, e) {
 		return false
 	}

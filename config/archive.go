@@ -16,6 +16,7 @@ import (
 type Archive struct {
 	After     time.Duration   `yaml:"after" env:"LOGFORGE_ARCHIVE_AFTER" env-description:"an hour without a new record for this long is copied to the bucket" above:"0s"`
 	PartBytes Bytes           `yaml:"partBytes" env:"LOGFORGE_ARCHIVE_PART_BYTES" env-description:"bytes of lines after which a part is copied although its hour still grows" min:"1KiB"`
+	KeepLocal time.Duration   `yaml:"keepLocal" env:"LOGFORGE_ARCHIVE_KEEP_LOCAL" env-description:"with storage.maxAge or storage.maxBytes: an hour that every destination has stays on the local disk for at least this long after its last record was written" min:"0s"`
 	S3        ArchiveS3       `yaml:"s3"`
 	Postgres  ArchivePostgres `yaml:"postgres"`
 }

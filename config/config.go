@@ -99,6 +99,8 @@ type Storage struct {
 	SyncInterval time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk" above:"0s"`
 	MaxOpenFiles int           `yaml:"maxOpenFiles" env:"LOGFORGE_STORAGE_MAX_OPEN_FILES" env-description:"hourly files kept open; the one unused longest is synced and closed first" min:"1"`
 	IdleClose    time.Duration `yaml:"idleClose" env:"LOGFORGE_STORAGE_IDLE_CLOSE" env-description:"an hourly file not written for this long is closed" above:"0s"`
+	MaxAge       time.Duration `yaml:"maxAge" env:"LOGFORGE_STORAGE_MAX_AGE" env-description:"hours that ended longer ago are removed, once their summary and every destination of the archive have them; 0 means never" min:"0s"`
+	MaxBytes     Bytes         `yaml:"maxBytes" env:"LOGFORGE_STORAGE_MAX_BYTES" env-description:"bytes of all hourly files together; past it the oldest hours are removed, on the same condition; 0 means no limit" min:"0"`
 }
 
 // Aggregation is the hourly summaries.

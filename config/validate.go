@@ -203,6 +203,9 @@ func (c *Config) validateStorage(v *validation) {
 	if st.LogsDir != "" && st.AnalyticsDir != "" && (within(st.LogsDir, st.AnalyticsDir) || within(st.AnalyticsDir, st.LogsDir)) {
 		v.fail("storage.logsDir (%s) and storage.analyticsDir (%s) must lie beside each other: neither may be the other or inside it", st.LogsDir, st.AnalyticsDir)
 	}
+	if keep := c.Archive.KeepLocal; c.Archive.Enabled() && st.MaxAge > 0 && keep > st.MaxAge {
+		v.fail("archive.keepLocal (%v) must not be longer than storage.maxAge (%v), or hours would stay past that age", keep, st.MaxAge)
+	}
 }
 
 // within reports whether path is dir or below it.

@@ -130,7 +130,20 @@ func (s *service) startFiles(ack sink.Ack) error {
 	if arch != nil {
 		s.stages.run("archive", arch.Run)
 	}
+	if s.cfg.Storage.MaxAge > 0 || s.cfg.Storage.MaxBytes > 0 {
+		s.stages.run("retention", func(ctx context.Context) error { return files.Retain(ctx, s.retention(agg, arch)) })
+	}
 	return nil
+}
+
+// retention says which hours may be removed: those that every destination of the
+// archive has and the summaries account for. arch is nil where there is none.
+func (s *service) retention(agg *aggregator.Aggregator, arch *archive.Archive) hourly.Retention {
+	r := hourly.Retention{MayRemove: func(e hourly.Extent) bool { return arch.Holds(e) && agg.Holds(e) }}
+	if arch != nil {
+		r.KeepWritten = s.cfg.Archive.KeepLocal
+	}
+	return r
 }
 
 // startRejected opens the files of the records that are set aside.

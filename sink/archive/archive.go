@@ -24,6 +24,8 @@ type Files interface {
 	Reader(e hourly.Extent, from int64) (io.ReadCloser, error)
 	// Sync returns when everything that Extents has shown is on disk.
 	Sync() error
+	// Keep marks an hour as one whose local file must not be removed.
+	Keep(h codec.Hour) error
 	// Instance returns the name of the logs directory.
 	Instance() (string, error)
 }
@@ -79,7 +81,9 @@ func New(cfg config.Archive, st config.Storage, files Files, log *slog.Logger, s
 		}
 	}
 	if cfg.Postgres.Enabled() {
-		add(newPostgres(cfg.Postgres, node, log, set), cutting{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
+		database := newPostgres(cfg.Postgres, node, log, set)
+		database.keep = files.Keep
+		add(database, cutting{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
 	}
 	return a, nil
 }
@@ -123,8 +127,8 @@ func (a *Archive) Status() []Status {
 }
 
 // Holds reports whether every destination has the whole of e, as far as it was
-// asked within the last two hours: its local file is not needed any more for the
-// archive.
+// asked within the last two hours, except for records that it does not take at
+// all: the hours of those are marked by Files.Keep.
 func (a *Archive) Holds(e hourly.Extent) bool {
 	if a == nil {
 		return true

@@ -61,6 +61,8 @@ type node struct {
 	wrote   []string // every line that was stored, in no order
 	set     *metrics.Set
 	slow    time.Duration // after which an S3 request is given up; 0: as it is
+
+	storageChange func(*config.Storage) // nil: as by default
 }
 
 // newNode opens a logs directory. Its archive is quick, and has no destination
@@ -93,6 +95,9 @@ func newNode(t testing.TB) *node {
 func (n *node) storage() config.Storage {
 	st := config.Default().Storage
 	st.LogsDir, st.AnalyticsDir = filepath.Join(n.dir, "logs"), filepath.Join(n.dir, "analytics")
+	if n.storageChange != nil {
+		n.storageChange(&st)
+	}
 	return st
 }
 
@@ -194,9 +199,14 @@ func (n *node) some(hour, k int) {
 // eventually waits until f says true.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !f(); time.Sleep(2 * time.Millisecond) {
+	eventuallyIn(t, patience, what, f)
+}
+
+func eventuallyIn(t testing.TB, limit time.Duration, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }

@@ -34,6 +34,9 @@ type postgres struct {
 	days map[codec.Hour]bool // first hours of the days whose partition was looked for
 	how  partitioning
 
+	// keep marks an hour of which records were left out; nil: nobody removes any.
+	keep func(codec.Hour) error
+
 	bytes, altered, leftOut *metrics.Counter
 }
 
@@ -250,6 +253,12 @@ func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, ope
 	if err := p.checkRecords(ctx); err != nil {
 		return err
 	}
+	if c.leftOut > 0 && p.keep != nil {
+		// Before the commit: afterwards nobody finds out any more.
+		if err := p.keep(part.Hour); err != nil {
+			return err
+		}
+	}
 	d := lines.digest()
 	if _, err := tx.Exec(ctx, `UPDATE `+p.parts.Sanitize()+` SET records = $5, sha256 = $6 WHERE node = $1 AND generation = $2 AND hour = $3 AND "from" = $4`,
 		part.Node, int64(part.Generation), instant(part.Hour), part.From, d.Records, d.SHA256); err != nil {
@@ -262,7 +271,7 @@ func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, ope
 	p.altered.Add(c.altered)
 	p.leftOut.Add(c.leftOut)
 	if c.leftOut > 0 {
-		p.log.Error("records that PostgreSQL does not take were left out: they are in the local files only", "part", part.String(), "records", c.leftOut)
+		p.log.Error("records that PostgreSQL does not take were left out: they are in the local file only, which storage.maxAge and storage.maxBytes do not remove until the file .HH.log.json.keep beside it is removed", "part", part.String(), "records", c.leftOut)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -275,6 +276,11 @@ func (d *Directory) Remove(name string) error {
 	return d.at("remove", name, func(dir int, base string) error { return unix.Unlinkat(dir, base, 0) })
 }
 
+// RemoveDir implements Dir.
+func (d *Directory) RemoveDir(name string) error {
+	return d.at("rmdir", name, func(dir int, base string) error { return unix.Unlinkat(dir, base, unix.AT_REMOVEDIR) })
+}
+
 // SyncDir implements Dir.
 func (d *Directory) SyncDir(name string) error {
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
@@ -356,6 +362,7 @@ func (f *osFile) Stat() (State, error) {
 		Device: uint64(open.Dev), Inode: open.Ino, //nolint:unconvert // not everywhere of this type
 
 		ReadOnly: f.readOnly,
+		Modified: time.Unix(open.Mtim.Unix()),
 	}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Dir is a directory and what is below it. Names are relative to it. *Directory
@@ -22,6 +23,8 @@ type Dir interface {
 	ReadDir(name string) ([]fs.DirEntry, error)
 	Rename(from, to string) error
 	Remove(name string) error
+	// RemoveDir removes a directory that is empty; one that is not is an error.
+	RemoveDir(name string) error
 	// SyncDir puts the names in a directory on disk.
 	SyncDir(name string) error
 }
@@ -50,6 +53,8 @@ type State struct {
 	Device, Inode uint64
 	// ReadOnly is why the file can only be read; nil if it can be written.
 	ReadOnly error
+	// Modified is when its bytes were last changed, by the clock of the file system.
+	Modified time.Time
 }
 
 // SyncError is a failed sync. It is final: see the package comment.

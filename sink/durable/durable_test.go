@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -176,6 +177,41 @@ func TestDirectory_OpensRegularFilesOnly(t *testing.T) {
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestDirectory_RemovesOnlyAnEmptyDirectory(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	if err := errors.Join(d.Mkdir("day"), WriteFile(d, "day/name", text("x"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.RemoveDir("day"); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrExist) {
+		t.Errorf("one that holds a file: %v", err)
+	}
+	if err := d.RemoveDir("day/name"); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("a file: %v", err)
+	}
+	if err := errors.Join(d.Remove("day/name"), d.RemoveDir("day")); err != nil {
+		t.Error(err)
+	}
+	if err := d.RemoveDir("day"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("one that is gone: %v", err)
+	}
+}
+
+func TestFile_KnowsWhenItWasModified(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	f, err := d.Open("name", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // the test is over
+	at := time.Date(2026, 2, 9, 15, 23, 0, 0, time.UTC)
+	if err := os.Chtimes(filepath.Join(d.Path(), "name"), at, at); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := f.Stat(); err != nil || !st.Modified.Equal(at) {
+		t.Errorf("%v, %v", st.Modified, err)
 	}
 }
 

@@ -31,4 +31,10 @@
 // A failed sync is final: nothing is written any more, Failed is closed, and the
 // process has to end. The kernel may have thrown the pages away and would report
 // success the next time.
+//
+// # Removed hours
+//
+// Retain removes whole hours, the oldest first, as storage.maxAge and
+// storage.maxBytes say, once nobody who follows the files needs them, see
+// retention.go. A late line for such an hour begins a new generation.
 package hourly

@@ -77,6 +77,8 @@ type Files struct {
 	tornBytes    *metrics.Counter
 	rolledBack   *metrics.Counter
 	writeErrors  *metrics.Counter
+	removedBytes *metrics.Counter
+	overdueBytes atomic.Int64
 }
 
 // disk is where tests put a file system that fails, or that forgets what was not
@@ -161,6 +163,12 @@ func (f *Files) register(set *metrics.Set) {
 	f.tornBytes = metric.Counter(set, "logforge_torn_bytes_total", "Bytes cut off the files at a start, because a crash had left them incomplete; they are kept beside.")
 	f.rolledBack = metric.Counter(set, "logforge_rolled_back_bytes_total", "Bytes cut off the files because their transaction was not committed.")
 	f.writeErrors = metric.Counter(set, "logforge_write_errors_total", "Writes and syncs that failed.")
+	f.removedBytes = metric.Counter(set, "logforge_storage_removed_bytes_total", "Bytes of the hourly files that storage.maxAge and storage.maxBytes have removed.")
+	metric.Gauge(set, "logforge_storage_bytes", "Bytes of all hourly files together.", func() float64 {
+		_, bytes := f.stored()
+		return float64(bytes)
+	})
+	metric.Gauge(set, "logforge_storage_overdue_bytes", "Bytes of the hourly files beyond what storage.maxAge and storage.maxBytes allow, which may not be removed yet.", func() float64 { return float64(f.overdueBytes.Load()) })
 	metric.Gauge(set, "logforge_open_files", "Hourly files open.", func() float64 { return float64(f.opened.Load()) })
 	metric.Gauge(set, "logforge_disk_full", "1 while the file system of storage.logsDir has no room, otherwise 0.", func() float64 {
 		if errors.Is(f.Ready(), sink.ErrDiskFull) {

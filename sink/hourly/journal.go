@@ -33,7 +33,8 @@ import (
 //	hours     the generation of every hour that has a file, and the largest
 //	          ever given; kept when the journal is written anew
 //
-// floor and open name generations as well, of the files that they name.
+// floor and open name generations as well, of the files that they name. A floor
+// of 0 with generation 0 says that the hour's file was removed.
 //
 // Entries are synced where the order matters: floor and open before the first
 // append to a file, prepare before the commit elsewhere, rollback before the

@@ -16,6 +16,10 @@ const (
 	instanceName = ".instance"
 	journalName  = ".journal"
 	probeName    = ".probe"
+	// tornEnd follows the name of an hour's file in those of what was cut off it.
+	tornEnd = ".torn-"
+	// keepEnd follows it in that of a mark that retention must not remove the hour.
+	keepEnd = ".keep"
 )
 
 // Path returns where an hour's file is within a logs directory:

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"logforge/sink/durable"
@@ -26,16 +27,17 @@ type memDisk struct {
 	locked  map[string]bool
 
 	// fault is asked before each operation (open, write, sync, truncate,
-	// rename, remove, mkdir, syncdir). A write that fails with errShort
+	// rename, remove, rmdir, mkdir, syncdir). A write that fails with errShort
 	// writes half first.
 	fault func(op, name string) error
 	ops   int
 }
 
 type inode struct {
-	dir    bool
-	data   []byte
-	synced []byte
+	dir      bool
+	data     []byte
+	synced   []byte
+	modified time.Time
 }
 
 var errShort = errors.New("half of it")
@@ -196,6 +198,26 @@ func (r *memRoot) Remove(name string) error {
 	return nil
 }
 
+func (r *memRoot) RemoveDir(name string) error {
+	d := r.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name = r.path(name)
+	if err := d.check("rmdir", name); err != nil {
+		return err
+	}
+	if d.names[name] == nil {
+		return &fs.PathError{Op: "rmdir", Path: name, Err: unix.ENOENT}
+	}
+	for n := range d.names {
+		if filepath.Dir(n) == name {
+			return &fs.PathError{Op: "rmdir", Path: name, Err: unix.ENOTEMPTY}
+		}
+	}
+	delete(d.names, name)
+	return nil
+}
+
 func (r *memRoot) SyncDir(dir string) error {
 	r.disk.mu.Lock()
 	defer r.disk.mu.Unlock()
@@ -234,7 +256,7 @@ func (d *memDisk) killed() *memDisk {
 	copies := map[*inode]*inode{}
 	clone := func(i *inode) *inode {
 		if copies[i] == nil {
-			copies[i] = &inode{i.dir, bytes.Clone(i.data), bytes.Clone(i.synced)}
+			copies[i] = &inode{i.dir, bytes.Clone(i.data), bytes.Clone(i.synced), i.modified}
 		}
 		return copies[i]
 	}
@@ -280,6 +302,7 @@ func (f *memFile) Writev(parts [][]byte) (int, error) {
 		return -1, err
 	}
 	f.node.data = append(f.node.data, all...)
+	f.node.modified = time.Now()
 	return len(all), nil
 }
 
@@ -330,7 +353,7 @@ func (f *memFile) Stat() (durable.State, error) {
 			links++
 		}
 	}
-	return durable.State{Size: int64(len(f.node.data)), Moved: f.disk.names[f.name] != f.node, Links: links, Inode: uint64(uintptr(unsafe.Pointer(f.node)))}, nil
+	return durable.State{Size: int64(len(f.node.data)), Moved: f.disk.names[f.name] != f.node, Links: links, Inode: uint64(uintptr(unsafe.Pointer(f.node))), Modified: f.node.modified}, nil
 }
 
 func (f *memFile) Close() error { return nil }

@@ -79,6 +79,9 @@ func (f *Files) openHour(s *segment) (durable.File, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.present {
 			f.log.Warn("an hour's file was removed or moved: a new one begins", "file", name, "bytes", s.visible)
+			if err := f.syncRemoval(name); err != nil {
+				return nil, err
+			}
 			f.forget(s)
 		}
 		if err = f.root.Mkdir(filepath.Dir(name)); err != nil {
@@ -245,6 +248,9 @@ func (f *Files) moveOver(s *segment) error {
 		f.log.Warn("an hour's file was removed or moved: a new one begins", "file", Path(s.hour), "bytes", s.visible, "moved", s.written-from)
 	}
 
+	if err := f.syncRemoval(Path(s.hour)); err != nil {
+		return err
+	}
 	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices}
 	file, err := f.openHour(n)
 	if err != nil {

@@ -51,7 +51,7 @@ func (d *memDisk) powerLoss(r *rand.Rand) *memDisk {
 			continue
 		}
 		data := surviving(i, r)
-		c := &inode{i.dir, data, bytes.Clone(data)}
+		c := &inode{i.dir, data, bytes.Clone(data), i.modified}
 		next.names[n], next.durable[n] = c, c
 	}
 	return next

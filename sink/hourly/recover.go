@@ -46,7 +46,7 @@ func (f *Files) recover() error {
 	}
 	for h, k := range files {
 		if f.segments[h] == nil && max(k.length, k.Length) > 0 {
-			f.log.Warn("an hour's file was removed while no process held the directory", "file", Path(h), "bytes", max(k.length, k.Length))
+			f.log.Warn("an hour's file was removed while no process held the directory, or just before the last one was killed", "file", Path(h), "bytes", max(k.length, k.Length))
 		}
 	}
 	if prepared != nil {
@@ -255,7 +255,7 @@ func (f *Files) keep(file durable.File, h codec.Hour, at, size int64) error {
 		return err
 	}
 	day, base := filepath.Split(Path(h))
-	name := fmt.Sprintf("%s.%s.torn-%d-%08x", day, base, at, sum.Sum32())
+	name := fmt.Sprintf("%s.%s%s%d-%08x", day, base, tornEnd, at, sum.Sum32())
 	return durable.WriteFile(f.root, name, func(w io.Writer) error {
 		_, err := io.Copy(w, torn())
 		return err
