@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"logforge/codec"
 	"logforge/config"
@@ -45,8 +46,9 @@ type Files struct {
 	limit    int    // of open files
 	journal  *journal
 	tx       transaction
-	position []byte // of the last transaction decided
-	newest   uint64 // the largest generation ever given
+	position []byte    // of the last transaction decided
+	newest   uint64    // the largest generation ever given
+	lastUsed time.Time // when the journal that was found was written to; zero: there was none
 	closed   bool
 	// transactional: what is written counts once it is decided, and the journal
 	// says exactly up to where each file is good.

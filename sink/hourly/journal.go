@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strconv"
+	"time"
 
 	"logforge/codec"
 	"logforge/sink/durable"
@@ -51,6 +52,7 @@ type journal struct {
 	kept  int64        // size after it was last written anew
 	end   int64        // of the file: above size while half an entry could not be cut off
 	named bool         // its name is on disk
+	found time.Time    // when what openJournal found was written to; zero: there was none
 }
 
 // large reports whether the journal should be written anew.

@@ -164,6 +164,9 @@ func openJournal(dir durable.Dir) (j *journal, h *history, torn int64, err error
 	if err != nil {
 		return nil, nil, 0, err
 	}
+	if st, err := f.Stat(); err == nil {
+		j.found = st.Modified
+	}
 	h, good, size, err := readJournal(durable.Reader(f, 0))
 	if err != nil {
 		return nil, nil, 0, errors.Join(fmt.Errorf("reading the journal: %w", err), f.Close())

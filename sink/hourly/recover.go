@@ -27,7 +27,7 @@ func (f *Files) recover() error {
 		}
 		return err
 	}
-	f.journal = j
+	f.journal, f.lastUsed = j, j.found
 	if torn > 0 {
 		f.log.Warn("cut the end off the journal, which a crash had left half written", "bytes", torn)
 	}

@@ -5,15 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"logforge/codec"
-	"logforge/sink/durable"
 )
 
 // Retention says which hours may be removed. Which ones are due is said by
@@ -25,13 +21,17 @@ type Retention struct {
 	// KeepWritten is how long an hour stays at least after its last line was
 	// written.
 	KeepWritten time.Duration
+
+	// ageless is set while the clock cannot be trusted: nothing counts as too old.
+	ageless bool
 }
 
 const (
-	// retainInterval is how often hours are removed, and retainRest how often
-	// that is tried while none of those that are due may be removed.
-	retainInterval = 5 * time.Second
-	retainRest     = time.Minute
+	// retainSyncs is how many intervals of upkeep (storage.syncInterval) there are
+	// between two passes, and retainRest how many while none of the hours that are
+	// due may be removed.
+	retainSyncs = 5
+	retainRest  = 60
 	// busy is how long an hour counts as written to a moment ago: storage.maxBytes
 	// removes it only if no older one is left.
 	busy = 10 * time.Minute
@@ -50,21 +50,66 @@ var errStays = errors.New("the hour is in use")
 // logforge_storage_overdue_bytes and the log say so. One goroutine at a time.
 func (f *Files) Retain(ctx context.Context, r Retention) error {
 	var reminder reminder
-	wait := retainInterval
-	for {
+	f.writing.Lock()
+	clock := clock{wall: f.lastUsed}
+	f.writing.Unlock()
+	start := time.Now()
+	for wait := retainSyncs * f.cfg.SyncInterval; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
 		}
-		p := f.retain(ctx, r, time.Now())
+		now := time.Now()
+		if ahead := clock.look(now, now.Sub(start)); ahead > 0 && f.cfg.MaxAge > 0 {
+			f.log.Warn("the clock is ahead of what has passed since it was read last: nothing is removed because of storage.maxAge until that has lasted for an hour",
+				"dir", f.cfg.LogsDir, "ahead", ahead.Round(time.Second).String())
+		}
+		r.ageless = clock.doubtful()
+		p := f.retain(ctx, r, now)
 		reminder.note(p)
-		wait = retainInterval
+		wait = retainSyncs * f.cfg.SyncInterval
 		if p.removed == 0 && p.overdue > 0 {
-			wait = retainRest
+			wait = retainRest * f.cfg.SyncInterval
 		}
 	}
 }
+
+// clock finds out when the system's clock jumps ahead, after which every hour may
+// seem older than storage.maxAge. It does when it is put wrong, but also when it
+// is put right, when a machine wakes up, and over the time between two processes:
+// so a jump is believed once it has lasted.
+type clock struct {
+	wall  time.Time     // what it said when it was read last; zero: it never was
+	ran   time.Duration // what had passed by then, whatever it says
+	until time.Duration // it is doubtful as long as less has passed
+}
+
+const (
+	// clockJump is how far ahead is a jump, and clockLasts how long it has to last.
+	clockJump  = time.Hour
+	clockLasts = time.Hour
+)
+
+// look takes what the clock says after the process has run for that long, and
+// returns how far it has jumped ahead; 0 if it has not.
+func (c *clock) look(wall time.Time, ran time.Duration) (ahead time.Duration) {
+	wall = wall.Round(0) // without what Go measures beside the clock
+	if !c.wall.IsZero() {
+		ahead = wall.Sub(c.wall) - (ran - c.ran)
+	}
+	c.wall, c.ran = wall, ran
+	switch {
+	case ahead > clockJump:
+		c.until = ran + clockLasts
+		return ahead
+	case -ahead > clockJump:
+		c.until = 0 // put right again
+	}
+	return 0
+}
+
+func (c *clock) doubtful() bool { return c.ran < c.until }
 
 // retentionPass is one pass of Retain over all hours.
 type retentionPass struct {
@@ -116,7 +161,7 @@ func (f *Files) retain(ctx context.Context, r Retention, now time.Time) *retenti
 }
 
 func (p *retentionPass) tooOld(h codec.Hour) bool {
-	return p.cfg.MaxAge > 0 && p.now.Sub(h.Time().Add(time.Hour)) > p.cfg.MaxAge
+	return p.cfg.MaxAge > 0 && !p.ageless && p.now.Sub(h.Time().Add(time.Hour)) > p.cfg.MaxAge
 }
 
 func (p *retentionPass) tooMuch(codec.Hour) bool {
@@ -127,10 +172,7 @@ func (p *retentionPass) tooMuch(codec.Hour) bool {
 // not, leaving those alone that were written to within quiet. With inOrder it
 // ends at the first that stays.
 func (p *retentionPass) remove(ctx context.Context, due func(codec.Hour) bool, quiet time.Duration, inOrder bool) {
-	var writtenBefore time.Time
-	if quiet = max(quiet, p.KeepWritten); quiet > 0 {
-		writtenBefore = p.now.Add(-quiet)
-	}
+	quiet = max(quiet, p.KeepWritten)
 	for i := range p.hours {
 		h := &p.hours[i]
 		switch {
@@ -141,7 +183,7 @@ func (p *retentionPass) remove(ctx context.Context, due func(codec.Hour) bool, q
 		}
 		removed, err := int64(0), errStays
 		if p.MayRemove == nil || p.MayRemove(h.Extent) {
-			removed, err = p.removeHour(h.Extent, writtenBefore)
+			removed, err = p.removeHour(h.Extent, p.now, quiet)
 		}
 		switch {
 		case err == nil:
@@ -185,177 +227,6 @@ func (f *Files) storedHours() (hours []storedHour) {
 	}
 	slices.SortFunc(hours, func(a, b storedHour) int { return cmp.Compare(a.Hour, b.Hour) })
 	return hours
-}
-
-// removeHour removes the file of e, if e is still all there is of its hour and
-// nothing was written to it after writtenBefore, which may be zero. It returns the
-// size of the file, or 0 for one that somebody else has removed. The error is errStays if the hour
-// is not as it was said to be.
-//
-// After a crash at any moment the file is there, as it was, or gone. Nothing
-// begins in its place before its removal is on disk: the next line for the hour
-// begins a new generation, and a power loss must not bring the old lines back
-// under that one's number.
-func (f *Files) removeHour(e Extent, writtenBefore time.Time) (removed int64, err error) {
-	file, removed, err := f.unlinkHour(e, writtenBefore)
-	if isFatal(err) {
-		err = f.fail(err)
-	}
-	if file != nil {
-		// The last close gives the blocks back, which takes its time for a
-		// large file: it is made when others may write again.
-		err = errors.Join(err, file.Close())
-	}
-	return removed, err
-}
-
-// unlinkHour does it, and returns the file, which is still open; nil if there was
-// none.
-func (f *Files) unlinkHour(e Extent, writtenBefore time.Time) (file durable.File, removed int64, err error) {
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	if err := f.writable(); err != nil {
-		return nil, 0, err
-	}
-	s := f.segments[e.Hour]
-	if s == nil || !f.isWholly(s, e) {
-		return nil, 0, errStays
-	}
-	name := Path(e.Hour)
-	file, err = f.root.Open(name, false)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && s.file == nil:
-		// Removed already: by hand, or here before its directory could be synced.
-		file = nil
-	case err != nil:
-		return nil, 0, err
-	default:
-		if err := f.unlink(s, e, file, writtenBefore); err != nil {
-			return file, 0, err
-		}
-		removed = s.written
-		f.removedBytes.AddInt64(removed)
-	}
-	if err := f.syncRemoval(name); err != nil {
-		return file, removed, err
-	}
-	f.drop(s)
-	// An hour of which nothing is known: the next start need not wonder where it
-	// is. Without this entry the next start says so, and no more.
-	_ = f.journal.add(entry{Kind: kindFloor, Files: map[codec.Hour]int64{e.Hour: 0}, Hours: map[codec.Hour]stream{e.Hour: {}}}, false)
-	_ = f.root.RemoveDir(filepath.Dir(name)) // unless it holds anything else
-	return file, removed, nil
-}
-
-// isWholly reports whether e is all there is of s: every line of it is on disk,
-// decided, and in no transaction that is under way. f.writing is held.
-func (f *Files) isWholly(s *segment, e Extent) bool {
-	if t := f.trouble.Load(); t != nil && t.where == s || slices.Contains(f.tx.files, s) {
-		return false
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return s.present && !s.moved && s.extent() == e &&
-		s.visible == s.written && s.synced == s.written && s.size == s.written
-}
-
-// unlink removes the name of s's file, which is open as file as well. One that
-// somebody else has changed is taken as it is, and stays.
-func (f *Files) unlink(s *segment, e Extent, file durable.File, writtenBefore time.Time) error {
-	if err := f.ensureOpen(s); err != nil {
-		return err
-	}
-	if err := f.look(s); err != nil {
-		return err
-	}
-	st, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if !f.isWholly(s, e) || st.Moved || !writtenBefore.IsZero() && st.Modified.After(writtenBefore) {
-		return errStays
-	}
-	torn, kept, err := f.beside(s.hour)
-	if err != nil {
-		return err
-	}
-	if kept {
-		return errStays
-	}
-	for _, name := range torn { // what recovery has cut off goes with the hour
-		if err := f.root.Remove(name); err != nil {
-			return err
-		}
-	}
-	if err := f.shut(s); err != nil {
-		return err
-	}
-	return f.root.Remove(Path(s.hour))
-}
-
-// beside returns the files that hold what recovery has cut off the hour's file,
-// and whether Keep has marked the hour.
-func (f *Files) beside(h codec.Hour) (torn []string, kept bool, err error) {
-	day, base := filepath.Split(Path(h))
-	entries, err := f.root.ReadDir(filepath.Clean(day))
-	for _, entry := range entries {
-		switch rest, _ := strings.CutPrefix(entry.Name(), "."+base); {
-		case rest == keepEnd:
-			kept = true
-		case strings.HasPrefix(rest, tornEnd):
-			torn = append(torn, day+entry.Name())
-		}
-	}
-	return torn, kept, err
-}
-
-// Keep marks an hour, by a file .HH.log.json.keep beside its own, as one that
-// Retain must not remove, because its file alone has some of its records. A
-// person who has looked at it removes the mark. When Keep returns nil the mark is
-// on disk, or the hour has no file.
-func (f *Files) Keep(h codec.Hour) error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	if err := f.writable(); err != nil {
-		return err
-	}
-	day, base := filepath.Split(Path(h))
-	mark, err := f.root.Open(day+"."+base+keepEnd, true)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // the day was removed by hand
-	}
-	if err == nil {
-		err = mark.Close()
-	}
-	if err == nil {
-		err = f.root.SyncDir(filepath.Clean(day))
-	}
-	if isFatal(err) {
-		err = f.fail(err)
-	}
-	return err
-}
-
-// syncRemoval puts on disk that there is no file of this name any more, or another
-// one. It comes before a new generation of the hour: after a power loss the old
-// lines would be taken for the new ones.
-func (f *Files) syncRemoval(name string) error {
-	err := f.root.SyncDir(filepath.Dir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		err = f.root.SyncDir(".") // the whole day was removed
-	}
-	return err
-}
-
-// drop forgets a segment whose file is removed for good.
-func (f *Files) drop(s *segment) {
-	f.forget(s)
-	if f.last == s {
-		f.last = nil
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.segments, s.hour)
 }
 
 // reminder says in the log what is overdue: not at once, as most of it goes soon,

@@ -38,6 +38,10 @@ type segment struct {
 	moved   bool    // the file's name leads elsewhere
 	tail    uint32  // checksum of the end of the file, when it was closed
 
+	// ahead is when retention first saw that the file's last change is still to
+	// come; zero if it is not.
+	ahead time.Time
+
 	used  uint64        // the batch that touched it last
 	seen  uint64        // used, when last looked at
 	idle  time.Duration // since then

@@ -104,6 +104,22 @@ func (w *world) settle() {
 	<-done
 }
 
+// retain removes hours of files that are opened anew, until ctx ends.
+func (w *world) retain(ctx context.Context) {
+	w.t.Helper()
+	if err := w.files.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	st := w.cfg.Storage
+	st.MaxAge, st.SyncInterval = time.Hour, 10*time.Millisecond
+	files, err := hourly.Open(st, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.files = files
+	go func() { _ = files.Retain(ctx, hourly.Retention{}) }() // never an error
+}
+
 func (w *world) verify(archived bool) (string, error) {
 	var out bytes.Buffer
 	err := Verify(context.Background(), &w.cfg, archive.First, archive.Last, archived, slog.New(slog.DiscardHandler), &out)
@@ -152,6 +168,40 @@ func TestVerify_WhatIsWholeIsSaidToBeWhole(t *testing.T) {
 		if out, _ := w.verify(true); !strings.Contains(out, "2026-02-09T15") || !strings.Contains(out, "agrees") {
 			t.Error(out)
 		}
+	}
+}
+
+// Ensure that an hour whose file was removed is named, with what is left of it,
+// and is no damage.
+func TestVerify_SaysWhichHoursHaveNoFileAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.toBucket("ndjson.zst")
+	w.some(14)
+	w.some(15)
+	w.settle()
+	retention, stop := context.WithCancel(t.Context())
+	w.retain(retention)
+	for deadline := time.Now().Add(30 * time.Second); len(w.files.Extents()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the hours are not removed")
+		}
+	}
+	stop()
+	for _, archived := range []bool{false, true} {
+		out, err := w.verify(archived)
+		if err != nil || strings.Count(out, "counts 400, file removed") != 2 || !strings.Contains(out, "2 hours, 2 of them without a file, 0 records in the files, 0 damaged") || strings.Contains(out, "of 400 records") {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	// What a rule of the bucket has removed.
+	c := w.s3.Client(t)
+	for o := range c.ListObjectsIter(t.Context(), w.cfg.Archive.S3.Bucket, minio.ListObjectsOptions{Prefix: "logs/date=2026-02-09/hour=14/", Recursive: true}) {
+		if err := c.RemoveObject(t.Context(), w.cfg.Archive.S3.Bucket, o.Key, minio.RemoveObjectOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := w.verify(true); err != nil || !strings.Contains(out, "0 parts, 0 of 400 records") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -254,6 +254,19 @@ type summary struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// summaryHours returns the hours that have a summary.
+func summaryHours(dir string) (hours []codec.Hour, err error) {
+	const day, file = "2006-01-02", "summary_15.json"
+	names, err := filepath.Glob(filepath.Join(dir, "????-??-??", "summary_??.json"))
+	for _, name := range names {
+		rest, base := filepath.Split(name)
+		if t, err := time.Parse(day+file, filepath.Base(rest)+base); err == nil {
+			hours = append(hours, codec.HourOf(t))
+		}
+	}
+	return hours, err
+}
+
 // readSummary reads the summary of an hour and checks its checksum.
 func readSummary(dir string, h codec.Hour) (*summary, error) {
 	text, err := os.ReadFile(filepath.Join(dir, h.Time().Format("2006-01-02/summary_15.json")))

@@ -29,6 +29,7 @@ type verifier struct {
 	table   *tabwriter.Writer
 	damages []string
 	hours   int
+	removed int // of them, those whose file is not there any more
 	records int64
 }
 
@@ -70,6 +71,15 @@ func Verify(ctx context.Context, cfg *config.Config, first, last codec.Hour, arc
 			all[h] = true
 		}
 	}
+	counted, err := summaryHours(cfg.Storage.AnalyticsDir)
+	if err != nil {
+		return err
+	}
+	for _, h := range counted {
+		if h >= first && h <= last {
+			all[h] = true // its file may have been removed
+		}
+	}
 	hours := make([]codec.Hour, 0, len(all))
 	for h := range all {
 		hours = append(hours, h)
@@ -95,7 +105,7 @@ func Verify(ctx context.Context, cfg *config.Config, first, last codec.Hour, arc
 	for _, d := range v.damages {
 		fmt.Fprintln(out, "DAMAGED", d)
 	}
-	fmt.Fprintf(out, "%d hours, %d records in the files, %d damaged\n", v.hours, v.records, len(v.damages))
+	fmt.Fprintf(out, "%d hours, %d of them without a file, %d records in the files, %d damaged\n", v.hours, v.removed, v.records, len(v.damages))
 	if len(v.damages) > 0 {
 		return fmt.Errorf("%w: %s", ErrDamaged, v.damages[0])
 	}
@@ -128,7 +138,9 @@ func (v *verifier) hour(ctx context.Context, h codec.Hour) error {
 		}
 	}
 	bytes, records, state := "-", "-", "none"
-	if f != nil {
+	if f == nil {
+		v.removed++
+	} else {
 		bytes, records = fmt.Sprint(f.offset), fmt.Sprint(f.records)
 		v.records += f.records
 		for _, d := range f.damages {
@@ -139,7 +151,7 @@ func (v *verifier) hour(ctx context.Context, h codec.Hour) error {
 	case sumErr != nil && !errors.Is(sumErr, fs.ErrNotExist):
 		state = "damaged"
 	case sum != nil && f == nil:
-		state = "without its file"
+		state = fmt.Sprintf("counts %d, file removed", sum.Records)
 	case sum != nil:
 		var d string
 		if state, d = f.compare(sum); d != "" {
@@ -149,7 +161,7 @@ func (v *verifier) hour(ctx context.Context, h codec.Hour) error {
 	fmt.Fprintf(v.table, "%s\t%s\t%s\t%s", h, bytes, records, state)
 	for _, d := range v.dests {
 		before := len(v.damages)
-		word, err := v.destination(ctx, d, h, f)
+		word, err := v.destination(ctx, d, h, f, sum)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.Name(), err)
 		}
@@ -188,8 +200,8 @@ func (v *verifier) file(h codec.Hour, sum *summary) (*fileCheck, error) {
 }
 
 // destination verifies what a destination has of an hour, and returns it in a
-// word or two. f is nil where there is no file.
-func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Hour, f *fileCheck) (string, error) {
+// word or two. f is nil where there is no file, and sum where there is no summary.
+func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Hour, f *fileCheck, sum *summary) (string, error) {
 	parts := v.parts[d.Name()][h]
 	type stream struct {
 		node       string
@@ -202,7 +214,7 @@ func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Ho
 			streams[s] = append(streams[s], p)
 		}
 	}
-	stored := int64(0)
+	stored, ours := int64(0), int64(0) // bytes of the file's stream; records of this node
 	for s, parts := range streams {
 		slices.SortFunc(parts, func(a, b archive.Stored) int { return cmp.Compare(a.From, b.From) })
 		at := int64(0)
@@ -214,8 +226,12 @@ func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Ho
 				v.damage(h, "%s: %s overlaps with the part before it", d.Name(), p.Object())
 			}
 			at = max(at, p.To)
-			if err := v.part(ctx, d, p, f); err != nil {
+			n, err := v.part(ctx, d, p, f)
+			if err != nil {
 				return "", err
+			}
+			if s.node == v.look.Node() {
+				ours += n
 			}
 		}
 		if f != nil && s.node == v.look.Node() && s.generation == f.generation {
@@ -229,6 +245,11 @@ func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Ho
 	if len(parts) == 1 {
 		word = "1 part"
 	}
+	if f == nil && sum != nil && ours < sum.Records {
+		// Retention removes no such hour. A person may have, or what the
+		// destination had is gone by a rule of its own: neither is damage.
+		word += fmt.Sprintf(", %d of %d records", ours, sum.Records)
+	}
 	if f != nil && f.offset > stored {
 		word += fmt.Sprintf(", %d bytes pending", f.offset-stored)
 	}
@@ -236,11 +257,11 @@ func (v *verifier) destination(ctx context.Context, d archive.Reader, h codec.Ho
 }
 
 // part verifies one part: what it says of itself, what is in it, and the lines
-// of the file that it was made of.
-func (v *verifier) part(ctx context.Context, d archive.Reader, p archive.Stored, f *fileCheck) error {
+// of the file that it was made of. It returns how many records it says it has.
+func (v *verifier) part(ctx context.Context, d archive.Reader, p archive.Stored, f *fileCheck) (records int64, err error) {
 	says, err := d.Digest(ctx, p)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if says.SHA256 == "" {
 		v.damage(p.Hour, "%s: %s does not say what it holds: it was not stored by this program", d.Name(), p.Object())
@@ -250,12 +271,12 @@ func (v *verifier) part(ctx context.Context, d archive.Reader, p archive.Stored,
 	case errors.Is(err, archive.ErrNoLines):
 	case err != nil:
 		v.damage(p.Hour, "%s: %s cannot be read: %v", d.Name(), p.Object(), err)
-		return ctx.Err()
+		return says.Records, ctx.Err()
 	case says.SHA256 != "" && has != says:
 		v.damage(p.Hour, "%s: %s holds %d records with SHA-256 %s, and says %d with %s", d.Name(), p.Object(), has.Records, has.SHA256, says.Records, says.SHA256)
 	}
 	if f == nil || p.Node != v.look.Node() || p.Generation != f.generation {
-		return nil
+		return says.Records, nil
 	}
 	switch sum, ok := f.sums[p.Part]; {
 	case !ok:
@@ -263,7 +284,7 @@ func (v *verifier) part(ctx context.Context, d archive.Reader, p archive.Stored,
 	case says.SHA256 != "" && sum != says.SHA256:
 		v.damage(p.Hour, "%s: %s is not what bytes %d to %d of the file are", d.Name(), p.Object(), p.From, p.To)
 	}
-	return nil
+	return says.Records, nil
 }
 
 // count compares the records that a destination has with those of its parts.
