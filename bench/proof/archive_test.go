@@ -3,6 +3,7 @@ package proof
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -201,7 +202,8 @@ func pendingBytes(addr string) (sum int64, err error) {
 
 // judge holds the destinations against what the oracle knows: every record that
 // was acknowledged is there once, none that was refused is, and nothing twice.
-func (a *archives) judge(t *testing.T, o *oracle) {
+// It returns how many records each of them has.
+func (a *archives) judge(t *testing.T, o *oracle) (records int) {
 	t.Helper()
 	f := func(name string, each func(*testing.T, func(string)), idOf func(string) (int, error)) map[int]bool {
 		times := map[int]int{}
@@ -241,20 +243,35 @@ func (a *archives) judge(t *testing.T, o *oracle) {
 	if len(bucket) != len(table) {
 		t.Errorf("the bucket has %d records, the table %d", len(bucket), len(table))
 	}
+	return len(bucket)
 }
 
 // TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce kills the server at every step of a part, loses answers on the
 // way to both destinations, and takes the logs directory away in between.
 func TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce(t *testing.T) {
+	archiveKilled(t, *archiveKills, false)
+}
+
+// Ensure that the same holds while hours are removed as soon as they may be, and
+// that their summaries then count each record of theirs once as well.
+func TestArchive_KilledWhileHoursAreRemovedEachDestinationHasEachRecordOnce(t *testing.T) {
+	archiveKilled(t, max(4, *archiveKills/2), true)
+}
+
+func archiveKilled(t *testing.T, kills int, removing bool) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("again with: go test ./bench/proof -run Archive_Killed -archive.kills %d -seed %d", *archiveKills, *seed)
+	t.Logf("again with: go test ./bench/proof -run %s -archive.kills %d -seed %d", t.Name(), *archiveKills, *seed)
 	a, dir, addr := newArchives(t), directory(t), freeAddr(t)
 	o := &oracle{log: realLog(t)}
 	r := rand.New(rand.NewPCG(*seed, 1))
-	config := a.config(t, dir, "")
-	for k := range *archiveKills {
+	more := ""
+	if removing {
+		more = "storage: {maxAge: 1h, syncInterval: 10ms}\n"
+	}
+	config := a.config(t, dir, more)
+	for k := range kills {
 		p := start(t, dir, addr, "-config", config)
 		waitReady(t, p)
 		a.mischief(rand.New(rand.NewPCG(*seed, uint64(k))), func() { p.Kill() })
@@ -269,7 +286,7 @@ func TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce(t *testing.T)
 		if t.Failed() {
 			t.Fatalf("server %d said:\n%s", k, tail(p.Kill()))
 		}
-		if k%8 == 7 {
+		if k%8 == 7 && !removing {
 			// A machine that lost its disk, once everything was archived: what
 			// comes back is a new node.
 			a.calm()
@@ -286,12 +303,56 @@ func TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce(t *testing.T)
 	p := start(t, dir, addr, "-config", config)
 	waitReady(t, p)
 	drained(t, p)
+	if removing {
+		emptied(t, p, dir)
+	}
 	verified(t, dir, config) // beside the running server
 	if err := p.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
 	verified(t, dir, config)
-	a.judge(t, o)
+	records := a.judge(t, o)
+	if removing && summarised(t, dir) != records {
+		t.Errorf("the summaries count %d records, the archive has %d", summarised(t, dir), records)
+	}
+}
+
+// emptied waits until no hour has a file any more.
+func emptied(t *testing.T, p *child.Process, dir string) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
+		files, err := filepath.Glob(filepath.Join(dir, "logs", "????-??-??", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(files) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q are still there:\n%s", files, tail(p.Kill()))
+		}
+	}
+}
+
+// summarised returns how many records the summaries count.
+func summarised(t *testing.T, dir string) (records int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "analytics", "????-??-??", "summary_??.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		var summary struct{ Records, Malformed int }
+		text, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(text, &summary)
+		}
+		if err != nil || summary.Malformed != 0 {
+			t.Fatalf("%s: %v, %d lines that are no records", name, err, summary.Malformed)
+		}
+		records += summary.Records
+	}
+	return records
 }
 
 // verified has server verify -archive say that everything is whole.
