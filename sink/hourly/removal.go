@@ -75,7 +75,7 @@ func (f *Files) unlinkHour(e Extent, now time.Time, quiet time.Duration) (file d
 // isWholly reports whether e is all there is of s: every line of it is on disk,
 // decided, and in no transaction that is under way. f.writing is held.
 func (f *Files) isWholly(s *segment, e Extent) bool {
-	if t := f.trouble.Load(); t != nil && t.where == s || slices.Contains(f.tx.files, s) {
+	if t := f.trouble.Load(); t != nil && t.where == s || f.confined().of(s.hour) != nil || slices.Contains(f.tx.files, s) {
 		return false
 	}
 	f.mu.Lock()
