@@ -138,12 +138,12 @@ func TestDocuments_EveryLinkLeadsSomewhere(t *testing.T) {
 // A block of commands says behind its language who runs it:
 //
 //	console                 this test, which compares what it prints
-//	sh by=TestName          that test
+//	sh by=TestName          that test; so do statements of SQL
 //	sh by=.ci/run           the script, with these words
 //	sh not-run="reason"     nobody, for a reason
 var (
-	runBy  = regexp.MustCompile(`^(?:sh|bash)\s+by=(\S+)$`)
-	notRun = regexp.MustCompile(`^(?:sh|bash)\s+not-run="([^"]{10,})"$`)
+	runBy  = regexp.MustCompile(`^(?:sh|bash|sql)\s+by=(\S+)$`)
+	notRun = regexp.MustCompile(`^(?:sh|bash|sql)\s+not-run="([^"]{10,})"$`)
 )
 
 func TestDocuments_EveryCommandIsRunBySomebody(t *testing.T) {
@@ -162,7 +162,8 @@ func TestDocuments_EveryCommandIsRunBySomebody(t *testing.T) {
 				if filepath.Base(b.file) != "README.md" || filepath.Dir(b.file) != root {
 					t.Errorf("%s: only the front page's sessions are run by this test: say by=", where)
 				}
-			case language != "sh" && language != "bash":
+			case language == "sql" && b.info == "sql": // what somebody makes once, such as a table
+			case language != "sh" && language != "bash" && language != "sql":
 			case m != nil && m[1] == ".ci/run":
 				for line := range strings.Lines(b.text) {
 					command, _, _ := strings.Cut(line, "#")
