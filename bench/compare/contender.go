@@ -25,6 +25,8 @@ type contender struct {
 	slow    bool   // takes minutes for what comes in in seconds: gets a second of load, cold, in the first round only
 	// baseline is what it is compared with, through a broker.
 	baseline string
+	// archived: it copies every record elsewhere, which is waited for.
+	archived bool
 	// env is added to the environment.
 	env []string
 	// command returns the program within bin and its arguments, for a server
@@ -43,6 +45,9 @@ var contenders = []contender{
 	{name: "append", about: "baseline: appends the body as it came", conns: 16, path: "/logs", command: baseline("append"), stored: countBodies},
 	{name: "simple", about: "the usual way", conns: 16, path: "/logs", command: baseline("simple"), stored: countLines},
 	{name: "v1", about: "version 1, written", conns: 16, path: "/logs", ready: "/ready", command: version1, stored: countLines},
+	archiving("v1-zst", "version 1, copied to a bucket as NDJSON.zst", "LOGFORGE_ARCHIVE_S3_FORMAT=ndjson.zst", toBucket),
+	archiving("v1-parquet", "version 1, copied to a bucket as Parquet", "LOGFORGE_ARCHIVE_S3_FORMAT=parquet", toBucket),
+	archiving("v1-postgres", "version 1, copied to PostgreSQL", "LOGFORGE_ARCHIVE_POSTGRES_URL=postgres://logforge:logforge@localhost:15432/logforge?sslmode=disable", nil),
 	{name: "v1-64", about: "version 1, written, 64 connections", conns: 64, path: "/logs", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
 	kafkaBaseline("none"), kafkaBaseline("lz4"), kafkaBaseline("snappy"), kafkaBaseline("zstd"),
 	{name: "kafka-simple", about: "the usual way", conns: kafkaConns, path: "/logs", kafka: true, slow: true, baseline: "kafka-none", stored: countLines,
@@ -69,6 +74,16 @@ var contenders = []contender{
 	victoria("vl-loki", "VictoriaLogs, Loki in protobuf", "/insert/loki/api/v1/push?disable_message_parsing=1", "loki"),
 	victoria("vl-loki-json", "VictoriaLogs, Loki in JSON", "/insert/loki/api/v1/push?disable_message_parsing=1", "loki-json"),
 	{name: "v1-synced", about: "version 1, synced, 64 connections", conns: 64, path: "/logs?ack=synced", ready: "/ready", batches: []int{100}, command: version1, stored: countLines},
+}
+
+// toBucket are the settings of the bucket of make s3-up.
+var toBucket = []string{"LOGFORGE_ARCHIVE_S3_ENDPOINT=http://localhost:7070", "LOGFORGE_ARCHIVE_S3_BUCKET=logforge", "LOGFORGE_ARCHIVE_S3_ACCESS_KEY=logforge",
+	"LOGFORGE_ARCHIVE_S3_SECRET_KEY=logforge-secret", "LOGFORGE_ARCHIVE_AFTER=2s"}
+
+// archiving is version 1 with an archive, in the servers of make s3-up and make
+// postgres-up.
+func archiving(name, about, setting string, env []string) contender {
+	return contender{name: name, about: about, conns: 16, path: "/logs", ready: "/ready", command: version1, stored: countLines, archived: true, env: append([]string{setting}, env...)}
 }
 
 // shipper is version 1 with what shippers send.

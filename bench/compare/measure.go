@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"logforge/bench/child"
@@ -29,6 +32,9 @@ type Measurement struct {
 	Acknowledged int64   `json:"acknowledged"` // records, warm-up included
 	Stored       int64   `json:"stored"`       // records in the files afterwards; -1 where nothing is stored
 	BrokerCPU    float64 `json:"brokerCPUSeconds,omitempty"`
+	// CPUPerMillion is the server's time for a million records, warm-up included,
+	// until all of them are also where its archive copies them.
+	CPUPerMillion float64 `json:"cpuSecondsPerMillion,omitempty"`
 }
 
 var (
@@ -124,9 +130,47 @@ func (s *settings) run(ctx context.Context, c contender, batch int, dir string) 
 	if err := s.load1(ctx, c, p, dir, &m); err != nil {
 		return m, err
 	}
+	if err := m.settle(ctx, c, p); err != nil {
+		return m, err
+	}
 	p.Kill()
 	return m, m.check(c, dir)
 }
+
+// settle waits until everything is archived, where there is an archive, and takes
+// the time and the memory of the whole run.
+func (m *Measurement) settle(ctx context.Context, c contender, p *child.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for c.archived {
+		resp, err := http.Get("http://" + p.Addr + "/metrics")
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil {
+			return err
+		}
+		if pending.Match(text) {
+			break
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("not everything is archived (make s3-up and make postgres-up start the destinations): %w", ctx.Err())
+		}
+	}
+	spent, err := child.CPU(p.Pid())
+	if err != nil {
+		return err
+	}
+	m.CPUPerMillion = spent.Seconds() / float64(m.Acknowledged) * 1e6
+	_, m.PeakBytes, err = child.Memory(p.Pid())
+	return err
+}
+
+// pending is the metric of an archive that has everything.
+var pending = regexp.MustCompile(`(?m)^logforge_archive_pending_bytes\{.*\} 0$`)
 
 // load1 loads the server p and fills in m.
 func (s *settings) load1(ctx context.Context, c contender, p *child.Process, dir string, m *Measurement) error {

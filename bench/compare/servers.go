@@ -42,8 +42,8 @@ func (s *settings) measureAll(ctx context.Context, report *Report) error {
 				}
 				m.Round = round + 1
 				report.Measurements = append(report.Measurements, m)
-				fmt.Fprintf(os.Stderr, "round %d  %-12s batch %-5d %9.0f records a CPU-second, %9.0f a second, %d MB\n",
-					m.Round, m.Server, m.Batch, m.PerCPUSecond, m.PerSecond, m.PeakBytes>>20)
+				fmt.Fprintf(os.Stderr, "round %d  %-12s batch %-5d %9.0f records a CPU-second, %9.0f a second, %.3f CPU-s a million records in all, %d MB\n",
+					m.Round, m.Server, m.Batch, m.PerCPUSecond, m.PerSecond, m.CPUPerMillion, m.PeakBytes>>20)
 			}
 		}
 	}

@@ -60,10 +60,14 @@ func TestArchive_OfThreeConsumersKilledAtAnyMomentHasEachRecordOnce(t *testing.T
 			other.Kill()
 			kills++
 		case 1: // or leaves as it should
-			if err := other.Stop(patience); err != nil {
-				t.Fatalf("%v\n%s", err, tail(other.Kill()))
+			// While the group deals with the first, leaving it may take longer
+			// than server.shutdownTimeout; the process then ends at once.
+			if err := other.Stop(2 * patience); err != nil {
+				t.Logf("round %d: %.300s", k, err)
+				kills++
+			} else {
+				leaves++
 			}
-			leaves++
 		}
 		if t.Failed() {
 			t.Fatalf("round %d; the server said:\n%s", k, tail(victim.Kill()))
