@@ -60,6 +60,7 @@ var contenders = []contender{
 	version2("v2-zstd", "zstd", "zstd", ""),
 	version2("v2-lines", "snappy, one line a Kafka record", "snappy", "", "LOGFORGE_KAFKA_RECORD_BYTES=1"),
 	version2("v2-enqueued", "snappy, enqueued", "snappy", "?ack=enqueued"),
+	withBucket(version2("v2-zst", "snappy, copied to a bucket as NDJSON.zst", "snappy", "")),
 	shipper("in-canonical", "POST /logs, canonical NDJSON", "/logs", "ndjson"),
 	shipper("in-combined", "POST /ingest, access log lines", "/ingest", "combined"),
 	shipper("in-fluentbit", "POST /ingest, Fluent Bit's date and log", "/ingest", "fluentbit"),
@@ -84,6 +85,12 @@ var toBucket = []string{"LOGFORGE_ARCHIVE_S3_ENDPOINT=http://localhost:7070", "L
 // postgres-up.
 func archiving(name, about, setting string, env []string) contender {
 	return contender{name: name, about: about, conns: 16, path: "/logs", ready: "/ready", command: version1, stored: countLines, archived: true, env: append([]string{setting}, env...)}
+}
+
+// withBucket adds the bucket of make s3-up.
+func withBucket(c contender) contender {
+	c.archived, c.env = true, append(c.env, toBucket...)
+	return c
 }
 
 // shipper is version 1 with what shippers send.

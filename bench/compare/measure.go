@@ -155,7 +155,7 @@ func (m *Measurement) settle(ctx context.Context, c contender, p *child.Process)
 			break
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(time.Second): // asking costs the server time, too
 		case <-ctx.Done():
 			return fmt.Errorf("not everything is archived (make s3-up and make postgres-up start the destinations): %w", ctx.Err())
 		}

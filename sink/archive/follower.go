@@ -295,7 +295,20 @@ func (f *follower) lineEnd(e hourly.Extent, at int64) (end int64, err error) {
 // store stores the part under way of an hour.
 func (f *follower) store(ctx context.Context, j job) {
 	p, part, e := j.progress, j.part, j.extent
-	err := f.try(ctx, part, func() (io.ReadCloser, error) { return f.files.Reader(e, part.From) })
+	var waiting int64
+	f.mu.Lock()
+	for _, p := range f.hours {
+		waiting += p.pending()
+	}
+	f.mu.Unlock()
+	pauses := rest(waiting, f.cut.bytes)
+	err := f.try(ctx, part, func() (io.ReadCloser, error) {
+		r, err := f.files.Reader(e, part.From)
+		if err != nil || f.cut.growing || pauses == 0 || part.To-part.From < pacedFrom {
+			return r, err
+		}
+		return &paced{ReadCloser: r, rest: pauses}, nil
+	})
 	if ctx.Err() != nil {
 		return // the next start goes on
 	}
