@@ -262,7 +262,8 @@ func explainPostgres(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		h := networkHint(err, "archive.postgres.url", "sslrootcert in it")
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		// pgx keeps its error for a connection that the server has closed to itself.
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || strings.HasSuffix(err.Error(), "conn closed") {
 			h = hint{waitsForNetwork, "the connection to archive.postgres.url was lost"}
 		}
 		return &refusal{h.reason, true, fmt.Errorf("%s: %w", h.text, err)}
