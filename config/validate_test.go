@@ -33,7 +33,7 @@ func TestValidate_ImpossibleValuesNameTheKeyAndWhatIsAllowed(t *testing.T) {
 	f("server: {drainDelay: -1s}", "server.drainDelay")
 	f("server: {drainDelay: 1m, shutdownTimeout: 30s}", "server.drainDelay", "server.shutdownTimeout")
 	f("server: {maxBodyBytes: 0}", "server.maxBodyBytes")
-	f("server: {maxBodyBytes: 1GiB}", "server.maxBodyBytes (1GiB)", "server.maxInFlightBytes (128MiB)")
+	f("server: {maxBodyBytes: 1GiB}", "server.maxBodyBytes (1GiB)", "server.maxInFlightBytes (64MiB)")
 	f("server: {maxHeaderBytes: 10}", "server.maxHeaderBytes", "1KiB or more")
 	f("server: {maxConnections: 0}", "server.maxConnections", "1 or more")
 	f("server: {maxConnectionsPerIP: -1}", "server.maxConnectionsPerIP")

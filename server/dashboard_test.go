@@ -102,7 +102,7 @@ func TestThePageIsToldWhatItSaysOfThisServer(t *testing.T) {
 	}
 	got := facts(func(*config.Config) {})
 	if got.Ack != "written" || strings.Join(got.Acks, " ") != "written synced" || got.Kafka != nil || got.SyncIntervalSeconds != 1 ||
-		got.MaxBodyBytes != 32<<20 || got.Version != "1.2.3" || got.FirstDay != "2026-02-09" || got.RecentDay != "2026-02-09" || got.LastDay != "2026-02-09" {
+		got.MaxBodyBytes != 20<<20 || got.Version != "1.2.3" || got.FirstDay != "2026-02-09" || got.RecentDay != "2026-02-09" || got.LastDay != "2026-02-09" {
 		t.Errorf("version 1: %+v", got)
 	}
 	got = facts(func(c *config.Config) { c.Version, c.Ingestion.Ack = 2, "replicated" })

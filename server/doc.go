@@ -20,7 +20,7 @@
 //
 // Every byte of a body, of its inflated form, of the decoded batch and of a large
 // answer is taken from one budget, server.maxInFlightBytes, before it is allocated,
-// and only for what has arrived: a client that promises 32 MiB and sends nothing
+// and only for what has arrived: a client that promises 20 MiB and sends nothing
 // holds next to nothing. A request waits for room once, before the first byte of
 // its body, at most server.waitForRoom; then 503 with Retry-After. What it needs
 // beyond that it takes at once or is answered 503: no request waits for memory

@@ -338,7 +338,7 @@ func TestImpossibleSizesAreNamed(t *testing.T) {
 	cfg := settings()
 	cfg.Server.MaxBodyBytes = 64 * config.MiB
 	_, err := New(&cfg, null{}, nil, nil, Build{}, nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "server.maxInFlightBytes is 128MiB, too small for server.maxBodyBytes 64MiB: at least 192MiB") {
+	if err == nil || !strings.Contains(err.Error(), "server.maxInFlightBytes is 64MiB, too small for server.maxBodyBytes 64MiB: at least 192MiB") {
 		t.Errorf("%v", err)
 	}
 }

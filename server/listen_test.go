@@ -81,7 +81,7 @@ func TestServeReturnsWhatItCannotWaitOut(t *testing.T) {
 type large struct{ summaries }
 
 func (large) AppendHour(_ context.Context, dst []byte, _ codec.Hour, _ int) ([]byte, error) {
-	return append(dst, make([]byte, 64<<20)...), nil
+	return append(dst, make([]byte, 24<<20)...), nil
 }
 
 func TestAClientThatDoesNotReadItsAnswerIsDropped(t *testing.T) {

@@ -117,7 +117,7 @@ func TestMetricsAreNamedByTheContract(t *testing.T) {
 		`logforge_batch_records_bucket{le="1"} 2`, "logforge_batch_records_sum 2",
 		fmt.Sprintf("logforge_received_bytes_total %d", len(line1)+len("bad")+len(gzipOf(line1))),
 		fmt.Sprintf("logforge_inflated_bytes_total %d", len(line1)),
-		"logforge_in_flight_bytes 0", "logforge_in_flight_bytes_limit 134217728", "logforge_connections ",
+		"logforge_in_flight_bytes 0", "logforge_in_flight_bytes_limit 67108864", "logforge_connections ",
 		"logforge_connections_refused_total 0", "logforge_panics_total 0", "logforge_uptime_seconds ",
 		"process_cpu_seconds_total ", "go_memstats_heap_inuse_bytes ",
 	} {

@@ -65,7 +65,7 @@ func TestServer_EmptyFramesBeforeALargeOneDoNotHoldARequest(t *testing.T) {
 
 func TestServer_BodiesThatDoNotSayHowLargeTheyAreDoNotKeepOthersOut(t *testing.T) {
 	f := start(t, nil)
-	bomb := spaces(255) // 1 KiB that becomes 32 MiB
+	bomb := spaces(159) // 640 bytes that become 20 MiB
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 16 {

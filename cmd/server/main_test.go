@@ -187,7 +187,7 @@ func TestCommandLine_WrongOnesAreNamedAndExit2(t *testing.T) {
 func TestConfig_PrintsWhatIsInEffectAndStartsNothing(t *testing.T) {
 	dir := t.TempDir()
 	c := launch(t, dir, []string{"LOGFORGE_AUTH_KEYS=hunter2", "LOGFORGE_SERVER_ADR=:1"}, "-check-config", "-addr", ":1234", "serve", "-topic", "t", "-pipeline", "2")
-	c.expect(0, "addr: :1234 # flag -addr", "topic: t", "ack: replicated", "# environment LOGFORGE_AUTH_KEYS", "maxBodyBytes: 32MiB", "did you mean LOGFORGE_SERVER_ADDR?")
+	c.expect(0, "addr: :1234 # flag -addr", "topic: t", "ack: replicated", "# environment LOGFORGE_AUTH_KEYS", "maxBodyBytes: 20MiB", "did you mean LOGFORGE_SERVER_ADDR?")
 	if strings.Contains(c.stdout.String(), "hunter2") {
 		t.Error("a secret is printed")
 	}

@@ -10,18 +10,29 @@ import (
 	"logforge/config"
 )
 
-// limitMemory sets a soft memory limit from the limits on what is in flight, so
-// that the garbage collector works harder before garbage doubles that amount.
-// GOMEMLIMIT overrides it.
+// limitMemory sets a soft memory limit from the limits on what requests, the
+// producer and the consumer hold, so that the garbage collector works harder before
+// garbage doubles that amount. GOMEMLIMIT overrides it.
 func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	limit := 48*config.MiB + cfg.Server.MaxInFlightBytes
+	debug.SetMemoryLimit(int64(memoryLimit(cfg)))
+}
+
+// ownBytes is what the process takes beside what is in flight: the summaries of the
+// hour that is being counted most of all.
+const ownBytes = 28 * config.MiB
+
+// memoryLimit returns the limit that follows from the settings. The program itself,
+// some 25 MB, is not in it.
+func memoryLimit(cfg *config.Config) config.Bytes {
+	limit := ownBytes + cfg.Server.MaxInFlightBytes
 	if cfg.Version == 2 {
-		limit += cfg.Kafka.MaxBufferedBytes / 2
+		// What is fetched is there as it came and inflated.
+		limit += cfg.Kafka.MaxBufferedBytes + 2*cfg.Consumer.MaxInflatedBytes
 	}
-	debug.SetMemoryLimit(int64(limit))
+	return limit
 }
 
 // useTwoThreads makes the runtime use two threads where there is one processor.

@@ -3,7 +3,26 @@ package main
 import (
 	"runtime"
 	"testing"
+
+	"logforge/config"
 )
+
+func TestRuntime_TheMemoryLimitFollowsFromTheSettings(t *testing.T) {
+	cfg := config.Default()
+	one := memoryLimit(&cfg)
+	if one > 96*config.MiB {
+		t.Errorf("version 1 may take %v by default, with the program that is no less than 150 MB", one)
+	}
+	cfg.Server.MaxInFlightBytes += 10 * config.MiB
+	if got := memoryLimit(&cfg); got != one+10*config.MiB {
+		t.Errorf("with 10 MiB more in flight: %v, want %v", got, one+10*config.MiB)
+	}
+	cfg = config.Default()
+	cfg.Version = 2
+	if two := memoryLimit(&cfg); two <= one || two > 240*config.MiB {
+		t.Errorf("version 2 may take %v by default, with the program that is no less than 300 MB", two)
+	}
+}
 
 func TestRuntime_OneProcessorIsUsedByTwoThreadsUnlessToldOtherwise(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))

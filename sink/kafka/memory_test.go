@@ -49,7 +49,7 @@ func TestConsumer_AHostileTopicDoesNotTakeItsMemory(t *testing.T) {
 	send(zstd, 4, func(int) []byte { return bytes.Repeat([]byte("garbage\n"), 7<<20/8) })
 
 	site := newSite(t, s, groupName())
-	p := site.spawn(t, "GOMEMLIMIT=240MiB") // as the server sets it by default
+	p := site.spawn(t, "GOMEMLIMIT=220MiB") // as the server sets it by default
 	admin := adminOf(t, broker.Addr)
 	until(t, "everything is consumed", func() bool {
 		if p.ended() {

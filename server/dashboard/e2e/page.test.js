@@ -93,8 +93,8 @@ describe("a server with records", () => {
     const reasons = await text(page, "#tile-rejected .small");
     assert.match(reasons, new RegExp(`batch ${whole.format((2 * rejected) / 3)}`));
     assert.match(reasons, new RegExp(`timestamp ${whole.format(rejected / 3)}`));
-    assert.equal(await text(page, "#tile-inflight .small"), "of 128 MiB allowed");
-    assert.equal(await text(page, "#fact-limits"), "at most 32 MiB and 100,000 records");
+    assert.equal(await text(page, "#tile-inflight .small"), "of 64 MiB allowed");
+    assert.equal(await text(page, "#fact-limits"), "at most 20 MiB and 100,000 records");
     assert.match(await text(page, "#tile-latency .value"), /^[\d.]+ (µs|ms|s)$/);
 
     await eventually("the hour has been summarised", async () =>
