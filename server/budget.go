@@ -20,6 +20,7 @@ type room struct {
 	used     atomic.Int64 // taken; never above limit
 	reserved atomic.Int64 // and not taken yet
 	waiting  atomic.Int32
+	lent     atomic.Int64 // what connections take themselves, beyond their allowance
 
 	mu    sync.Mutex
 	queue []*waiter // first come, first served; guarded by mu
@@ -34,7 +35,7 @@ type waiter struct {
 func (r *room) take(n int64) bool {
 	for {
 		used := r.used.Load()
-		if used+n > r.limit {
+		if used+n > r.limit-r.lent.Load() {
 			return false
 		}
 		if r.used.CompareAndSwap(used, used+n) {
@@ -93,7 +94,7 @@ func (r *room) tryReserve(n int64) bool {
 func (r *room) reserveNow(n int64) bool {
 	for {
 		reserved := r.reserved.Load()
-		if r.used.Load()+reserved+n > r.limit {
+		if r.used.Load()+reserved+n > r.limit-r.lent.Load() {
 			return false
 		}
 		if r.reserved.CompareAndSwap(reserved, reserved+n) {
@@ -255,6 +256,16 @@ func (h *hold) release() {
 		h.s.bytes.give(h.bytes)
 	}
 	h.slots, h.bytes = 0, 0
+}
+
+// holdAnswer makes n bytes that are taken count until the answer has been sent.
+func (c *conn) holdAnswer(n int64) { c.sending.Add(n) }
+
+// sent gives back what the answer took: it was sent, or given up.
+func (c *conn) sent() {
+	if c.sending.Load() > 0 {
+		c.all.bytes.give(c.sending.Swap(0))
+	}
 }
 
 // useReserved turns at most n bytes that are reserved into taken ones.

@@ -141,6 +141,11 @@ func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, key string, err err
 
 // finishBatch gives back what the batch holds and counts it, also after a panic.
 func (s *Server) finishBatch(in *intake) {
+	if in.result != nil && in.conn != nil && len(in.result.Items) > 0 {
+		n := min(in.bytes, int64(len(in.result.Items)*dialect.ItemBytes))
+		in.bytes -= n
+		in.conn.holdAnswer(n)
+	}
 	in.release()
 	s.count.working.Add(-1)
 	s.count.countBatch(in.records, in.aside.items, in.err)
@@ -158,6 +163,12 @@ func (s *Server) finishBatch(in *intake) {
 func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err error) {
 	if in.wants, err = s.admit(ctx, d); err != nil {
 		return err
+	}
+	// A long header is kept as it came, and parsed, while the body arrives.
+	if n := len(ctx.Request.Header.RawHeaders()); n > 1<<10 && in.conn != nil {
+		if err := in.take(3 * n); err != nil {
+			return err
+		}
 	}
 	body, err := s.readBody(ctx, &in.hold, in.wants)
 	if err != nil {

@@ -35,6 +35,8 @@ var (
 	errFraming   = errors.New("Transfer-Encoding together with Content-Length is refused")
 	errRequest   = errors.New("this is not a valid HTTP request")
 	errHeader    = errors.New("request line and headers are over server.maxHeaderBytes")
+	errLines     = errors.New("the request has more than 128 header lines")
+	errArguments = errors.New("bad query: it has more than 64 parameters")
 	errSlow      = errors.New("the request did not arrive within server.readTimeout")
 	errBusy      = errors.New("no room for this request within server.waitForRoom")
 	errDraining  = errors.New("draining: this server is about to stop")
@@ -109,6 +111,8 @@ var statuses = []mapping{
 	{errFraming, 400, "framing"},
 	{errRequest, 400, "request"},
 	{errHeader, 431, "header"},
+	{errLines, 431, "header"},
+	{errArguments, 400, "query"},
 	{errSlow, 503, "slow"},
 	{errBusy, 503, "busy"},
 	{errDraining, 503, "draining"},

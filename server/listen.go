@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,11 +31,17 @@ type connections struct {
 	tick   atomic.Int64 // counts the intervals of watch
 	bytes  *room        // that conn.reserved belongs to
 
+	most    int    // connections kept open; see closeLongest
+	evicted func() // counts those that were closed for others
+
 	lingering chan struct{} // bounds the goroutines that close refused connections
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}   // guarded by mu
 	perIP map[netip.Prefix]int // guarded by mu; only kept with maxPerIP
+
+	closing int       // of open, those that closeLongest has picked; guarded by mu
+	looked  time.Time // when closeLongest last looked; guarded by mu
 }
 
 // listener accepts connections up to their limits. It does what fasthttp's own
@@ -109,7 +117,7 @@ func prefixOf(a net.Addr) netip.Prefix {
 func (l *connections) add(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.open) >= l.max {
+	if len(l.open) >= l.max || !l.makePlace() {
 		return false
 	}
 	if l.maxPerIP > 0 && c.ip.IsValid() {
@@ -119,13 +127,82 @@ func (l *connections) add(c *conn) bool {
 		l.perIP[c.ip]++
 	}
 	l.open[c] = struct{}{}
+	l.lend()
 	return true
+}
+
+// connBytes is about what a connection takes from its first request on: the stack
+// of its goroutine, the buffer for headers, what is parsed of them, and the socket.
+const connBytes = 20 << 10
+
+// mostConnections is how many connections a budget of n bytes keeps open: they may
+// take half of it.
+func mostConnections(n int64) int { return max(256, int(n/2/connBytes)) }
+
+// lend takes what connections need from the budget of requests. An eighth of it is
+// theirs beside that. l.mu is held.
+func (l *connections) lend() {
+	if l.bytes != nil {
+		n := int64(len(l.open))*connBytes - l.bytes.limit/8
+		l.bytes.lent.Store(min(max(0, n), l.bytes.limit/2))
+	}
+}
+
+// makePlace reports whether one more connection may be kept open. With as many as
+// there may be, those that have waited longest are closed for it; until they are,
+// a few more are kept. l.mu is held.
+func (l *connections) makePlace() bool {
+	if l.most == 0 || len(l.open)-l.closing < l.most {
+		return true
+	}
+	if now := time.Now(); now.Sub(l.looked) > 50*time.Millisecond {
+		l.looked = now
+		l.closeLongest(max(1, l.most/16))
+	}
+	return l.closing > 0 && len(l.open) < l.most+l.most/8
+}
+
+// closeLongest ends up to n of the connections that have waited longest: silent or
+// idle ones after a second, and requests that are still arriving after three. l.mu is
+// held.
+func (l *connections) closeLongest(n int) {
+	type wait struct {
+		c     *conn
+		since int64
+	}
+	var waits []wait
+	interval, tick := l.limits.tickOf(), l.tick.Load()
+	for c := range l.open {
+		state := c.state.Load()
+		least := lapse
+		switch phase(state & 7) {
+		case opening, idle:
+		case arriving:
+			least *= 3
+		default:
+			continue
+		}
+		if !c.picked && time.Duration(tick-state>>3-1)*interval >= least {
+			waits = append(waits, wait{c, state >> 3})
+		}
+	}
+	slices.SortFunc(waits, func(a, b wait) int { return cmp.Compare(a.since, b.since) })
+	for _, w := range waits[:min(n, len(waits))] {
+		w.c.picked = true
+		l.closing++
+		l.evicted()
+		w.c.expireRead()
+	}
 }
 
 func (l *connections) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, c)
+	if c.picked {
+		l.closing--
+	}
+	l.lend()
 	if l.maxPerIP > 0 && c.ip.IsValid() {
 		if l.perIP[c.ip]--; l.perIP[c.ip] == 0 {
 			delete(l.perIP, c.ip)
@@ -179,7 +256,9 @@ type conn struct {
 	ended   atomic.Bool  // the client has sent its last byte, and we came to read past it
 	lingers atomic.Bool  // close so that the client can read the answer first
 	closed  atomic.Bool
+	picked  bool // by closeLongest; guarded by connections.mu
 
+	sending  atomic.Int64 // bytes of the answer that is being sent, taken from the budget
 	reserved atomic.Int64 // bytes, for the request under way (budget.go)
 }
 
@@ -212,7 +291,11 @@ func (c *conn) Close() error {
 	if c.lingers.Load() {
 		linger(c.Conn)
 	}
+	c.sent()
 	c.all.remove(c)
+	if c.all.bytes != nil {
+		c.all.bytes.admit()
+	}
 	return c.Conn.Close()
 }
 

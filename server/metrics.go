@@ -58,6 +58,7 @@ type counters struct {
 	inflatedBytes *metrics.Counter
 	panics        *metrics.Counter
 	refusedConns  *metrics.Counter
+	closedConns   *metrics.Counter
 
 	duration *metrics.PrometheusHistogram // of a batch, all statuses
 	records  *metrics.PrometheusHistogram // per accepted batch
@@ -82,6 +83,7 @@ func newCounters(set *metrics.Set) *counters {
 		inflatedBytes: metric.Counter(set, "logforge_inflated_bytes_total", "Bytes of bodies after inflation."),
 		panics:        metric.Counter(set, "logforge_panics_total", "Panics in handlers, answered with 500."),
 		refusedConns:  metric.Counter(set, "logforge_connections_refused_total", "Connections refused for server.maxConnections or server.maxConnectionsPerIP."),
+		closedConns:   metric.Counter(set, "logforge_connections_closed_for_others_total", "Connections that waited longest and were closed, as all of them together took half of server.maxInFlightBytes."),
 		duration:      metric.Histogram(set, "logforge_request_duration_seconds", "Duration of POST /logs, from its first byte to the answer, whatever the status.", .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10),
 		records:       metric.Histogram(set, "logforge_batch_records", "Records of an acknowledged batch.", 1, 10, 50, 100, 500, 1000, 5000, 10_000, 50_000, 100_000),
 	}

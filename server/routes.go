@@ -134,6 +134,7 @@ func (s *Server) on(route string, h fasthttp.RequestHandler) fasthttp.RequestHan
 		if s.framedOnce(ctx) {
 			h(ctx)
 			s.skipBody(ctx)
+			s.countAnswer(ctx)
 		}
 	}
 }
@@ -151,12 +152,36 @@ func (s *Server) onDoor(d *door) fasthttp.RequestHandler {
 	}
 }
 
-// framedOnce refuses a request that states the length of its body in two ways.
+// countAnswer makes an answer that is not small count as taken until it is sent:
+// there may be as many of them as connections that do not read.
+func (s *Server) countAnswer(ctx *fasthttp.RequestCtx) {
+	const small = 8 << 10
+	c := connOf(ctx)
+	if c == nil || ctx.Response.IsBodyStream() || len(ctx.Response.Body()) <= small {
+		return
+	}
+	n := int64(len(ctx.Response.Body()))
+	if !s.bytes.acquire(n, time.Now().Add(s.cfg.WaitForRoom)) {
+		ctx.Response.Reset()
+		s.fail(ctx, errBusy)
+		return
+	}
+	c.holdAnswer(n)
+}
+
+// framedOnce refuses a request that states the length of its body in two ways, or
+// that has parts enough to take much memory once they are parsed.
 func (s *Server) framedOnce(ctx *fasthttp.RequestCtx) bool {
-	if !framedTwice(&ctx.Request.Header) {
+	err := errFraming
+	switch h := &ctx.Request.Header; {
+	case string(h.Method()) == tooManyLines:
+		err = errLines
+	case tooManyArguments(ctx):
+		err = errArguments
+	case !framedTwice(h):
 		return true
 	}
-	s.fail(ctx, errFraming)
+	s.fail(ctx, err)
 	closeAfter(ctx)
 	return false
 }
@@ -194,6 +219,33 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	s.sendProblem(ctx, s.problemOf(reason)) // not logged: the internet is full of these
 	s.count.other.status(ctx.Response.StatusCode()).Inc()
 	closeAfter(ctx)
+}
+
+// Bounds of what is parsed of a request: a header line or a parameter of a few bytes
+// takes about 70 when it is parsed.
+const (
+	maxHeaderLines = 128
+	maxArguments   = 64
+)
+
+// tooManyLines is the method of a request whose header had more lines than that: the
+// rest of it is thrown away with the memory that it took.
+const tooManyLines = "TOO-MANY-HEADER-LINES"
+
+func tooManyArguments(ctx *fasthttp.RequestCtx) bool {
+	query := ctx.URI().QueryString()
+	return len(query) > maxArguments && bytes.Count(query, []byte("&")) >= maxArguments
+}
+
+// inspectHeader is called with each header before anything else looks at it.
+func inspectHeader(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
+	if raw := h.RawHeaders(); len(raw) > 4*maxHeaderLines && bytes.Count(raw, []byte("\n")) > maxHeaderLines {
+		*h = fasthttp.RequestHeader{}
+		h.SetMethod(tooManyLines)
+		h.SetRequestURI("/")
+		return same
+	}
+	return spellExpect(h)
 }
 
 // spellExpect makes an Expect header what fasthttp looks for, since Java writes
@@ -238,7 +290,10 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	}
 	err := errFraming
 	var w wants
-	if !framedTwice(&ctx.Request.Header) {
+	switch {
+	case tooManyArguments(ctx):
+		err = errArguments
+	case !framedTwice(&ctx.Request.Header):
 		w, err = s.admit(ctx, d)
 	}
 	if err == nil {

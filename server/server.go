@@ -182,6 +182,8 @@ func (s *Server) newConnections() *connections {
 		log:       s.log,
 		bytes:     &s.bytes,
 		refused:   s.count.refusedConns.Inc,
+		evicted:   s.count.closedConns.Inc,
+		most:      mostConnections(s.bytes.limit),
 		lingering: make(chan struct{}, maxLingering),
 		open:      map[*conn]struct{}{},
 		perIP:     map[netip.Prefix]int{},
@@ -206,7 +208,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		Handler:        s.handler(),
 		ErrorHandler:   s.refuse,
 		ExpectHandler:  s.expect,
-		HeaderReceived: spellExpect,
+		HeaderReceived: inspectHeader,
 		Logger:         printer{s.log},
 
 		ConnState: track, // instead of its time-outs: see timeouts.go

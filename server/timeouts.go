@@ -41,6 +41,7 @@ func track(nc net.Conn, state fasthttp.ConnState) {
 		case fasthttp.StateActive:
 			c.enter(arriving)
 		case fasthttp.StateIdle:
+			c.sent()
 			c.enter(idle)
 		}
 	}
