@@ -82,6 +82,7 @@ chaos: ## the long tests with kills, faults and rebalances; they print their see
 	go test ./bench/proof -run Instances -count 1 -v -timeout 20m -cluster
 	go test ./bench/proof -run Archive -count 1 -v -timeout 3h -archive.kills 300
 	go test ./bench/proof -run Killed -count 1 -v -timeout 1h -kills 200
+	go test ./bench/hostile -run Memory -count 1 -v -timeout 1h -hostile.long
 
 fuzz: ## every fuzz target for FUZZTIME
 	@for pkg in $$(go list ./...); do \
