@@ -174,7 +174,7 @@ kafka-topic: build ## the topic logs, if it is not there
 	bin/server topic -config config/examples/config.v2.local.yaml
 
 stack-up: ## Docker: Kafka, Prometheus, Grafana, app-v1 (:8082), app-v2 (:8083); ARCHIVE=1: S3 (:7070), PostgreSQL (:15432)
-	ARCHIVE=$(ARCHIVE) VERSION=$(VERSION) COMMIT=$(COMMIT) BUILD_DATE=$(DATE) $(COMPOSE) $(if $(ARCHIVE),--profile archive) up -d --build
+	ARCHIVE=$(ARCHIVE) VERSION=$(VERSION) COMMIT=$(COMMIT) BUILD_DATE=$(DATE) COMPOSE_PROFILES=$(if $(ARCHIVE),archive) $(COMPOSE) up -d --build
 	@echo "app-v1 :8082, app-v2 :8083, Prometheus :9090, Grafana :3000"
 
 infra-up: ## Docker: Kafka and Prometheus only; the app runs outside
@@ -182,7 +182,7 @@ infra-up: ## Docker: Kafka and Prometheus only; the app runs outside
 	$(MAKE) kafka-topic
 
 stack-down: ## and its volumes
-	$(COMPOSE) --profile archive down -v
+	COMPOSE_PROFILES=archive $(COMPOSE) down -v
 
 infra-down:
 	$(COMPOSE) stop kafka prometheus

@@ -97,7 +97,7 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
-func openReal(b *testing.B) *Files {
+func openReal(b testing.TB) *Files {
 	cfg := testConfig()
 	cfg.LogsDir = b.TempDir()
 	f, err := Open(cfg, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())

@@ -31,6 +31,7 @@ type Files struct {
 
 	writes *sink.Group[*codec.Batch]
 	syncs  *sink.Group[*codec.Batch] // whose lines have to be on disk; nil: all there are
+	wide   chan struct{}             // holds one while a batch of many hours is written
 
 	// writing is held by whoever changes files, for as long as the disk takes: a
 	// group of writes, a step of a transaction, upkeep. It is taken before mu,
@@ -136,6 +137,7 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 		dirs:     map[string]struct{}{},
 		failed:   make(chan struct{}),
 	}
+	f.wide = make(chan struct{}, 1)
 	f.writes = sink.NewGroup(f.writeGroup, (*codec.Batch).Keep, codec.PutBatch)
 	f.syncs = sink.NewGroup(f.syncGroup, keepBatch, putBatch)
 	f.register(set)

@@ -24,6 +24,14 @@ func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if err := f.confined().ofBatch(b); err != nil {
 		return err
 	}
+	if len(b.Runs()) > wideHours {
+		select {
+		case f.wide <- struct{}{}:
+			defer func() { <-f.wide }()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	var err error
 	if ack == sink.Synced && f.trouble.Load() != nil {
 		// What cannot be confirmed is not written: a client that retries would
@@ -43,6 +51,11 @@ func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	}
 	return err
 }
+
+// wideHours is how many hours a batch may have and be written together with any
+// other. Of those with more, each of which opens and closes thousands of files,
+// only one is in a group, so that the batches behind wait for no more than one.
+const wideHours = 256
 
 // unsynced is err for a batch that was written: it may be stored.
 func unsynced(err error) error {
