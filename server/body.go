@@ -51,6 +51,21 @@ func getBuffer(n int) *buffer {
 	return &buffer{b: make([]byte, 0, size)}
 }
 
+// buffer is getBuffer for a request, which takes the bytes for it first. The errors are
+// those of take.
+func (h *hold) buffer(n int) (*buffer, error) {
+	class, size := classOf(n)
+	if err := h.charge(size); err != nil {
+		return nil, err
+	}
+	if v := buffers[class].Get(); v != nil {
+		h.s.freed.reuse(int64(size))
+		return v.(*buffer), nil
+	}
+	h.s.freed.collect(int64(size), &h.s.bytes)
+	return &buffer{b: make([]byte, 0, size)}, nil
+}
+
 // putBuffer gives b back. No slice of it may be used afterwards.
 func putBuffer(b *buffer) {
 	if poison {
@@ -92,11 +107,11 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buff
 	if err := h.await(s.needOf(length, wants)); err != nil {
 		return nil, err
 	}
-	if err := h.take(roundUp(first)); err != nil {
+	buf, err := h.buffer(first)
+	if err != nil {
 		return nil, err
 	}
-	buf := getBuffer(first)
-	err := fill(stream, length, s.maxBody, &buf, h)
+	err = fill(stream, length, s.maxBody, &buf, h)
 	if err == nil && (length > 0 && len(buf.b) < length || length < 0 && hungUp(ctx)) {
 		// fasthttp takes a connection that is closed in the middle of a body, or
 		// between two chunks, for the body's end.
@@ -191,10 +206,10 @@ func grow(buf **buffer, n int, h *hold) error {
 	if err := h.inflating(n); err != nil {
 		return err
 	}
-	if err := h.take(roundUp(n)); err != nil {
+	next, err := h.buffer(n)
+	if err != nil {
 		return err
 	}
-	next := getBuffer(n)
 	next.b = append(next.b, (*buf).b...)
 	drop(*buf, h)
 	*buf = next

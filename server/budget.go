@@ -176,10 +176,28 @@ func (h *hold) await(n int) error {
 	return nil
 }
 
-// take takes n bytes, of what is reserved for this request or beyond it. It is
-// called before the memory is allocated. The error is errBusy, or errNeverFits
-// where the request alone would be over the limit.
+// take takes n bytes that are allocated next, of what is reserved for this request or
+// beyond it. The error is errBusy, or errNeverFits where the request alone would be
+// over the limit.
 func (h *hold) take(n int) error {
+	if err := h.charge(n); err != nil {
+		return err
+	}
+	h.s.freed.collect(int64(n), &h.s.bytes)
+	return nil
+}
+
+// reuse takes n bytes of memory that an earlier request has given back.
+func (h *hold) reuse(n int) error {
+	if err := h.charge(n); err != nil {
+		return err
+	}
+	h.s.freed.reuse(int64(n))
+	return nil
+}
+
+// charge is take without an allocation.
+func (h *hold) charge(n int) error {
 	if !h.s.bytes.take(int64(n)) {
 		if h.bytes+int64(n) > h.s.bytes.limit {
 			return errNeverFits
@@ -196,7 +214,13 @@ func (h *hold) take(n int) error {
 // give returns n of the bytes before the request ends.
 func (h *hold) give(n int) {
 	h.bytes -= int64(n)
-	h.s.bytes.give(int64(n))
+	h.s.giveBack(int64(n))
+}
+
+// giveBack returns n of the bytes that a request has taken.
+func (s *Server) giveBack(n int64) {
+	s.freed.add(n)
+	s.bytes.give(n)
 }
 
 // freeUnused frees what is reserved and no longer needed: the request is inflated
@@ -253,7 +277,7 @@ func (h *hold) release() {
 		h.s.slots.free(h.slots)
 	}
 	if h.bytes != 0 {
-		h.s.bytes.give(h.bytes)
+		h.s.giveBack(h.bytes)
 	}
 	h.slots, h.bytes = 0, 0
 }

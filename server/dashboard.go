@@ -177,7 +177,7 @@ func (f dashboardFile) serve(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ctx.SetContentType(f.kind)
-	ctx.SetBody(f.body)
+	ctx.Response.SetBodyRaw(f.body)
 }
 
 // serveConfig answers GET /dashboard/config.

@@ -85,7 +85,7 @@ func (in *intake) Reuse(n int) bool {
 	if in.conn != nil && in.s.bytes.scarce() && int64(n) > in.conn.reserved.Load() {
 		return false
 	}
-	return in.take(n) == nil
+	return in.reuse(n) == nil
 }
 
 // Take takes n bytes.
@@ -227,7 +227,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err erro
 		// counts until then: a disk that hangs must not gather batches without end.
 		n := in.bytes
 		in.bytes = 0
-		in.batch.AtEnd(func() { s.bytes.give(n) })
+		in.batch.AtEnd(func() { s.giveBack(n) })
 	}
 	codec.PutBatch(in.batch)
 	in.batch = nil

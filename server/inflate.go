@@ -125,10 +125,15 @@ func (s *Server) undeflate(src []byte, h *hold) (*buffer, error) {
 
 func (s *Server) unflate(src []byte, format deflate.Format, h *hold) (*buffer, error) {
 	first := s.firstInflated(len(src)) + deflate.Slack
-	if err := h.take(unflaterBytes + roundUp(first)); err != nil {
+	if err := h.take(unflaterBytes); err != nil {
 		return nil, err
 	}
-	in, out := unflaters.Get().(*deflate.Decoder), getBuffer(first)
+	out, err := h.buffer(first)
+	if err != nil {
+		h.give(unflaterBytes)
+		return nil, err
+	}
+	in := unflaters.Get().(*deflate.Decoder)
 	in.Reset(src, format)
 	defer func() {
 		in.Release() // the pool must not keep a body alive
@@ -212,10 +217,10 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 		if err := h.inflating(size); err != nil {
 			return nil, err
 		}
-		if err := h.take(roundUp(size + zstdSlack)); err != nil {
+		out, err := h.buffer(size + zstdSlack)
+		if err != nil {
 			return nil, err
 		}
-		out := getBuffer(size + zstdSlack)
 		space := cap(out.b)
 		b, err := s.zstd.DecodeAll(src, out.b)
 		if err == nil && len(b) <= s.maxBody {
@@ -260,10 +265,10 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if err := h.inflating(n); err != nil {
 		return nil, err
 	}
-	if err := h.take(roundUp(n)); err != nil {
+	out, err := h.buffer(n)
+	if err != nil {
 		return nil, err
 	}
-	out := getBuffer(n)
 	b, err := s2.Decode(out.b[:cap(out.b)], src)
 	if err != nil {
 		drop(out, h)
@@ -277,11 +282,15 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 func (s *Server) unframe(src []byte, h *hold) (*buffer, error) {
 	const chunks = 160 << 10
 	first := s.firstInflated(len(src))
-	if err := h.take(chunks + roundUp(first)); err != nil {
+	if err := h.take(chunks); err != nil {
 		return nil, err
 	}
 	defer h.give(chunks)
-	r, out := unframers.Get().(*s2.Reader), getBuffer(first)
+	out, err := h.buffer(first)
+	if err != nil {
+		return nil, err
+	}
+	r := unframers.Get().(*s2.Reader)
 	defer func() {
 		r.Reset(nil)
 		unframers.Put(r)

@@ -66,7 +66,7 @@ func doorOfDialect(d *dialect.Dialect) *door {
 		dst := answers.Get().(*[]byte)
 		a := d.Answer((*dst)[:0], &in.request, in.result)
 		sendAnswer(ctx, a)
-		if cap(a.Body) <= 1<<20 {
+		if len(a.Body) <= copiedAnswer {
 			*dst = a.Body[:0]
 			answers.Put(dst)
 		}
@@ -86,6 +86,10 @@ func doorOfDialect(d *dialect.Dialect) *door {
 // answers are buffers that answers are written in.
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
+// copiedAnswer is how long an answer may be and be copied to where fasthttp keeps it.
+// The buffer of a longer one is left to it instead.
+const copiedAnswer = 64 << 10
+
 func sendAnswer(ctx *fasthttp.RequestCtx, a dialect.Answer) {
 	ctx.SetStatusCode(a.Status)
 	if a.ContentType != "" {
@@ -93,6 +97,10 @@ func sendAnswer(ctx *fasthttp.RequestCtx, a dialect.Answer) {
 	}
 	if a.Product {
 		ctx.Response.Header.Set("X-Elastic-Product", "Elasticsearch")
+	}
+	if len(a.Body) > copiedAnswer {
+		ctx.Response.SetBodyRaw(a.Body)
+		return
 	}
 	ctx.Response.SetBody(a.Body)
 }

@@ -4,6 +4,7 @@ package dialect
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -16,8 +17,8 @@ type Item struct {
 
 const (
 	itemBytes = 24 // about
-	// ItemBytes is what an item takes with its place in the answer, about.
-	ItemBytes = itemBytes + 64
+	// ItemBytes is the most that an item takes in the answer, without its reason.
+	ItemBytes = 80
 	// maxItemReasons is how many items say why; the others say only that.
 	maxItemReasons = 1000
 )
@@ -77,7 +78,7 @@ func (w *Writer) bulk(body []byte) {
 
 // item begins the item of the next record.
 func (w *Writer) item(action Action) {
-	if w.admit() {
+	if w.admit() && w.growItems() {
 		w.result.Items = append(w.result.Items, Item{Action: action})
 	}
 }
@@ -197,7 +198,8 @@ const maxItemReason = 200
 
 func answerBulk(dst []byte, req *Request, r *Result) Answer {
 	f := parseFilter(req.Query("filter_path"))
-	dst = append(dst, '{')
+	// At once: an answer that grew would be in memory twice.
+	dst = append(slices.Grow(dst, ItemBytes*len(r.Items)+maxItemReason*min(r.Rejected, maxItemReasons)), '{')
 	if f.took {
 		dst = strconv.AppendInt(append(dst, `"took":`...), req.Took().Milliseconds(), 10)
 	}

@@ -217,6 +217,25 @@ func (w *Writer) account() bool {
 	return true
 }
 
+// growItems makes sure that one more item fits. It reports false if there is no room
+// for it: the rest of the body is not looked at then.
+func (w *Writer) growItems() bool {
+	items := w.result.Items
+	if len(items) < cap(items) {
+		return true
+	}
+	size := max(64, 2*len(items))
+	if w.Room != nil {
+		if w.noRoom = w.Room.Take(size * itemBytes); w.noRoom != nil {
+			w.full = true
+			return false
+		}
+		defer w.Room.Give(cap(items) * itemBytes)
+	}
+	w.result.Items = append(make([]Item, 0, size), items...)
+	return true
+}
+
 // tooLarge reports whether a record of n bytes in the body is more than one may
 // have.
 func (w *Writer) tooLarge(n int) bool { return w.MaxSent > 0 && n > w.MaxSent }
