@@ -299,11 +299,12 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// The bounds of linger: a second, and more bytes than a body of the default limit
-// has.
+// The bounds of linger: how long, how long without a byte, and more bytes than a body
+// of the default limit has.
 const (
-	lingerTime  = time.Second
-	lingerBytes = 64 << 20
+	lingerTime    = 5 * time.Second
+	lingerSilence = time.Second
+	lingerBytes   = 64 << 20
 )
 
 // linger half-closes c and discards, within bounds, what the client is still
@@ -314,9 +315,19 @@ func linger(c net.Conn) {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-	// The client's end, an error, or enough: the connection is closed next in any case.
-	_, _ = io.CopyN(io.Discard, c, lingerBytes)
+	var buf [2 << 10]byte
+	for end, left := time.Now().Add(lingerTime), lingerBytes; left > 0; {
+		until := time.Now().Add(lingerSilence)
+		if until.After(end) {
+			until = end
+		}
+		_ = c.SetReadDeadline(until)
+		n, err := c.Read(buf[:])
+		if err != nil { // the client's end, or its time's: the connection is closed next in any case
+			return
+		}
+		left -= n
+	}
 }
 
 // connOf is the connection of a request; nil where it is none of ours (tests).
