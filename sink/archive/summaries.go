@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"logforge/sink/durable"
 )
 
 // summaryCopier copies hourly summaries to the bucket, each whole when it has
@@ -69,12 +72,15 @@ func (c *summaryCopier) pass(ctx context.Context) error {
 		return err
 	}
 	for _, name := range names {
-		info, err := os.Stat(name)
+		info, err := os.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
+		}
+		if !info.Mode().IsRegular() {
+			continue // no summary of ours
 		}
 		now := summaryFile{info.ModTime(), info.Size()}
 		if c.seen[name] == now || now.size > maxSummary {
@@ -94,11 +100,15 @@ func (c *summaryCopier) pass(ctx context.Context) error {
 func (c *summaryCopier) copy(ctx context.Context, name string, first bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	file, err := durable.OpenRegular(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, durable.ErrNotRegular) {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxSummary))
+	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	day := filepath.Base(filepath.Dir(name))

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Dir is a directory and what is below it. Names are relative to it. *Directory
@@ -176,6 +178,27 @@ func MkdirAll(dir string) error {
 		return err // a parent that we may not read was not made by us
 	}
 	return nil
+}
+
+// OpenRegular opens a file to read it, and nothing else: to open a pipe waits for a
+// writer, a device may hold anything, and a link leads where the program does not
+// write. The error is ErrNotRegular, wrapped, for those.
+func OpenRegular(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link, a socket
+		err = &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // SyncDir puts the names in the directory on disk. A failure of the sync itself,

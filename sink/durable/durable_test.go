@@ -271,3 +271,34 @@ func TestSyncDir_ADirectoryThatIsGoneIsNotAFailedSync(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestOpenRegular_OpensNothingElseAndNeverWaits(t *testing.T) {
+	dir := t.TempDir()
+	name := func(base string) string { return filepath.Join(dir, base) }
+	if err := os.WriteFile(name("file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("unix", name("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close() //nolint:errcheck // gone with the directory
+	if err := errors.Join(unix.Mkfifo(name("pipe"), 0o644), os.Symlink("file", name("link")), os.Symlink("link2", name("link2")), os.Mkdir(name("dir"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, base := range []string{"pipe", "socket", "link", "link2", "dir"} {
+		if _, err := OpenRegular(name(base)); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), name(base)) {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+	if _, err := OpenRegular(name("nothing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing there: %v", err)
+	}
+	file, err := OpenRegular(name("file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(file); string(text) != "text" || err != nil || file.Close() != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 
 	"logforge/codec"
 	"logforge/sink/durable"
@@ -32,7 +31,7 @@ type Snapshot struct {
 // them. It changes nothing.
 func Look(dir string) (*Snapshot, error) {
 	s := &Snapshot{dir: dir, prepared: map[codec.Hour]bool{}}
-	if file, err := openRegular(filepath.Join(dir, instanceName)); err == nil {
+	if file, err := durable.OpenRegular(filepath.Join(dir, instanceName)); err == nil {
 		id, err := io.ReadAll(io.LimitReader(file, 1<<10))
 		if err = errors.Join(err, file.Close()); err != nil {
 			return nil, err
@@ -71,7 +70,7 @@ func Look(dir string) (*Snapshot, error) {
 
 // lookAtJournal reads a journal beside the process that writes it.
 func lookAtJournal(name string) (*history, error) {
-	file, err := openRegular(name)
+	file, err := durable.OpenRegular(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &history{}, nil
 	}
@@ -80,23 +79,6 @@ func lookAtJournal(name string) (*history, error) {
 	}
 	h, _, _, err := readJournal(file)
 	return h, errors.Join(err, file.Close())
-}
-
-// openRegular opens a file to read it, and nothing else: to open a pipe waits for
-// a writer, and a device may hold anything.
-func openRegular(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: durable.ErrNotRegular}
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
 }
 
 // compressedEnd ends the name of the older lines of an hour.
@@ -128,7 +110,7 @@ func (s *Snapshot) Open(h codec.Hour) (io.ReadCloser, error) {
 	}
 	k := s.files[h]
 	skip := max(0, -k.Base)
-	packed, err := openRegular(name + compressedEnd)
+	packed, err := durable.OpenRegular(name + compressedEnd)
 	switch {
 	case err == nil:
 		closers = append(closers, packed.Close)
@@ -141,7 +123,7 @@ func (s *Snapshot) Open(h codec.Hour) (io.ReadCloser, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	plain, err := openRegular(name)
+	plain, err := durable.OpenRegular(name)
 	switch {
 	case err == nil:
 		closers = append(closers, plain.Close)

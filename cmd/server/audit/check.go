@@ -11,7 +11,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 
 	"logforge/codec"
 	"logforge/sink/archive"
+	"logforge/sink/durable"
 	"logforge/sink/hourly"
 )
 
@@ -269,8 +269,12 @@ func summaryHours(dir string) (hours []codec.Hour, err error) {
 
 // readSummary reads the summary of an hour and checks its checksum.
 func readSummary(dir string, h codec.Hour) (*summary, error) {
-	text, err := os.ReadFile(filepath.Join(dir, h.Time().Format("2006-01-02/summary_15.json")))
+	file, err := durable.OpenRegular(filepath.Join(dir, h.Time().Format("2006-01-02/summary_15.json")))
 	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(file)
+	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
 	const before = ",\n \"checksum\": \""
