@@ -92,7 +92,7 @@ func TestLimits_CountTheBytesAsSentToo(t *testing.T) {
 	f(codec.CSV, strings.Repeat("2026-02-09T15:23:00Z,/,-\n", 9), 24)
 }
 
-// What the door takes, the consumer of the topic has to take, under the same
+// What the endpoint takes, the consumer of the topic has to take, under the same
 // limit, whatever grew in between.
 func TestLimits_WhatOneSideTakesTheOtherSideStores(t *testing.T) {
 	const most = 200_000
@@ -101,8 +101,8 @@ func TestLimits_WhatOneSideTakesTheOtherSideStores(t *testing.T) {
 		t.Helper()
 		taken, refused := 0, 0
 		for n := most / 12; n <= most+1; n += most / 24 {
-			var door, consumer codec.Batch
-			err := door.Decode([]byte(head+strings.Repeat(unit, n/len(unit))+tail), form, limits)
+			var endpoint, consumer codec.Batch
+			err := endpoint.Decode([]byte(head+strings.Repeat(unit, n/len(unit))+tail), form, limits)
 			var limit *codec.LimitError
 			if errors.As(err, &limit) {
 				refused++
@@ -112,10 +112,10 @@ func TestLimits_WhatOneSideTakesTheOtherSideStores(t *testing.T) {
 				t.Fatal(err)
 			}
 			taken++
-			consumer.AppendLines([]byte(all(&door)), limits, func(_ []byte, e codec.RecordError) {
+			consumer.AppendLines([]byte(all(&endpoint)), limits, func(_ []byte, e codec.RecordError) {
 				t.Errorf("%s, %d of them: the consumer refuses it: %s", what, n, e.Reason)
 			})
-			if all(&consumer) != all(&door) {
+			if all(&consumer) != all(&endpoint) {
 				t.Errorf("%s, %d of them: not the same line", what, n)
 			}
 		}

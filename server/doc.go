@@ -6,7 +6,7 @@
 //	listener        connections counted and bounded; past the limit 503 and close  (listen.go)
 //	fasthttp        header parsed into one bounded buffer; the body left unread
 //	serve           framing checked, panics caught, time and status counted        (routes.go)
-//	admit           origin, key, acknowledgement level, type, coding, length      (door.go)
+//	admit           origin, key, acknowledgement level, type, coding, length      (endpoint.go)
 //	readBody        body into a pooled buffer that grows with what has arrived     (body.go)
 //	slot            at most server.maxConcurrency batches past this point          (budget.go)
 //	inflate         gzip, deflate, zstd, snappy, never past the limit              (inflate.go)

@@ -10,7 +10,7 @@ import (
 	"logforge/server/dialect"
 )
 
-// The strict door, POST /logs: exact member names, all or nothing.
+// The strict endpoint, POST /logs: exact member names, all or nothing.
 
 // planLogs reads the format. The error is errType.
 func planLogs(s *Server, ctx *fasthttp.RequestCtx) (w wants, err error) {

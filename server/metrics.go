@@ -89,7 +89,7 @@ func newCounters(set *metrics.Set) *counters {
 	}
 	metric.Gauge(set, "ingestion_work_queue_depth", "Batches under way or waiting.", func() float64 { return float64(c.working.Load()) })
 	// A counter that is born with its first increment has no increase to be seen.
-	for _, d := range doors {
+	for _, d := range endpoints {
 		for _, status := range []int{200, 202, 400, 401, 413, 415, 500, 503} {
 			c.route(d.route).status(status)
 		}

@@ -13,7 +13,7 @@ import (
 	"logforge/sink"
 )
 
-// A request to one of the doors for shippers may have an Idempotency-Key. The
+// A request to one of the endpoints for shippers may have an Idempotency-Key. The
 // same key a second time is not stored again: it gets the first answer, with an item
 // for each document where clients count them. What has
 // become of a key is known in this process only, and for the last keys only;
@@ -107,7 +107,7 @@ func uncertain(err error) bool {
 }
 
 // ingestOnce is ingest for a request that may have an Idempotency-Key.
-func (s *Server) ingestOnce(ctx *fasthttp.RequestCtx, d *door, in *intake) error {
+func (s *Server) ingestOnce(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) error {
 	if d.implied == nil {
 		return s.ingest(ctx, d, in)
 	}

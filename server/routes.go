@@ -23,12 +23,12 @@ func (s *Server) handler() fasthttp.RequestHandler {
 		r.HEAD(path, h) // fasthttp leaves the body out
 	}
 	s.byPath = router.New()
-	for _, d := range doors {
-		h := s.onDoor(d)
+	for _, d := range endpoints {
+		h := s.onEndpoint(d)
 		for _, path := range d.paths {
 			for _, method := range d.methods {
 				r.Handle(method, path, h)
-				s.byPath.Handle(method, path, func(ctx *fasthttp.RequestCtx) { ctx.SetUserValue(doorKey{}, d) })
+				s.byPath.Handle(method, path, func(ctx *fasthttp.RequestCtx) { ctx.SetUserValue(endpointKey{}, d) })
 			}
 		}
 	}
@@ -139,10 +139,10 @@ func (s *Server) on(route string, h fasthttp.RequestHandler) fasthttp.RequestHan
 	}
 }
 
-// onDoor is the same for a door, which knows whether it has read its body, and
+// onEndpoint is the same for an endpoint, which knows whether it has read its body, and
 // how long it took.
-func (s *Server) onDoor(d *door) fasthttp.RequestHandler {
-	count, h := s.count.route(d.route), s.serveDoor(d)
+func (s *Server) onEndpoint(d *endpoint) fasthttp.RequestHandler {
+	count, h := s.count.route(d.route), s.serveEndpoint(d)
 	return func(ctx *fasthttp.RequestCtx) {
 		defer func() { s.count.duration.Update(time.Since(ctx.Time()).Seconds()) }()
 		defer s.finish(ctx, count)
@@ -284,7 +284,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 		return fasthttp.StatusExpectationFailed
 	}
 	dropSlashes(ctx)
-	d := s.doorOf(ctx)
+	d := s.endpointOf(ctx)
 	if d == nil {
 		return fasthttp.StatusContinue // the route's own handler answers
 	}
@@ -299,24 +299,24 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	if err == nil {
 		return fasthttp.StatusContinue
 	}
-	s.failDoor(ctx, d, w.key, err)
+	s.failEndpoint(ctx, d, w.key, err)
 	closeAfter(ctx)
 	s.count.countBatch(0, nil, err)
 	s.count.route(d.route).status(ctx.Response.StatusCode()).Inc()
 	return ctx.Response.StatusCode()
 }
 
-// doorKey is where doorOf's router leaves the door.
-type doorKey struct{}
+// endpointKey is where endpointOf's router leaves the endpoint.
+type endpointKey struct{}
 
-// doorOf returns the door that a request leads to; nil if it is none.
-func (s *Server) doorOf(ctx *fasthttp.RequestCtx) *door {
+// endpointOf returns the endpoint that a request leads to; nil if it is none.
+func (s *Server) endpointOf(ctx *fasthttp.RequestCtx) *endpoint {
 	found, _ := s.byPath.Lookup(string(ctx.Method()), string(ctx.Path()), ctx)
 	if found == nil {
 		return nil
 	}
 	found(ctx)
-	d, _ := ctx.UserValue(doorKey{}).(*door)
+	d, _ := ctx.UserValue(endpointKey{}).(*endpoint)
 	return d
 }
 

@@ -41,7 +41,7 @@ type Server struct {
 	dashboard *dashboard // nil: off
 
 	http   *fasthttp.Server
-	byPath *router.Router             // finds a door without going through it
+	byPath *router.Router             // finds an endpoint without going through it
 	routes map[string][]string        // paths by method, for the test of openapi.json
 	tls    atomic.Pointer[tls.Config] // nil: plain HTTP; replaced by Reload
 	conns  *connections
@@ -54,7 +54,7 @@ type Server struct {
 	once      *onceLog
 	setsAside bool         // POST /logs sets invalid records aside unless it is asked not to
 	strict    *codec.Rules // of POST /logs
-	shippers  *codec.Rules // of the doors for shippers
+	shippers  *codec.Rules // of the endpoints for shippers
 	fields    dialect.FieldSet
 	named     ruleCache // of those with names of their own
 

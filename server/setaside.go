@@ -114,7 +114,7 @@ func newAsideLog(set *metrics.Set) *asideLog {
 	l := &asideLog{set: set, counts: map[asideKey]*metrics.Counter{}}
 	// All counters exist from the start: Prometheus sees no increase in one that
 	// appears with its first increment.
-	for _, d := range doors {
+	for _, d := range endpoints {
 		for _, field := range []string{"timestamp", "path", "userAgent", "record"} {
 			l.counterLocked(asideKey{d.route, field})
 		}
@@ -180,7 +180,7 @@ func (l *asideLog) report() asideReport {
 	r := asideReport{Counts: []asideCount{}, Newest: []asideRecord{}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, d := range doors {
+	for _, d := range endpoints {
 		for _, field := range []string{"timestamp", "path", "userAgent", "record"} {
 			if n := l.counterLocked(asideKey{d.route, field}).Get(); n > 0 {
 				r.Counts = append(r.Counts, asideCount{d.route, field, n})

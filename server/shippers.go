@@ -17,18 +17,18 @@ import (
 	"logforge/server/dialect"
 )
 
-// The door for shippers: POST /ingest and the routes of other systems, one door
+// The endpoint for shippers: POST /ingest and the routes of other systems, one endpoint
 // for each dialect. What is a web request is stored, the rest is set aside.
 
-func doorsOfDialects() (all []*door) {
+func endpointsOfDialects() (all []*endpoint) {
 	for _, d := range dialect.Table {
-		all = append(all, doorOfDialect(d))
+		all = append(all, endpointOfDialect(d))
 	}
 	return all
 }
 
-func doorOfDialect(d *dialect.Dialect) *door {
-	o := &door{route: d.Route, paths: append([]string{d.Route}, d.Others...), methods: []string{fasthttp.MethodPost}, keyHeader: "DD-API-KEY"}
+func endpointOfDialect(d *dialect.Dialect) *endpoint {
+	o := &endpoint{route: d.Route, paths: append([]string{d.Route}, d.Others...), methods: []string{fasthttp.MethodPost}, keyHeader: "DD-API-KEY"}
 	if d.Route == "/ingest" {
 		o.paths = append(o.paths, "/")
 	}
@@ -195,7 +195,7 @@ func splitNames(list string) (names []string) {
 	return names
 }
 
-// makeRules makes the rules of both doors.
+// makeRules makes the rules of both endpoints.
 func (s *Server) makeRules(cfg *config.Config) error {
 	in := &cfg.Ingestion
 	zone, err := time.LoadLocation(in.TimeZone)
@@ -243,16 +243,16 @@ func (s *Server) elastic(ctx *fasthttp.RequestCtx) {
 		_, err = s.keys.Load().check(h, "")
 	}
 	if err != nil {
-		s.failDoor(ctx, doorNamed("/_bulk"), "", err)
+		s.failEndpoint(ctx, endpointNamed("/_bulk"), "", err)
 		return
 	}
 	req := requestOf(ctx)
 	sendAnswer(ctx, dialect.AnswerElastic(&req, string(ctx.Method())))
 }
 
-// doorNamed returns the door of a route.
-func doorNamed(route string) *door {
-	for _, d := range doors {
+// endpointNamed returns the endpoint of a route.
+func endpointNamed(route string) *endpoint {
+	for _, d := range endpoints {
 		if d.route == route {
 			return d
 		}

@@ -17,7 +17,7 @@ import (
 // Over any mix of good and bad records, by any route, with sinks that fail:
 // received = written + rejected, what was set aside is what is counted as that,
 // and nothing is held at the end.
-func TestServer_ReceivedIsWrittenPlusRejectedOverEveryDoor(t *testing.T) {
+func TestServer_ReceivedIsWrittenPlusRejectedOverEveryEndpoint(t *testing.T) {
 	f, aside := startShippers(t, func(c *config.Config) {
 		c.Ingestion.MaxBatchRecords, c.Ingestion.MaxRecordBytes, c.Server.MaxBodyBytes = 200, 1000, 100_000
 	})

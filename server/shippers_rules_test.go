@@ -64,7 +64,7 @@ func TestShippers_NothingIsAcknowledgedThatCouldNotBeSetAside(t *testing.T) {
 }
 
 // POST /logs stays strict, and sets aside only where it is asked to.
-func TestShippers_TheStrictDoorSetsAsideWhenAsked(t *testing.T) {
+func TestShippers_TheStrictEndpointSetsAsideWhenAsked(t *testing.T) {
 	body := line1 + `{"timestamp":"2026-02-09T15:23:00Z","path":"/x"}` + "\n" + combinedLine + "\n" + line2
 	f, aside := startShippers(t, nil)
 	const ndjson = "application/x-ndjson"
@@ -108,7 +108,7 @@ func TestShippers_KeysStandWhereEachClientHasThem(t *testing.T) {
 		}
 	}
 	for _, header := range [][2]string{{"X", "k"}, {"Authorization", "k"}, {"Authorization", "Splunk x"}, {"Authorization", "Splunk "}, {"DD-API-KEY", ""}, {"Authorization", "Basic k"}} {
-		for _, d := range doors {
+		for _, d := range endpoints {
 			r := f.do("POST", strings.ReplaceAll(d.paths[0], "{index}", "x"), strings.NewReader(combinedLine), header[0], header[1])
 			if r.status != 401 || r.header.Get("WWW-Authenticate") == "" {
 				t.Errorf("%s with %v: %d", d.route, header, r.status)

@@ -80,7 +80,7 @@ var ways = []way{
 	{name: "CSV", target: "/ingest", kind: "text/csv", frame: func(r []string) string {
 		return "timestamp,message\n" + each(r, `1431857103,"`, "\n", `"`, func(s string) string { return strings.ReplaceAll(s, `"`, `""`) })
 	}},
-	{name: "the strict door", target: "/logs?invalid=set-aside", kind: "application/x-ndjson", frame: func(r []string) string {
+	{name: "the strict endpoint", target: "/logs?invalid=set-aside", kind: "application/x-ndjson", frame: func(r []string) string {
 		all := make([]string, len(r))
 		for i := range r { // its good records have another form
 			if all[i] = r[i]; strings.Contains(r[i], "/neighbour/") {

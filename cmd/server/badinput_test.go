@@ -109,7 +109,7 @@ func (in *inputs) bodies() {
 				good[k] = fmt.Sprintf(`192.0.2.1 - - [17/May/2015:10:05:03 +0000] "GET /neighbour/%d/%s/%d HTTP/1.1" 200 1 "-" "x"`, i, strings.ReplaceAll(c.name, " ", "_"), k)
 			}
 			if c.name == "gzip that nobody declares" && (w.compressed || strings.HasPrefix(w.target, "/logs")) {
-				continue // the strict door takes what is declared
+				continue // the strict endpoint takes what is declared
 			}
 			status, answer := in.send(w, c.encoding, c.change(w, w.frame(good[:])))
 			after := in.counts()

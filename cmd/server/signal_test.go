@@ -210,7 +210,7 @@ func TestSignal_SIGHUPPutsKeysAndCertificatesIntoEffect(t *testing.T) {
 		t.Errorf("the certificate is that of %s", got)
 	}
 
-	// A file that is just being written does not open the door.
+	// A file that is just being written does not let anybody in.
 	c.stderr.take()
 	text, err := os.ReadFile(yaml)
 	if err != nil {

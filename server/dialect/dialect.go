@@ -1,6 +1,6 @@
 // Package dialect knows how other systems send logs: the routes that their
 // clients insist on, the form of the bodies, and the answers that the clients
-// expect. Everything leads through one door: a body becomes a codec.Batch, and
+// expect. Everything leads through one endpoint: a body becomes a codec.Batch, and
 // the records that are no web requests are set aside, whatever the route.
 //
 // A dialect is one file with a function from a body to records, and one entry in
@@ -81,7 +81,7 @@ var Table = []*Dialect{
 }
 
 // Strict is POST /logs with ?invalid=set-aside: the forms and rules of the strict
-// door. It is not in the Table.
+// endpoint. It is not in the Table.
 var Strict = &Dialect{Route: "/logs", decode: (*Writer).strict, answer: answerIngest}
 
 // Decode fills the batch of w with the records of body, and hands the others to

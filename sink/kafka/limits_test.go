@@ -1,6 +1,6 @@
 package kafka
 
-// One limit on both sides: what the door accepts is stored, whatever the limits
+// One limit on both sides: what the endpoint accepts is stored, whatever the limits
 // of whoever consumes it.
 
 import (
@@ -38,7 +38,7 @@ func TestConsumer_EveryLineThatWasAcceptedIsStoredAsItIs(t *testing.T) {
 		{codec.NDJSON, `{"timestamp":"2026-02-09T15:00:03Z","path":"` + strings.Repeat(`\u0001`, limit/6-50) + `","userAgent":"agent"}` + "\n"},
 		{codec.NDJSON, `{"timestamp":"2026-02-09T15:00:04Z","path":"` + strings.Repeat(`\"`, limit/2-50) + `","userAgent":"agent"}` + "\n"},
 	}
-	// As another producer writes it, or a door that keeps what is more than the three.
+	// As another producer writes it, or an endpoint that keeps what is more than the three.
 	extra := `{"timestamp":"2026-02-09T15:00:05Z","path":"/x","userAgent":"agent","status":200,"deep":` +
 		strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"referer":"https://example.org/"}` + "\n"
 	for _, recordBytes := range []config.Bytes{1, 256 * config.KiB} {

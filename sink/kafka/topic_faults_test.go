@@ -87,7 +87,7 @@ func writeOn(t testing.TB, p *Producer, o *oracle, writers int, ack sink.Ack, wr
 }
 
 // Ensure that a topic with Kafka's default max.message.bytes takes everything
-// that the door accepts, from small batches and large ones side by side, stored
+// that the endpoint accepts, from small batches and large ones side by side, stored
 // once; and so does one whose limit is lowered and raised while it is used.
 func TestProducer_ATopicThatTakesSmallBatchesOnlyGetsEverythingOnce(t *testing.T) {
 	broker := kafkatest.Shared(t)

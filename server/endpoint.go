@@ -15,10 +15,10 @@ import (
 	"logforge/sink"
 )
 
-// door is one way in for batches: a route, what its clients ask for in the
-// header, how a body becomes a batch, and how the answer is written. All doors
+// endpoint is one way in for batches: a route, what its clients ask for in the
+// header, how a body becomes a batch, and how the answer is written. All endpoints
 // share everything else: keys, limits, inflation, the sink, the metrics.
-type door struct {
+type endpoint struct {
 	route     string   // the label of the metrics
 	paths     []string // patterns of the router
 	methods   []string
@@ -38,10 +38,10 @@ type door struct {
 	refuse func(s *Server, ctx *fasthttp.RequestCtx, p *problem)
 }
 
-// doors are all ways in: this one, and those in shippers.go.
-var doors = append([]*door{
+// endpoints are all ways in: this one, and those in shippers.go.
+var endpoints = append([]*endpoint{
 	{route: "/logs", paths: []string{"/logs"}, methods: []string{"POST"}, plan: planLogs, decode: decodeLogs, answer: answerLogs},
-}, doorsOfDialects()...)
+}, endpointsOfDialects()...)
 
 // wants is what the header of a request asks for.
 type wants struct {
@@ -53,7 +53,7 @@ type wants struct {
 	key      string // the name of the API key; "" for none
 }
 
-// intake is one request of a door under way.
+// intake is one request of an endpoint under way.
 type intake struct {
 	hold
 	wants
@@ -96,8 +96,8 @@ func (in *intake) Give(n int) { in.give(n) }
 
 var intakes = sync.Pool{New: func() any { return new(intake) }}
 
-// serveDoor takes one batch through d.
-func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
+// serveEndpoint takes one batch through d.
+func (s *Server) serveEndpoint(d *endpoint) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		in := intakes.Get().(*intake)
 		in.s, in.conn, in.route, in.at = s, connOf(ctx), d.route, ctx.Time()
@@ -111,16 +111,16 @@ func (s *Server) serveDoor(d *door) fasthttp.RequestHandler {
 			s.skipBody(ctx)
 		}
 		if in.err != nil {
-			s.failDoor(ctx, d, in.key, in.err)
+			s.failEndpoint(ctx, d, in.key, in.err)
 			return
 		}
 		d.answer(s, ctx, in)
 	}
 }
 
-// failDoor answers err as the clients of d expect it, and leaves a line in the log
+// failEndpoint answers err as the clients of d expect it, and leaves a line in the log
 // (a repeated one is throttled by the log handler).
-func (s *Server) failDoor(ctx *fasthttp.RequestCtx, d *door, key string, err error) {
+func (s *Server) failEndpoint(ctx *fasthttp.RequestCtx, d *endpoint, key string, err error) {
 	p := s.problemOf(err)
 	level := slog.LevelWarn
 	if p.Status == fasthttp.StatusInternalServerError {
@@ -160,7 +160,7 @@ func (s *Server) finishBatch(in *intake) {
 
 // ingest takes a batch from the socket to the sink. Buffers are given back on
 // every return, but not after a panic, when they may still be in use.
-func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *door, in *intake) (err error) {
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err error) {
 	if in.wants, err = s.admit(ctx, d); err != nil {
 		return err
 	}
@@ -256,7 +256,7 @@ func (s *Server) store(ctx *fasthttp.RequestCtx, in *intake) error {
 }
 
 // admit checks everything that can be told from the header.
-func (s *Server) admit(ctx *fasthttp.RequestCtx, d *door) (w wants, err error) {
+func (s *Server) admit(ctx *fasthttp.RequestCtx, d *endpoint) (w wants, err error) {
 	h := &ctx.Request.Header
 	if err = s.checkOrigin(h); err != nil {
 		return w, err
