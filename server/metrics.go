@@ -107,7 +107,7 @@ func (s *Server) describe(started time.Time) {
 	metric.Gauge(s.set, "logforge_in_flight_bytes_limit", "server.maxInFlightBytes.", func() float64 { return float64(s.bytes.limit) })
 	metric.Gauge(s.set, "logforge_connections", "Open connections.", func() float64 { return float64(s.conns.count()) })
 	metric.Gauge(s.set, "logforge_ready", "1 while GET /ready answers 200, otherwise 0.", func() float64 {
-		if err := s.ready(); s.draining.Load() || err != nil && !errors.Is(err, sink.ErrStandsStill) {
+		if err := s.ready(); s.draining.Load() || err != nil && !errors.Is(err, sink.ErrDegraded) {
 			return 0
 		}
 		return 1

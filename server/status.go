@@ -35,8 +35,8 @@ func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
 	if !s.draining.Load() {
 		err = s.ready()
 	}
-	stands := errors.Is(err, sink.ErrStandsStill)
-	if err != nil && !stands {
+	degraded := errors.Is(err, sink.ErrDegraded)
+	if err != nil && !degraded {
 		p := s.problemOf(err)
 		p.Status, p.Title = fasthttp.StatusServiceUnavailable, fasthttp.StatusMessage(fasthttp.StatusServiceUnavailable)
 		p.Detail = err.Error()
@@ -45,7 +45,7 @@ func (s *Server) getReady(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetContentType("text/plain; charset=utf-8")
 	ctx.Response.AppendBodyString("ready\n")
-	if stands {
+	if degraded {
 		ctx.Response.AppendBodyString(err.Error() + "\n")
 	}
 }

@@ -67,10 +67,10 @@ var (
 	// ErrRefused: Kafka answers and refuses the batch until a person changes
 	// a right, a setting or the topic. Nothing of the batch was stored.
 	ErrRefused = errors.New("kafka refuses records")
-	// ErrStandsStill: batches are accepted, but a part of the process has ended or
+	// ErrDegraded: batches are accepted, but a part of the process has ended or
 	// cannot go on until a person acts. Wrapped by what Ready functions
 	// return, never by a Write.
-	ErrStandsStill = errors.New("a part stands still")
+	ErrDegraded = errors.New("degraded")
 	// ErrClosed: the sink is closed or closing. Nothing of the batch was stored.
 	ErrClosed = errors.New("shutting down")
 	// ErrAck: this sink cannot give the acknowledgement level asked for.

@@ -182,7 +182,7 @@ func (s *service) startConsumer() error {
 	})
 	s.checks = append(s.checks, func() error {
 		if err := consumer.Stalled(); err != nil {
-			return fmt.Errorf("%w: %w", sink.ErrStandsStill, err)
+			return fmt.Errorf("%w: %w", sink.ErrDegraded, err)
 		}
 		return nil
 	})
@@ -245,17 +245,17 @@ func newServer(p *program, to sink.Sink, ready func() error, summaries server.Su
 }
 
 // ready returns nil, or why a batch sent now would not be stored, or else which
-// part stands still behind it (sink.ErrStandsStill).
+// part stands still behind it (sink.ErrDegraded).
 func (s *service) ready() error {
-	var stands error
+	var degraded error
 	for _, check := range s.checks {
 		err := check()
-		if err != nil && !errors.Is(err, sink.ErrStandsStill) {
+		if err != nil && !errors.Is(err, sink.ErrDegraded) {
 			return err
 		}
-		stands = cmp.Or(stands, err)
+		degraded = cmp.Or(degraded, err)
 	}
-	return stands
+	return degraded
 }
 
 // watch ends when the files have failed: after a failed sync nothing they hold

@@ -190,7 +190,7 @@ func (f *Files) readyConfined() error {
 	if len(m) > 1 {
 		more = fmt.Sprintf(" (and %d more)", len(m)-1)
 	}
-	return fmt.Errorf("%w: records of %s are answered 503: %w%s", sink.ErrStandsStill, first, m[first].err, more)
+	return fmt.Errorf("%w: records of %s are answered 503: %w%s", sink.ErrDegraded, first, m[first].err, more)
 }
 
 // onlyConfined reports whether nothing but single hours or days has failed.

@@ -94,7 +94,7 @@ func TestFiles_WhatStandsInThePlaceOfADayOrAnHourConcernsItsRecordsOnly(t *testi
 					})
 				}
 				wg.Wait()
-				if err := f.Ready(); !errors.Is(err, sink.ErrStandsStill) {
+				if err := f.Ready(); !errors.Is(err, sink.ErrDegraded) {
 					t.Errorf("%s (%v): ready says %v", name, before, err)
 				}
 				if err := f.tendOnce(); err != nil {
@@ -173,7 +173,7 @@ func TestFiles_AnHourThatTheClockShowsAndThatCannotBeWrittenIsNotReady(t *testin
 	if err := f.Write(t.Context(), batch(t, l), sink.Written); !errors.Is(err, sink.ErrStorage) {
 		t.Fatal(err)
 	}
-	if err := f.Ready(); err == nil || errors.Is(err, sink.ErrStandsStill) {
+	if err := f.Ready(); err == nil || errors.Is(err, sink.ErrDegraded) {
 		t.Fatalf("ready says %v", err)
 	}
 }

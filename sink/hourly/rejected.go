@@ -416,7 +416,7 @@ func (r *Rejected) Ready() error {
 		return r.failed
 	}
 	// The logs directory is what Files reports.
-	return fmt.Errorf("%w: batches with records that have to be set aside are answered 503: %w", sink.ErrStandsStill, r.failed)
+	return fmt.Errorf("%w: batches with records that have to be set aside are answered 503: %w", sink.ErrDegraded, r.failed)
 }
 
 // Close syncs and closes the current file. Records are refused from then on.
