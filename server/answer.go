@@ -91,7 +91,7 @@ func (s *Server) send(ctx *fasthttp.RequestCtx, body []byte, until time.Time) er
 	}
 	ctx.Response.SetBodyStream(&heldBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() {
 		s.answers.give(n)
-		s.bytes.give(n)
+		s.bytes.giveBack(n)
 	})}, len(body))
 	return nil
 }

@@ -45,10 +45,16 @@ func roundUp(n int) int {
 // getBuffer returns an empty buffer with room for n bytes.
 func getBuffer(n int) *buffer {
 	class, size := classOf(n)
-	if v := buffers[class].Get(); v != nil {
-		return v.(*buffer)
+	if b := pooled(class); b != nil {
+		return b
 	}
 	return &buffer{b: make([]byte, 0, size)}
+}
+
+// pooled returns a buffer from the pool of a class; nil if there is none.
+func pooled(class int) *buffer {
+	b, _ := buffers[class].Get().(*buffer)
+	return b
 }
 
 // buffer is getBuffer for a request, which takes the bytes for it first. The errors are
@@ -58,11 +64,11 @@ func (h *hold) buffer(n int) (*buffer, error) {
 	if err := h.charge(size); err != nil {
 		return nil, err
 	}
-	if v := buffers[class].Get(); v != nil {
-		h.s.freed.reuse(int64(size))
-		return v.(*buffer), nil
+	if b := pooled(class); b != nil {
+		h.s.bytes.reuse(int64(size))
+		return b, nil
 	}
-	h.s.freed.collect(int64(size), &h.s.bytes)
+	h.s.bytes.collect(int64(size))
 	return &buffer{b: make([]byte, 0, size)}, nil
 }
 

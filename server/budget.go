@@ -21,6 +21,7 @@ type room struct {
 	reserved atomic.Int64 // and not taken yet
 	waiting  atomic.Int32
 	lent     atomic.Int64 // what connections take themselves, beyond their allowance
+	freed    freed        // memory beside what is taken; see giveBack
 
 	mu    sync.Mutex
 	queue []*waiter // first come, first served; guarded by mu
@@ -31,11 +32,14 @@ type waiter struct {
 	ready chan struct{} // closed, under mu, once n has been reserved for this waiter
 }
 
+// bound is how much requests may take together.
+func (r *room) bound() int64 { return r.limit - r.lent.Load() }
+
 // take takes n if that much is not taken. It reports whether it has.
 func (r *room) take(n int64) bool {
 	for {
 		used := r.used.Load()
-		if used+n > r.limit-r.lent.Load() {
+		if used+n > r.bound() {
 			return false
 		}
 		if r.used.CompareAndSwap(used, used+n) {
@@ -94,7 +98,7 @@ func (r *room) tryReserve(n int64) bool {
 func (r *room) reserveNow(n int64) bool {
 	for {
 		reserved := r.reserved.Load()
-		if r.used.Load()+reserved+n > r.limit-r.lent.Load() {
+		if r.used.Load()+reserved+n > r.bound() {
 			return false
 		}
 		if r.reserved.CompareAndSwap(reserved, reserved+n) {
@@ -183,7 +187,7 @@ func (h *hold) take(n int) error {
 	if err := h.charge(n); err != nil {
 		return err
 	}
-	h.s.freed.collect(int64(n), &h.s.bytes)
+	h.s.bytes.collect(int64(n))
 	return nil
 }
 
@@ -192,7 +196,7 @@ func (h *hold) reuse(n int) error {
 	if err := h.charge(n); err != nil {
 		return err
 	}
-	h.s.freed.reuse(int64(n))
+	h.s.bytes.reuse(int64(n))
 	return nil
 }
 
@@ -214,13 +218,7 @@ func (h *hold) charge(n int) error {
 // give returns n of the bytes before the request ends.
 func (h *hold) give(n int) {
 	h.bytes -= int64(n)
-	h.s.giveBack(int64(n))
-}
-
-// giveBack returns n of the bytes that a request has taken.
-func (s *Server) giveBack(n int64) {
-	s.freed.add(n)
-	s.bytes.give(n)
+	h.s.bytes.giveBack(int64(n))
 }
 
 // freeUnused frees what is reserved and no longer needed: the request is inflated
@@ -277,7 +275,7 @@ func (h *hold) release() {
 		h.s.slots.free(h.slots)
 	}
 	if h.bytes != 0 {
-		h.s.giveBack(h.bytes)
+		h.s.bytes.giveBack(h.bytes)
 	}
 	h.slots, h.bytes = 0, 0
 }
@@ -288,7 +286,7 @@ func (c *conn) holdAnswer(n int64) { c.sending.Add(n) }
 // sent gives back what the answer took: it was sent, or given up.
 func (c *conn) sent() {
 	if c.sending.Load() > 0 {
-		c.all.bytes.give(c.sending.Swap(0))
+		c.all.bytes.giveBack(c.sending.Swap(0))
 	}
 }
 

@@ -227,7 +227,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err 
 		// counts until then: a disk that hangs must not gather batches without end.
 		n := in.bytes
 		in.bytes = 0
-		in.batch.AtEnd(func() { s.giveBack(n) })
+		in.batch.AtEnd(func() { s.bytes.giveBack(n) })
 	}
 	codec.PutBatch(in.batch)
 	in.batch = nil

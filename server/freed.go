@@ -10,7 +10,7 @@ import (
 // smaller pieces together do not matter: a request has few of them.
 const piece = 64 << 10
 
-// freed counts memory of requests that have ended and that lies in a pool, or waits
+// freed counts memory that was given back to a room and that lies in a pool, or waits
 // for the garbage collector. Without it, requests of ever other sizes could hold
 // server.maxInFlightBytes while as much again is idle.
 type freed struct {
@@ -18,25 +18,27 @@ type freed struct {
 	mu    sync.Mutex   // held while collecting
 }
 
-// add notes n bytes that are idle from now on.
-func (f *freed) add(n int64) {
+// giveBack is give for bytes of memory, which is idle from now on.
+func (r *room) giveBack(n int64) {
 	if n >= piece {
-		f.bytes.Add(n)
+		r.freed.bytes.Add(n)
 	}
+	r.give(n)
 }
 
 // reuse notes that n of the idle bytes are used again.
-func (f *freed) reuse(n int64) {
-	if n >= piece && f.bytes.Add(-n) < 0 {
-		f.bytes.Store(0) // they had been idle since before the last collection
+func (r *room) reuse(n int64) {
+	if n >= piece && r.freed.bytes.Add(-n) < 0 {
+		r.freed.bytes.Store(0) // they had been idle since before the last collection
 	}
 }
 
 // collect is called before n bytes are allocated, which are taken already. If what is
 // taken and what is idle are more than the limit together, it empties the pools
 // first. Other requests with large allocations wait for that, some milliseconds.
-func (f *freed) collect(n int64, r *room) {
-	full := func() bool { return f.bytes.Load() > 0 && r.used.Load()+f.bytes.Load() > r.limit }
+func (r *room) collect(n int64) {
+	f := &r.freed
+	full := func() bool { return f.bytes.Load() > 0 && r.used.Load()+f.bytes.Load() > r.bound() }
 	if n < piece || !full() {
 		return
 	}

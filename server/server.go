@@ -63,7 +63,6 @@ type Server struct {
 	maxBody    int          // bytes, as sent and inflated
 	retryAfter string       // whole seconds
 	bytes      room         // server.maxInFlightBytes
-	freed      freed        // memory of ended requests, beside it
 	slots      room         // server.maxConcurrency
 	answers    room         // bytes of answers that are not sent yet; they are in bytes, too
 	putting    room         // places for putting answers together
