@@ -90,18 +90,8 @@ var bodyKinds = []Kind{
 	}},
 	{"Idempotency-Keys", func(ctx context.Context, addr string) {
 		crowd(ctx, 32, func(ctx context.Context, i int) {
-			c := open(ctx, addr)
-			if c == nil {
-				return
-			}
-			defer c.Close() //nolint:errcheck // hostile
-			go drain(ctx, c, 4<<10, 0)
 			r := rand.New(rand.NewPCG(uint64(i), uint64(time.Now().UnixNano())))
-			for range 1000 {
-				if _, err := c.Write(posting("/ingest", []byte(record), "Idempotency-Key: "+letters(r, 128))); err != nil {
-					return
-				}
-			}
+			pipeline(ctx, addr, func(_ int) []byte { return posting("/ingest", []byte(record), "Idempotency-Key: "+letters(r, 128)) })
 		})
 	}},
 	{"names of fields in the query", func(ctx context.Context, addr string) {
@@ -135,17 +125,9 @@ var bodyKinds = []Kind{
 	}},
 	{"a flood of refused batches", func(ctx context.Context, addr string) {
 		crowd(ctx, 32, func(ctx context.Context, i int) {
-			c := open(ctx, addr)
-			if c == nil {
-				return
-			}
-			defer c.Close() //nolint:errcheck // hostile
-			go drain(ctx, c, 4<<10, 0)
-			for n := range 1000 {
-				if _, err := c.Write(posting("/logs", fmt.Appendf(nil, `{"timestamp":"%s%d-%d"}`, strings.Repeat("z", 500), i, n))); err != nil {
-					return
-				}
-			}
+			pipeline(ctx, addr, func(n int) []byte {
+				return posting("/logs", fmt.Appendf(nil, `{"timestamp":"%s%d-%d"}`, strings.Repeat("z", 500), i, n))
+			})
 		})
 	}},
 }

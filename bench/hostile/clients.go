@@ -61,9 +61,9 @@ func open(ctx context.Context, addr string) *net.TCPConn {
 	return t
 }
 
-// send opens a connection, writes parts one after another, and closes it once
-// the server has answered or closed it.
-func send(ctx context.Context, addr string, parts ...[]byte) {
+// sent opens a connection, writes parts one after another, calls then, and closes it.
+// It returns before that when the server does not take the connection or the parts.
+func sent(ctx context.Context, addr string, parts [][]byte, then func(c *net.TCPConn)) {
 	c := open(ctx, addr)
 	if c == nil {
 		pause(ctx, 50*time.Millisecond)
@@ -75,31 +75,42 @@ func send(ctx context.Context, addr string, parts ...[]byte) {
 			return
 		}
 	}
-	var answer [4 << 10]byte
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-	_, _ = c.Read(answer[:])
+	then(c)
 }
 
-// hold opens a connection, writes parts, and keeps it open until ctx ends or the
-// server closes it. It reads nothing of an answer.
+// send sends parts, and waits until the server has answered or closed the connection.
+func send(ctx context.Context, addr string, parts ...[]byte) {
+	sent(ctx, addr, parts, func(c *net.TCPConn) {
+		var answer [4 << 10]byte
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, _ = c.Read(answer[:])
+	})
+}
+
+// pipeline sends a thousand requests over one connection, and reads the answers
+// beside that.
+func pipeline(ctx context.Context, addr string, request func(n int) []byte) {
+	sent(ctx, addr, nil, func(c *net.TCPConn) {
+		go drain(ctx, c, 4<<10, 0)
+		for n := range 1000 {
+			if _, err := c.Write(request(n)); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// hold sends parts, and keeps the connection open until ctx ends or the server closes
+// it. It reads nothing of an answer.
 func hold(ctx context.Context, addr string, parts ...[]byte) {
-	c := open(ctx, addr)
-	if c == nil {
-		pause(ctx, 50*time.Millisecond)
-		return
-	}
-	defer c.Close() //nolint:errcheck // hostile
-	for _, p := range parts {
-		if _, err := c.Write(p); err != nil {
-			return
+	sent(ctx, addr, parts, func(c *net.TCPConn) {
+		for ctx.Err() == nil {
+			pause(ctx, 500*time.Millisecond)
+			if _, err := c.Write([]byte("x")); err != nil { // the server has closed it
+				return
+			}
 		}
-	}
-	for ctx.Err() == nil {
-		pause(ctx, 500*time.Millisecond)
-		if _, err := c.Write([]byte("x")); err != nil { // the server has closed it
-			return
-		}
-	}
+	})
 }
 
 // head is the head of a request.

@@ -3,6 +3,7 @@ package hostile
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 )
@@ -87,20 +88,10 @@ var connectionKinds = []Kind{
 // many is nearly as many connections as the server takes by default.
 const many = 9000
 
-// holdSilent opens a connection, writes parts, and is silent until the server
-// closes it.
+// holdSilent sends parts, and is silent until the server closes the connection.
 func holdSilent(ctx context.Context, addr string, parts ...[]byte) {
-	c := open(ctx, addr)
-	if c == nil {
-		pause(ctx, 50*time.Millisecond)
-		return
-	}
-	defer c.Close() //nolint:errcheck // hostile
-	for _, p := range parts {
-		if _, err := c.Write(p); err != nil {
-			return
-		}
-	}
-	drain(ctx, c, 512, 0)
-	pause(ctx, 100*time.Millisecond)
+	sent(ctx, addr, parts, func(c *net.TCPConn) {
+		drain(ctx, c, 512, 0)
+		pause(ctx, 100*time.Millisecond)
+	})
 }

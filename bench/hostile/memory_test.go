@@ -101,7 +101,7 @@ func attack(t *testing.T, kinds []Kind, d time.Duration) {
 	all.Go(func() { h.run(ctx) })
 	all.Wait()
 	now, peak, err := child.Memory(p.Pid())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && os.Getenv("CI") != "true" {
 		t.Skip("this system does not tell how much memory a process takes: ", err)
 	}
 	if err != nil {

@@ -115,6 +115,22 @@ func TestRetention_LeavesAnHourThatHasGrownSinceItWasAllowed(t *testing.T) {
 	wantHours(t, f)
 }
 
+// oneHour returns files that hold hour 1, which is older than maxAge, with its file
+// open or not.
+func oneHour(t *testing.T, open bool) (*memDisk, *Files) {
+	t.Helper()
+	d := newMemDisk()
+	f := openMem(t, d, maxAge(time.Hour))
+	write(t, f, line(1, 1))
+	if !open {
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f = openMem(t, d, maxAge(time.Hour))
+	}
+	return d, f
+}
+
 func TestRetention_LeavesAFileThatSomebodyElseHasChanged(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -125,15 +141,7 @@ func TestRetention_LeavesAFileThatSomebodyElseHasChanged(t *testing.T) {
 		{"shortened", func(n *inode) { n.data = nil }},
 	} {
 		for _, open := range []bool{false, true} {
-			d := newMemDisk()
-			f := openMem(t, d, maxAge(time.Hour))
-			write(t, f, line(1, 1))
-			if !open {
-				if err := f.Close(); err != nil {
-					t.Fatal(err)
-				}
-				f = openMem(t, d, maxAge(time.Hour))
-			}
+			d, f := oneHour(t, open)
 			if c.what == "replaced" && open {
 				continue // a file that is open is told by its size
 			}
@@ -156,15 +164,7 @@ func TestRetention_LeavesAFileThatSomebodyElseHasChanged(t *testing.T) {
 
 func TestRetention_ForgetsAFileThatWasRemovedByHand(t *testing.T) {
 	for _, open := range []bool{false, true} {
-		d := newMemDisk()
-		f := openMem(t, d, maxAge(time.Hour))
-		write(t, f, line(1, 1))
-		if !open {
-			if err := f.Close(); err != nil {
-				t.Fatal(err)
-			}
-			f = openMem(t, d, maxAge(time.Hour))
-		}
+		d, f := oneHour(t, open)
 		delete(d.names, "logs/2026-02-09/01.log.json")
 		delete(d.names, "logs/2026-02-09")
 		if open {
