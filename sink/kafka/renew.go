@@ -121,6 +121,11 @@ func (p *Producer) sendsAgain(c *chunk) bool {
 	if !errors.Is(c.err, kerr.MessageTooLarge) && !errors.Is(c.err, kerr.RecordListTooLarge) {
 		return false
 	}
+	if p.renewal >= whenIdle {
+		// The client that was refused is about to be replaced, by one that sends
+		// batches of another size.
+		return true
+	}
 	if int(p.batchLimit.Load()) <= p.needed {
 		return false // smaller batches there are none
 	}

@@ -117,6 +117,43 @@ func TestProducer_ATopicThatTakesSmallBatchesOnlyGetsEverythingOnce(t *testing.T
 	}
 }
 
+// Ensure that a batch which was refused for its size is sent again, although
+// others that were on their way with it have been refused before, and the
+// producer has learned from them that smaller ones are needed.
+func TestProducer_RefusalsOfWhatWasSentBeforeTheLimitFellAreNotTheLast(t *testing.T) {
+	broker := kafkatest.Shared(t)
+	cfg := topicWith(t, broker, 1, map[string]string{"max.message.bytes": "1048588"})
+	p, _ := newTestProducer(t, cfg)
+	until(t, "the topic is read", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.topicRead.id != topicID{} })
+
+	p.mu.Lock()
+	p.inFlight += 5 // nothing is renewed as long as they have no outcome
+	p.mu.Unlock()
+	alter(t, adminOf(t, broker.Addr), cfg.Kafka.Topic, "max.message.bytes", "400000")
+	for i := range 5 {
+		p.mu.Lock()
+		again := p.sendsAgain(&chunk{p: p, tries: 1, epoch: p.epoch, err: kerr.MessageTooLarge})
+		p.mu.Unlock()
+		if !again {
+			t.Fatalf("refusal %d ends the records", i)
+		}
+		until(t, "the settings are read", func() bool {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return !p.tooLarge && p.renewal == whenIdle
+		})
+	}
+	if got := p.batchLimit.Load(); got != 400000 {
+		t.Errorf("batches of %d bytes are sent to a topic that takes 400000", got)
+	}
+	p.mu.Lock()
+	p.inFlight -= 5
+	p.mu.Unlock()
+	p.wakeTend()
+	until(t, "the client is replaced", func() bool { return p.renewals.Get() == 1 })
+	closeProducer(t, p)
+}
+
 // Ensure that a batch is stored which looks to the broker like one that it has
 // seen: the first one after the topic's settings were learned anew, as large as
 // the first one before.
