@@ -1,6 +1,9 @@
 package codec
 
-import "math"
+import (
+	"bytes"
+	"math"
+)
 
 // The fast path: records that already are what would be written. They are
 // compared with the bytes every such record has, their strings are passed over
@@ -71,7 +74,7 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 		if size < -1 && d.rules.keep {
 			size = d.extras(b[i:], -size)
 		}
-		if size < 0 || size > longest {
+		if size < 0 || size > longest || d.rules.shipper && !plainPath(b[i:]) {
 			break
 		}
 		end := i + size
@@ -123,6 +126,17 @@ func (d *decoder) canonical(b []byte, i int, between framing) (next int, whole b
 	d.index += good - d.good
 	d.good = good
 	return i, whole
+}
+
+// plainPath reports whether the path of the canonical record that b begins with is one
+// that shippers' rules leave as it is: no URL and no request line.
+func plainPath(b []byte) bool {
+	i := secondAt + 6 // after the second
+	if b[i] != 'Z' {
+		i += bytes.IndexByte(b[i:], 'Z')
+	}
+	i += len(`Z","path":"`)
+	return b[i] == '/' || b[i] == '-' && b[i+1] == '"'
 }
 
 // crlf reports whether b begins with a line end of two bytes.
@@ -190,7 +204,7 @@ func (c *clock) record(b []byte) int {
 func (d *decoder) extras(b []byte, i int) int {
 	s := &d.b.scan
 	s.loose, s.deep = false, false
-	if i = s.members(b, i); i < 0 || s.loose || s.deep {
+	if i = s.members(b, i, d.rules.unlessNamed); i < 0 || s.loose || s.deep {
 		return -1
 	}
 	return i + 1
@@ -199,8 +213,8 @@ func (d *decoder) extras(b []byte, i int) int {
 // members reads extra members of a canonical record, of which each follows a
 // comma, from b[i] on. It returns the index after them, which is that of the
 // closing brace; or -1 if they are not JSON, or one has the name of a member
-// that is not extra.
-func (s *scanner) members(b []byte, i int) int {
+// that is not extra, or one of the others in whatever case.
+func (s *scanner) members(b []byte, i int, others []string) int {
 	for i < len(b) && b[i] == ',' {
 		if i++; i == len(b) || b[i] != '"' {
 			return -1
@@ -209,7 +223,7 @@ func (s *scanner) members(b []byte, i int) int {
 		if i = s.text(b, start); i < 0 || i == len(b) || b[i] != ':' {
 			return -1
 		}
-		if s.columnOf(b[start:i-1]) != none {
+		if s.columnOf(b[start:i-1]) != none || len(others) > 0 && s.isOneOf(b[start:i-1], others) {
 			return -1
 		}
 		if i++; i == len(b) {

@@ -124,7 +124,7 @@ func validExtra(extra []byte) bool {
 	}
 	var s scanner
 	member := append(append([]byte{','}, extra...), '}')
-	return s.members(member, 0) == len(member)-1 && !s.loose
+	return s.members(member, 0, nil) == len(member)-1 && !s.loose
 }
 
 // IsText reports whether value is the inside of a JSON string as a canonical

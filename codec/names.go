@@ -24,7 +24,7 @@ type use struct {
 	// member can give; 0 is for none.
 	rank     [uses]uint8
 	inside   bool // longer names begin with this one and a dot
-	reserved bool // it is the name of one of the three: no extra member has it
+	reserved bool // no extra member has it: it is the name of one of the three, or in Names.Dropped
 	wraps    bool // its value may be a list of records
 }
 
@@ -80,6 +80,9 @@ func newTable(n Names, shipper bool) (*table, error) {
 		}
 	}
 	for _, name := range names {
+		t.use(name).reserved = true
+	}
+	for _, name := range n.Dropped {
 		t.use(name).reserved = true
 	}
 	if !shipper {

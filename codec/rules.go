@@ -3,6 +3,8 @@ package codec
 import (
 	"bytes"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,6 +64,9 @@ type Names struct {
 	// Line lists the members that may hold an access log line or a JSON object.
 	// They are looked at where path or user agent is missing.
 	Line []string
+	// Dropped lists members that are never kept as extra members, under exactly that
+	// name: what a protocol says around a record, and other rules are to read again.
+	Dropped []string
 }
 
 // DefaultNames returns the names that are looked for by default.
@@ -97,6 +102,7 @@ type Rules struct {
 	table          *table
 	zone           *time.Location // nil is UTC
 	canonicalFirst bool           // a canonical record is what the names would make of it
+	unlessNamed    []string       // if no extra member of it has one of these names, in whatever case
 }
 
 // NewRules returns the rules of o.
@@ -118,8 +124,14 @@ func NewRules(o Options) (*Rules, error) {
 		}
 	}
 	for c, list := range [columns][]string{n.Timestamp, n.Path, n.UserAgent} {
-		r.canonicalFirst = r.canonicalFirst && len(list) > 0 && list[0] == names[c]
+		first := max(0, slices.Index(list, names[c]))
+		r.unlessNamed = append(r.unlessNamed, list[:first]...)
+		r.canonicalFirst = r.canonicalFirst && first < len(list) && list[first] == names[c]
 	}
+	for _, name := range r.unlessNamed { // a value that is found by its parts is not looked for
+		r.canonicalFirst = r.canonicalFirst && !strings.Contains(name, ".")
+	}
+	r.unlessNamed = append(r.unlessNamed, n.Dropped...)
 	var err error
 	r.table, err = newTable(n, true)
 	return r, err

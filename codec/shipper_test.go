@@ -149,3 +149,36 @@ func TestShipper_SetsAsideWhatIsNoLine(t *testing.T) {
 	f(`["a",`, "")
 	f(`null`, "")
 }
+
+// Records that are canonical lines already are taken at once, unless the rules would make
+// something else of them.
+func TestShipper_TakesACanonicalLineAsAnyOtherRecord(t *testing.T) {
+	const agent = `"userAgent":"x"`
+	r := lenient(t, func(o *codec.Options) {
+		o.Names = codec.DefaultNames()
+		o.Names.Timestamp = append([]string{"first_time"}, o.Names.Timestamp...)
+		o.Names.Dropped = []string{"first_time", "around"}
+	})
+	for _, c := range []struct{ record, want string }{
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `}`, `{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `}`},
+		{`{"timestamp":"2026-02-09T15:23:00.5Z","path":"-",` + agent + `,"x":1}`, `{"timestamp":"2026-02-09T15:23:00.5Z","path":"-",` + agent + `,"x":1}`},
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"http://example.test/a?b",` + agent + `,"x":1}`, `{"timestamp":"2026-02-09T15:23:00Z","path":"/a?b",` + agent + `,"x":1}`},
+		{`{"timestamp":"2026-02-09T15:23:00.25Z","path":"GET /a HTTP/1.1",` + agent + `}`, `{"timestamp":"2026-02-09T15:23:00.25Z","path":"/a",` + agent + `}`},
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `,"first_time":"2026-02-09T16:00:00Z"}`, `{"timestamp":"2026-02-09T16:00:00Z","path":"/a",` + agent + `}`},
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `,"FIRST_time":"2026-02-09T16:00:00Z"}`, `{"timestamp":"2026-02-09T16:00:00Z","path":"/a",` + agent + `}`},
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `,"x":1,"first\u005ftime":"2026-02-09T16:00:00Z"}`, `{"timestamp":"2026-02-09T16:00:00Z","path":"/a",` + agent + `,"x":1}`},
+		{`{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `,"x":1,"around":2}`, `{"timestamp":"2026-02-09T15:23:00Z","path":"/a",` + agent + `,"x":1}`},
+	} {
+		for _, body := range []string{c.record, c.record + "\n" + c.record, "[" + c.record + "," + c.record + "]", c.record + "\r\n"} {
+			lines, aside := ingested(t, body, codec.Auto, r)
+			if len(aside) > 0 || len(lines) == 0 || len(lines) < strings.Count(body, agent) {
+				t.Fatalf("%s: %q, aside %v", body, lines, aside)
+			}
+			for _, line := range lines {
+				if strings.TrimSuffix(line, "\n") != c.want {
+					t.Errorf("%s\nbecomes %s\nnot     %s", body, line, c.want)
+				}
+			}
+		}
+	}
+}

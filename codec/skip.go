@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -233,6 +234,17 @@ func (s *scanner) columnOf(name []byte) int {
 		}
 	}
 	return none
+}
+
+// isOneOf reports whether a member's name, as it stands in JSON, is one of the others
+// in whatever case, or has an escape and could be.
+func (s *scanner) isOneOf(name []byte, others []string) bool {
+	for _, other := range others {
+		if len(name) == len(other) && strings.EqualFold(string(name), other) {
+			return true
+		}
+	}
+	return bytes.IndexByte(name, '\\') >= 0
 }
 
 // skip is scanner.skip; a value that is not JSON is reported.

@@ -5,6 +5,7 @@ package dialect
 
 import (
 	"bytes"
+	"encoding/binary"
 	"mime"
 	"unicode/utf8"
 
@@ -102,6 +103,10 @@ func isText(body []byte) bool {
 	head := body[:min(len(body), looked)]
 	odd := 0
 	for len(head) > 0 {
+		if len(head) >= 8 && printable(binary.LittleEndian.Uint64(head)) {
+			head = head[8:]
+			continue
+		}
 		r, n := utf8.DecodeRune(head)
 		if r < ' ' && r != '\t' && r != '\n' && r != '\r' && r != 0x1b || r == 0x7f {
 			odd++
@@ -109,6 +114,12 @@ func isText(body []byte) bool {
 		head = head[n:]
 	}
 	return odd*4 < min(len(body), looked) || bytes.IndexByte(body, '\n') >= 0 && odd*2 < min(len(body), looked)
+}
+
+// printable reports whether all eight bytes of w are ASCII that can be seen, or spaces.
+func printable(w uint64) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	return ((w-0x20*ones)|w|(w+ones))&highs == 0 // below 0x20; above 0x7f; 0x7f
 }
 
 // formFile returns the files of a multipart/form-data body, one after another; or

@@ -38,6 +38,9 @@ func Names(names codec.Names) codec.Names {
 	names.Timestamp = add(append([]string{eventTime}, names.Timestamp...), envelopeTime, observedTime)
 	names.Path = add(names.Path, "url.full", "http.route")
 	names.Line = add(names.Line, bodyName, lineName, eventName)
+	// The times of OTLP stand around a record. Those of other systems do, too, but have
+	// names that a member of a record may have.
+	names.Dropped = add(names.Dropped, eventTime, observedTime)
 	return names
 }
 
