@@ -29,7 +29,7 @@ func throughKafka(b *testing.B) config.Config {
 	b.Helper()
 	cfg := settings(b)
 	broker := kafkatest.Shared(b)
-	cfg.Version = 2
+	cfg.Pipeline = 2
 	cfg.Kafka.Brokers = []string{broker.Addr}
 	cfg.Kafka.Topic = broker.Topic(b, 10)
 	cfg.Kafka.GroupID = cfg.Kafka.Topic

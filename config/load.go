@@ -91,8 +91,8 @@ func (l *Loader) File() string { return l.file }
 // Load.
 func (l *Loader) Origin(key string) Origin { return l.origins[key] }
 
-// Load returns the effective configuration, complete and checked: Version and
-// Pipeline are the same, Ingestion.Ack is never empty, Auth.Enabled is settled,
+// Load returns the effective configuration, complete and checked: Pipeline and
+// Version are the same, Ingestion.Ack is never empty, Auth.Enabled is settled,
 // lists hold no blanks, secrets are read from their files. The warnings are
 // sentences for the log; the error names every setting with an impossible value, each on
 // a line of its own.

@@ -164,7 +164,7 @@ func TestPipeline_HasTwoNamesThatMustNotContradictEachOther(t *testing.T) {
 	f := func(want int, text string, env map[string]string, args ...string) {
 		t.Helper()
 		cfg, _ := mustLoad(t, text, env, args...)
-		if cfg.Version != want || cfg.Pipeline != want {
+		if cfg.Pipeline != want || cfg.Version != want {
 			t.Errorf("%q %v %v: pipeline %d, version %d", text, env, args, cfg.Pipeline, cfg.Version)
 		}
 	}

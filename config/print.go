@@ -23,7 +23,7 @@ func (c *Config) YAML(origin func(key string) Origin) ([]byte, error) {
 		if s.isOlderName() {
 			continue
 		}
-		if !s.usedBy(c.Version) {
+		if !s.usedBy(c.Pipeline) {
 			if origin != nil && origin(s.Key).Layer != LayerDefault {
 				unused = append(unused, fmt.Sprintf("%s (%v)", s.Key, origin(s.Key)))
 			}
@@ -41,7 +41,7 @@ func (c *Config) YAML(origin func(key string) Origin) ([]byte, error) {
 		section.Content = append(section.Content, key, value)
 	}
 	if len(unused) > 0 {
-		root.FootComment = fmt.Sprintf("not used by pipeline %d: %s", c.Version, strings.Join(unused, ", "))
+		root.FootComment = fmt.Sprintf("not used by pipeline %d: %s", c.Pipeline, strings.Join(unused, ", "))
 	}
 	var text bytes.Buffer
 	e := yaml.NewEncoder(&text)

@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// settlePipeline makes Version and Pipeline, two names of one setting, the
-// same. The later layer wins; within a layer they must not contradict each
-// other.
+// settlePipeline makes Pipeline and Version, its older name, the same. The later
+// layer wins; within a layer they must not contradict each other. Everything but
+// this function reads Pipeline.
 func (c *Config) settlePipeline(origins map[string]Origin) error {
 	clear, older := origins["pipeline"], origins["version"]
 	if clear.Layer == older.Layer && c.Pipeline != c.Version {
@@ -47,7 +47,7 @@ func (c *Config) settleAck(origins map[string]Origin) (warning string, err error
 
 	switch {
 	case word == "":
-	case c.Version == 1:
+	case c.Pipeline == 1:
 		warning = "ingestion.syncOnIngest is about Kafka and means nothing in pipeline 1; ingestion.ack is written or synced there"
 	case older.Layer == own.Layer && in.Ack != word && in.Ack != "":
 		return "", fmt.Errorf("ingestion.ack is %s but its older name ingestion.syncOnIngest: %s means %s; remove the older one", in.Ack, old, word)
@@ -57,7 +57,7 @@ func (c *Config) settleAck(origins map[string]Origin) (warning string, err error
 	}
 
 	if in.Ack == "" {
-		in.Ack = DefaultAck(c.Version)
+		in.Ack = DefaultAck(c.Pipeline)
 	}
 	return warning, nil
 }

@@ -22,7 +22,7 @@ import (
 func (c *Config) Validate() error {
 	v := new(validation)
 	for s := range c.Settings() {
-		if s.usedBy(c.Version) {
+		if s.usedBy(c.Pipeline) {
 			v.tags(s)
 			v.secret(s)
 		}
@@ -32,7 +32,7 @@ func (c *Config) Validate() error {
 	c.validateStorage(v)
 	c.validateArchive(v)
 	c.validateAnalytics(v)
-	if c.Version == 2 {
+	if c.Pipeline == 2 {
 		c.validateKafka(v)
 	}
 	return errors.Join(v.errs...)
@@ -154,7 +154,7 @@ var httpToken = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 func (c *Config) validateIngestion(v *validation) {
 	in := &c.Ingestion
-	switch c.Version {
+	switch c.Pipeline {
 	case 1:
 		v.that(in.Ack == "written" || in.Ack == "synced", "ingestion.ack", in.Ack, "written or synced in pipeline 1")
 	case 2:

@@ -115,8 +115,8 @@ func TestExamples_LoadWithoutWarnings(t *testing.T) {
 		if len(warnings) != 0 {
 			t.Errorf("%s: %q", file, warnings)
 		}
-		if want := "config.v" + string('0'+rune(cfg.Version)) + "."; !strings.HasPrefix(filepath.Base(file), want) {
-			t.Errorf("%s configures version %d", file, cfg.Version)
+		if want := "config.v" + string('0'+rune(cfg.Pipeline)) + "."; !strings.HasPrefix(filepath.Base(file), want) {
+			t.Errorf("%s configures pipeline %d", file, cfg.Pipeline)
 		}
 		if strings.HasSuffix(file, "local.yaml") {
 			for _, own := range []string{cfg.Server.Addr, cfg.Storage.LogsDir, cfg.Storage.AnalyticsDir} {

@@ -214,13 +214,13 @@ func TestAcceptsGzip(t *testing.T) {
 func TestAnalytics_OfAProcessThatOnlyIngestsAreThoseOfItsPeers(t *testing.T) {
 	store := start(t, nil)
 	ingest := start(t, func(c *config.Config) {
-		c.Version, c.Kafka.Role, c.Ingestion.Ack = 2, "ingest", "replicated"
+		c.Pipeline, c.Kafka.Role, c.Ingestion.Ack = 2, "ingest", "replicated"
 		c.Analytics.Peers = []string{"http://" + store.addr}
 	})
 	if got := ingest.do("GET", "/analytics?hour=2026-02-09T15", nil); got.status != 200 || !strings.Contains(got.body, `"peers":[{"url":"http://`+store.addr+`","answered":true}]`) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	alone := start(t, func(c *config.Config) { c.Version, c.Kafka.Role, c.Ingestion.Ack = 2, "ingest", "replicated" })
+	alone := start(t, func(c *config.Config) { c.Pipeline, c.Kafka.Role, c.Ingestion.Ack = 2, "ingest", "replicated" })
 	if got := alone.do("GET", "/analytics?hour=2026-02-09T15", nil); got.status != 421 {
 		t.Errorf("%d %s", got.status, got.body)
 	}

@@ -142,7 +142,7 @@ func factsOf(cfg *config.Config, build Build) dashboardFacts {
 	for _, ack := range acksOf(cfg) {
 		f.Acks = append(f.Acks, ack.String())
 	}
-	if cfg.Version == 2 {
+	if cfg.Pipeline == 2 {
 		f.Kafka = &dashboardKafka{Topic: cfg.Kafka.Topic, Role: cfg.Kafka.Role}
 	}
 	return f

@@ -90,7 +90,7 @@ func TestThePageIsToldWhatItSaysOfThisServer(t *testing.T) {
 		f := start(t, func(c *config.Config) {
 			withDashboard(c)
 			c.Storage.AnalyticsDir = dir
-			c.Ingestion.Ack = config.DefaultAck(c.Version)
+			c.Ingestion.Ack = config.DefaultAck(c.Pipeline)
 			change(c)
 		})
 		r := f.do("GET", "/dashboard/config", nil)
@@ -105,11 +105,11 @@ func TestThePageIsToldWhatItSaysOfThisServer(t *testing.T) {
 		got.MaxBodyBytes != 20<<20 || got.Version != "1.2.3" || got.FirstDay != "2026-02-09" || got.RecentDay != "2026-02-09" || got.LastDay != "2026-02-09" {
 		t.Errorf("version 1: %+v", got)
 	}
-	got = facts(func(c *config.Config) { c.Version, c.Ingestion.Ack = 2, "replicated" })
+	got = facts(func(c *config.Config) { c.Pipeline, c.Ingestion.Ack = 2, "replicated" })
 	if got.Ack != "replicated" || strings.Join(got.Acks, " ") != "replicated enqueued" || got.Kafka == nil || got.Kafka.Topic != "logs" {
 		t.Errorf("version 2: %+v", got)
 	}
-	got = facts(func(c *config.Config) { c.Version, c.Ingestion.Ack, c.Kafka.RequireAllAcks = 2, "enqueued", false })
+	got = facts(func(c *config.Config) { c.Pipeline, c.Ingestion.Ack, c.Kafka.RequireAllAcks = 2, "enqueued", false })
 	if strings.Join(got.Acks, " ") != "enqueued" {
 		t.Errorf("without all acks: %+v", got)
 	}

@@ -116,7 +116,7 @@ func TestServer_SlashesAtTheEndAreAsNone(t *testing.T) {
 
 func TestServer_AProcessOfOneRoleSaysWhatItDoesNotDo(t *testing.T) {
 	of := func(role string) *fixture {
-		return start(t, func(c *config.Config) { c.Version, c.Kafka.Role = 2, role })
+		return start(t, func(c *config.Config) { c.Pipeline, c.Kafka.Role = 2, role })
 	}
 	r := of("consume").post(line1)
 	if p := r.problem(t); r.status != 421 || p.Reason != "role" || !strings.Contains(p.Detail, "kafka.role is consume") || r.header.Get("Retry-After") != "" {

@@ -129,9 +129,9 @@ func TestWhatIsNotSupportedIsNamedBesideWhatIs(t *testing.T) {
 }
 
 func TestAckSaysWhereABatchHasToBe(t *testing.T) {
-	asks := func(version int, allAcks bool, offered ...sink.Ack) {
+	asks := func(pipeline int, allAcks bool, offered ...sink.Ack) {
 		t.Helper()
-		f := start(t, func(c *config.Config) { c.Version, c.Kafka.RequireAllAcks = version, allAcks })
+		f := start(t, func(c *config.Config) { c.Pipeline, c.Kafka.RequireAllAcks = pipeline, allAcks })
 		for ack := sink.Default; ack <= sink.Replicated; ack++ {
 			f.sink.acks = nil
 			r := f.do("POST", "/logs?ack="+ack.String(), strings.NewReader(line1))
@@ -141,12 +141,12 @@ func TestAckSaysWhereABatchHasToBe(t *testing.T) {
 			}
 			if known {
 				if r.status != 202 || len(f.sink.acks) != 1 || f.sink.acks[0] != ack {
-					t.Errorf("version %d, ack=%s: %d %s, sink asked for %v", version, ack, r.status, r.body, f.sink.acks)
+					t.Errorf("pipeline %d, ack=%s: %d %s, sink asked for %v", pipeline, ack, r.status, r.body, f.sink.acks)
 				}
 				continue
 			}
 			if p := r.problem(t); r.status != 400 || fmt.Sprint(p.Supported) != fmt.Sprint(offered) {
-				t.Errorf("version %d, ack=%s: %d %s", version, ack, r.status, r.body)
+				t.Errorf("pipeline %d, ack=%s: %d %s", pipeline, ack, r.status, r.body)
 			}
 		}
 		for _, bad := range []string{"Written", "all", "1", "%00"} {

@@ -94,7 +94,7 @@ var ingestion = map[string]documented{
 	"409": {header: []string{"Idempotency-Key", "k", "Logforge-Instance", "another"}}, // not at /logs
 	"415": {header: []string{"Content-Encoding", "br"}},
 	"417": {header: []string{"Expect", "100-continue", "Expect", "more"}},
-	"421": {change: func(c *config.Config) { c.Version, c.Kafka.Role = 2, "consume" }},
+	"421": {change: func(c *config.Config) { c.Pipeline, c.Kafka.Role = 2, "consume" }},
 	"431": {header: []string{"X", strings.Repeat("x", 100_000)}},
 	"500": {sink: errors.New("something nobody has thought of")},
 	"503": {sink: fmt.Errorf("logs directory: %w", sink.ErrDiskFull)},
@@ -106,7 +106,7 @@ func withKeys(c *config.Config) {
 	c.Auth = config.Auth{Enabled: true, HeaderName: "X-API-Key", Keys: config.Keys{{Value: "k"}}}
 }
 
-func withoutSummaries(c *config.Config) { c.Version, c.Kafka.Role = 2, "ingest" }
+func withoutSummaries(c *config.Config) { c.Pipeline, c.Kafka.Role = 2, "ingest" }
 
 func withMetricsKeys(c *config.Config) {
 	withKeys(c)

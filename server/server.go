@@ -115,7 +115,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 			cfg.Server.MaxInFlightBytes, cfg.Server.MaxBodyBytes, config.Bytes(least))
 	}
 	s.keys.Store(newKeyring(cfg.Auth, set))
-	if cfg.Version == 2 {
+	if cfg.Pipeline == 2 {
 		switch cfg.Kafka.Role {
 		case "consume":
 			s.noIngest = errNoIngest
@@ -166,7 +166,7 @@ func (s *Server) SetRejectSink(to sink.RejectSink) { s.rejects = to }
 // (sink.ErrAck); this one can be given before the body is read.
 func acksOf(cfg *config.Config) []sink.Ack {
 	switch {
-	case cfg.Version == 1:
+	case cfg.Pipeline == 1:
 		return []sink.Ack{sink.Written, sink.Synced}
 	case !cfg.Kafka.RequireAllAcks:
 		return []sink.Ack{sink.Enqueued}

@@ -37,7 +37,7 @@ func buildOf(cfg *config.Config) server.Build {
 		BuildDate: cmp.Or(date, noted["vcs.time"], "unknown"),
 	}
 	if cfg != nil {
-		b.PipelineMode = "v" + strconv.Itoa(cfg.Version)
+		b.PipelineMode = "v" + strconv.Itoa(cfg.Pipeline)
 	}
 	return b
 }

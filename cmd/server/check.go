@@ -48,7 +48,7 @@ func checkParts(p *program) error {
 	quiet.log, quiet.set = &logger{Logger: slog.New(slog.DiscardHandler)}, metrics.NewSet()
 	_, srv := newServer(&quiet, refusingSink{}, func() error { return nil }, noSummaries{})
 	var broker, archived error
-	if p.cfg.Version == 2 {
+	if p.cfg.Pipeline == 2 {
 		broker = kafka.Check(p.cfg)
 	}
 	if stores(p.cfg) {
@@ -64,7 +64,7 @@ func directories(cfg *config.Config) map[string]string {
 	if stores(cfg) {
 		dirs["storage.logsDir"], dirs["storage.analyticsDir"] = cfg.Storage.LogsDir, cfg.Storage.AnalyticsDir
 	}
-	if cfg.Version == 2 && ingests(cfg) {
+	if cfg.Pipeline == 2 && ingests(cfg) {
 		dirs["kafka.deadLetterDir"] = kafka.DeadLetterDir(cfg.Kafka, cfg.Storage)
 	}
 	return dirs

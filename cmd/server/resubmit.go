@@ -166,7 +166,7 @@ func newResubmission(p *program) (*resubmission, error) {
 		return nil, err
 	}
 	r := &resubmission{p: p, client: client, version: base + "/version", key: func(*http.Request) {}}
-	r.url = base + "/ingest?format=ndjson&ack=" + map[bool]string{true: "replicated", false: "synced"}[p.cfg.Version == 2]
+	r.url = base + "/ingest?format=ndjson&ack=" + map[bool]string{true: "replicated", false: "synced"}[p.cfg.Pipeline == 2]
 	if auth := &p.cfg.Auth; auth.Enabled && len(auth.Keys) > 0 {
 		r.key = func(req *http.Request) { req.Header.Set(auth.HeaderName, auth.Keys[0].Value) }
 	}

@@ -145,7 +145,7 @@ func (r *resubmission) topicSources(ctx context.Context, word string) ([]func() 
 			return nil, fmt.Errorf("%q is no offset: write topic:1234", text)
 		}
 	}
-	if r.p.cfg.Version != 2 {
+	if r.p.cfg.Pipeline != 2 {
 		return nil, errors.New("pipeline 1 has no dead-letter topic: name a file or a directory, such as logs/.rejected")
 	}
 	letters, err := kafka.OpenDeadLetters(ctx, r.p.cfg.Kafka, r.p.log.Logger)

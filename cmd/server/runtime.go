@@ -28,7 +28,7 @@ const ownBytes = 28 * config.MiB
 // some 25 MB, is not in it.
 func memoryLimit(cfg *config.Config) config.Bytes {
 	limit := ownBytes + cfg.Server.MaxInFlightBytes
-	if cfg.Version == 2 {
+	if cfg.Pipeline == 2 {
 		// What is fetched is there as it came and inflated.
 		limit += cfg.Kafka.MaxBufferedBytes + 2*cfg.Consumer.MaxInflatedBytes
 	}

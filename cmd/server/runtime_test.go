@@ -18,7 +18,7 @@ func TestRuntime_TheMemoryLimitFollowsFromTheSettings(t *testing.T) {
 		t.Errorf("with 10 MiB more in flight: %v, want %v", got, one+10*config.MiB)
 	}
 	cfg = config.Default()
-	cfg.Version = 2
+	cfg.Pipeline = 2
 	if two := memoryLimit(&cfg); two <= one || two > 240*config.MiB {
 		t.Errorf("version 2 may take %v by default, with the program that is no less than 300 MB", two)
 	}

@@ -21,7 +21,7 @@ func serve(p *program) error {
 	limitMemory(p.cfg)
 	useTwoThreads()
 	fitOpenFiles(p.cfg, openFilesLimit(), p.log.Logger)
-	prof, err := startProfiles(p.cfg.Version, p.log.Logger)
+	prof, err := startProfiles(p.cfg.Pipeline, p.log.Logger)
 	if err != nil {
 		return err
 	}

@@ -58,10 +58,10 @@ type service struct {
 }
 
 // ingests reports whether the process takes batches from clients.
-func ingests(cfg *config.Config) bool { return cfg.Version == 1 || cfg.Kafka.Role != "consume" }
+func ingests(cfg *config.Config) bool { return cfg.Pipeline == 1 || cfg.Kafka.Role != "consume" }
 
 // stores reports whether the process writes hourly files.
-func stores(cfg *config.Config) bool { return cfg.Version == 1 || cfg.Kafka.Role != "ingest" }
+func stores(cfg *config.Config) bool { return cfg.Pipeline == 1 || cfg.Kafka.Role != "ingest" }
 
 // start starts every part of the pipeline, the server last. Whatever it returns,
 // the stages hold what has to be stopped.
@@ -78,7 +78,7 @@ func (s *service) start() error {
 		if err := s.startFiles(ack); err != nil {
 			return err
 		}
-		if s.cfg.Version == 2 {
+		if s.cfg.Pipeline == 2 {
 			if err := s.startConsumer(); err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ func (s *service) start() error {
 	if ingests(s.cfg) {
 		s.sink = s.files
 		startSinks := s.startRejected
-		if s.cfg.Version == 2 {
+		if s.cfg.Pipeline == 2 {
 			startSinks = s.startProducer
 		}
 		if err := startSinks(ack); err != nil {
@@ -100,7 +100,7 @@ func (s *service) start() error {
 // startFiles opens the hourly files and starts what follows them: the aggregator,
 // and the archive where there is one.
 func (s *service) startFiles(ack sink.Ack) error {
-	if s.cfg.Version == 2 {
+	if s.cfg.Pipeline == 2 {
 		ack = sink.Synced // not used: the consumer appends and commits
 	}
 	files, err := hourly.Open(s.cfg.Storage, ack, s.log.Logger, s.set)
@@ -111,7 +111,7 @@ func (s *service) startFiles(ack sink.Ack) error {
 	s.stages.then("files", func(context.Context) error { return files.Close() })
 	s.stages.run("files", func(ctx context.Context) error { return watch(ctx, files) })
 	s.checks = append(s.checks, files.Ready)
-	if tx, pending := files.Pending(); pending && s.cfg.Version == 1 {
+	if tx, pending := files.Pending(); pending && s.cfg.Pipeline == 1 {
 		return fmt.Errorf("logs directory %s: transaction %s of version 2 is not decided yet, and version 1 cannot ask Kafka: start version 2 on this directory once (-version 2), until /ready says ready; its records stay in Kafka until then", s.cfg.Storage.LogsDir, tx.ID)
 	}
 
@@ -215,9 +215,9 @@ func (s *service) startServer() error {
 		return err
 	}
 	s.server, s.reloaders = srv, append(s.reloaders, srv)
-	attrs := []any{"addr", ln.Addr().String(), "pipeline", s.cfg.Version, "ack", s.cfg.Ingestion.Ack,
+	attrs := []any{"addr", ln.Addr().String(), "pipeline", s.cfg.Pipeline, "ack", s.cfg.Ingestion.Ack,
 		"logs", s.cfg.Storage.LogsDir, "analytics", s.cfg.Storage.AnalyticsDir, "build", buildOf(s.cfg).Version}
-	if s.cfg.Version == 2 {
+	if s.cfg.Pipeline == 2 {
 		attrs = append(attrs, "role", s.cfg.Kafka.Role)
 	}
 	s.log.Info("listening", attrs...)

@@ -130,8 +130,8 @@ func TestStack_AppsListenWriteAndConnectWhereItSays(t *testing.T) {
 	for version, name := range map[int]string{1: "app-v1", 2: "app-v2"} {
 		service := project.Services[name]
 		cfg := settingsOf(t, service.Command)
-		if cfg.Version != version {
-			t.Errorf("%s runs version %d", name, cfg.Version)
+		if cfg.Pipeline != version {
+			t.Errorf("%s runs pipeline %d", name, cfg.Pipeline)
 		}
 		_, port, err := net.SplitHostPort(cfg.Server.Addr)
 		if err != nil {
