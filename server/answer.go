@@ -89,7 +89,7 @@ func (s *Server) send(ctx *fasthttp.RequestCtx, body []byte, until time.Time) er
 	if coding != "" {
 		h.Set(fasthttp.HeaderContentEncoding, coding)
 	}
-	ctx.Response.SetBodyStream(&heldBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() {
+	ctx.Response.SetBodyStream(&countedBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() {
 		s.answers.give(n)
 		s.bytes.giveBack(n)
 	})}, len(body))
@@ -111,13 +111,13 @@ func acceptsGzip(header string) bool {
 	return false
 }
 
-// heldBody is an answer that holds room until fasthttp has sent it, or given up.
-type heldBody struct {
+// countedBody is an answer whose room is taken until fasthttp has sent it, or given up.
+type countedBody struct {
 	bytes.Reader
 	free func()
 }
 
-func (b *heldBody) Close() error {
+func (b *countedBody) Close() error {
 	b.Reset(nil)
 	b.free()
 	return nil

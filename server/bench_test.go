@@ -138,11 +138,11 @@ func BenchmarkHold(b *testing.B) {
 	c := &conn{all: s.conns}
 	b.ReportAllocs()
 	for b.Loop() {
-		h := hold{s: s, conn: c}
-		if h.await(minBuffer+180) != nil || h.take(minBuffer) != nil || h.slot() != nil || h.take(180) != nil {
+		u := usage{s: s, conn: c}
+		if u.await(minBuffer+180) != nil || u.take(minBuffer) != nil || u.slot() != nil || u.take(180) != nil {
 			b.Fatal("no room")
 		}
-		h.give(minBuffer)
-		h.release()
+		u.give(minBuffer)
+		u.release()
 	}
 }

@@ -59,16 +59,16 @@ func pooled(class int) *buffer {
 
 // buffer is getBuffer for a request, which takes the bytes for it first. The errors are
 // those of take.
-func (h *hold) buffer(n int) (*buffer, error) {
+func (u *usage) buffer(n int) (*buffer, error) {
 	class, size := classOf(n)
-	if err := h.charge(size); err != nil {
+	if err := u.charge(size); err != nil {
 		return nil, err
 	}
 	if b := pooled(class); b != nil {
-		h.s.bytes.reuse(int64(size))
+		u.s.bytes.reuse(int64(size))
 		return b, nil
 	}
-	h.s.bytes.collect(int64(size))
+	u.s.bytes.collect(int64(size))
 	return &buffer{b: make([]byte, 0, size)}, nil
 }
 
@@ -95,9 +95,9 @@ const (
 )
 
 // readBody reads the whole request body, of which wants is the plan, into a
-// buffer taken from h. The buffer is the caller's, to be given back by drop.
+// buffer taken from u. The buffer is the caller's, to be given back by drop.
 // Errors: errTooLarge, errBusy, errTruncated, errSlow, errChunk.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buffer, error) {
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, u *usage, wants wants) (*buffer, error) {
 	length := ctx.Request.Header.ContentLength() // -1 is chunked, -2 is none
 	stream := ctx.RequestBodyStream()
 	if length > s.maxBody {
@@ -110,21 +110,21 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, h *hold, wants wants) (*buff
 	if length >= 0 && (length <= first || s.bytes.used.Load()+int64(length) < s.bytes.limit/4) {
 		first = length
 	}
-	if err := h.await(s.needOf(length, wants)); err != nil {
+	if err := u.await(s.needOf(length, wants)); err != nil {
 		return nil, err
 	}
-	buf, err := h.buffer(first)
+	buf, err := u.buffer(first)
 	if err != nil {
 		return nil, err
 	}
-	err = fill(stream, length, s.maxBody, &buf, h)
+	err = fill(stream, length, s.maxBody, &buf, u)
 	if err == nil && (length > 0 && len(buf.b) < length || length < 0 && hungUp(ctx)) {
 		// fasthttp takes a connection that is closed in the middle of a body, or
 		// between two chunks, for the body's end.
 		err = errTruncated
 	}
 	if err != nil {
-		drop(buf, h)
+		drop(buf, u)
 		return nil, readError(ctx, err)
 	}
 	return buf, nil
@@ -158,7 +158,7 @@ func (s *Server) needOf(length int, wants wants) int {
 // fill reads r to its end, which lies after length bytes if length is above 0,
 // and never past limit bytes. It replaces *buf as it grows; *buf stays the
 // caller's. Errors: errTooLarge, errBusy, io.ErrNoProgress, or what r returned.
-func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
+func fill(r io.Reader, length, limit int, buf **buffer, u *usage) error {
 	const patience = 100 // reads in a row that return nothing, as in package bufio
 	for empty := 0; empty < patience; {
 		b := *buf
@@ -198,7 +198,7 @@ func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
 			if length > 0 {
 				want = min(want, length)
 			}
-			if err := grow(buf, want, h); err != nil {
+			if err := grow(buf, want, u); err != nil {
 				return err
 			}
 		}
@@ -208,23 +208,23 @@ func fill(r io.Reader, length, limit int, buf **buffer, h *hold) error {
 
 // grow moves *buf into a buffer with room for n bytes. The new one is taken
 // before the old one is given back, as both exist for a moment.
-func grow(buf **buffer, n int, h *hold) error {
-	if err := h.inflating(n); err != nil {
+func grow(buf **buffer, n int, u *usage) error {
+	if err := u.inflating(n); err != nil {
 		return err
 	}
-	next, err := h.buffer(n)
+	next, err := u.buffer(n)
 	if err != nil {
 		return err
 	}
 	next.b = append(next.b, (*buf).b...)
-	drop(*buf, h)
+	drop(*buf, u)
 	*buf = next
 	return nil
 }
 
 // drop gives a buffer and what was taken for it back.
-func drop(b *buffer, h *hold) {
-	h.give(cap(b.b))
+func drop(b *buffer, u *usage) {
+	u.give(cap(b.b))
 	putBuffer(b)
 }
 

@@ -83,7 +83,7 @@ func (r *room) reserve(n int64, t time.Time) bool {
 		if q == w {
 			r.queue = append(r.queue[:i], r.queue[i+1:]...)
 			r.waiting.Add(-1)
-			r.admitLocked() // a large one at the head may have held up smaller ones
+			r.admitLocked() // a large one at the head may have kept smaller ones waiting
 			return false
 		}
 	}
@@ -140,13 +140,13 @@ func (r *room) admitLocked() {
 	}
 }
 
-// hold is what one request holds of the shared rooms. release gives it all
+// usage is what one request uses of the shared rooms. release gives it all
 // back; it is deferred, so that a panic leaks no room.
 //
-// A request waits for bytes once, before it holds any (await). Whatever it needs
-// then it takes at once or not at all (take), so that no request waits for memory
-// that another one holds while it waits, too.
-type hold struct {
+// A request waits for bytes once, before it has taken any (await). What it needs
+// after that it takes at once or not at all (take), so that no request waits for
+// memory of another one that waits as well.
+type usage struct {
 	s     *Server
 	conn  *conn     // keeps what is reserved; nil: nothing is reserved
 	bytes int64     // taken and not given back
@@ -157,25 +157,25 @@ type hold struct {
 }
 
 // await waits until n bytes are free and reserves them for this request. It is
-// called before the request holds anything. They stay reserved for lapse only: a
+// called before the request has taken anything. They stay reserved for lapse only: a
 // client that sends slowly, or nothing, keeps others waiting no longer than that.
 // As long as less than half of all bytes would be taken there is no wait at all,
 // whatever is reserved. The error is errBusy.
-func (h *hold) await(n int) error {
-	r, waited := &h.s.bytes, false
+func (u *usage) await(n int) error {
+	r, waited := &u.s.bytes, false
 	switch {
-	case h.conn == nil: // nothing would free them
+	case u.conn == nil: // nothing would free them
 		return nil
 	case r.used.Load()+int64(n) < r.limit/2:
 		r.reserved.Add(int64(n))
 	case !r.tryReserve(int64(n)):
-		if waited = true; !r.reserve(int64(n), h.deadline()) {
+		if waited = true; !r.reserve(int64(n), u.deadline()) {
 			return errBusy
 		}
 	}
-	h.conn.reserved.Store(int64(n))
+	u.conn.reserved.Store(int64(n))
 	if waited {
-		h.conn.enter(arriving) // its time to arrive, and lapse, begin now
+		u.conn.enter(arriving) // its time to arrive, and lapse, begin now
 	}
 	return nil
 }
@@ -183,64 +183,64 @@ func (h *hold) await(n int) error {
 // take takes n bytes that are allocated next, of what is reserved for this request or
 // beyond it. The error is errBusy, or errNeverFits where the request alone would be
 // over the limit.
-func (h *hold) take(n int) error {
-	if err := h.charge(n); err != nil {
+func (u *usage) take(n int) error {
+	if err := u.charge(n); err != nil {
 		return err
 	}
-	h.s.bytes.collect(int64(n))
+	u.s.bytes.collect(int64(n))
 	return nil
 }
 
 // reuse takes n bytes of memory that an earlier request has given back.
-func (h *hold) reuse(n int) error {
-	if err := h.charge(n); err != nil {
+func (u *usage) reuse(n int) error {
+	if err := u.charge(n); err != nil {
 		return err
 	}
-	h.s.bytes.reuse(int64(n))
+	u.s.bytes.reuse(int64(n))
 	return nil
 }
 
 // charge is take without an allocation.
-func (h *hold) charge(n int) error {
-	if !h.s.bytes.take(int64(n)) {
-		if h.bytes+int64(n) > h.s.bytes.limit {
+func (u *usage) charge(n int) error {
+	if !u.s.bytes.take(int64(n)) {
+		if u.bytes+int64(n) > u.s.bytes.limit {
 			return errNeverFits
 		}
 		return errBusy
 	}
-	h.bytes += int64(n)
-	if h.conn != nil {
-		h.conn.useReserved(int64(n))
+	u.bytes += int64(n)
+	if u.conn != nil {
+		u.conn.useReserved(int64(n))
 	}
 	return nil
 }
 
 // give returns n of the bytes before the request ends.
-func (h *hold) give(n int) {
-	h.bytes -= int64(n)
-	h.s.bytes.giveBack(int64(n))
+func (u *usage) give(n int) {
+	u.bytes -= int64(n)
+	u.s.bytes.giveBack(int64(n))
 }
 
 // freeUnused frees what is reserved and no longer needed: the request is inflated
 // and takes no more bytes.
-func (h *hold) freeUnused() {
-	if h.heavy > 0 {
-		h.s.heavy.free(h.heavy)
-		h.heavy = 0
+func (u *usage) freeUnused() {
+	if u.heavy > 0 {
+		u.s.heavy.free(u.heavy)
+		u.heavy = 0
 	}
-	if h.conn != nil {
-		h.conn.freeReserved()
+	if u.conn != nil {
+		u.conn.freeReserved()
 	}
 }
 
 // slot takes one of the places of server.maxConcurrency, waiting if it must. A
-// request that waits here holds its body; one that has a place waits for no other
+// request that waits here has its body; one that has a place waits for no other
 // request, so every place comes free. The error is errBusy.
-func (h *hold) slot() error {
-	if !h.s.slots.tryReserve(1) && !h.s.slots.reserve(1, h.deadline()) {
+func (u *usage) slot() error {
+	if !u.s.slots.tryReserve(1) && !u.s.slots.reserve(1, u.deadline()) {
 		return errBusy
 	}
-	h.slots++
+	u.slots++
 	return nil
 }
 
@@ -248,40 +248,40 @@ func (h *hold) slot() error {
 // larger than access logs do needs one of few places for that, so that a client
 // that sends little cannot take all processors from others. As with slot, a request
 // that has a place waits for no other request. The error is errBusy.
-func (h *hold) inflating(n int) error {
+func (u *usage) inflating(n int) error {
 	const usual, ratio = 1 << 20, 64
-	if h.heavy > 0 || h.sent == 0 || n <= usual || n/ratio <= h.sent {
+	if u.heavy > 0 || u.sent == 0 || n <= usual || n/ratio <= u.sent {
 		return nil
 	}
-	if !h.s.heavy.tryReserve(1) && !h.s.heavy.reserve(1, h.deadline()) {
+	if !u.s.heavy.tryReserve(1) && !u.s.heavy.reserve(1, u.deadline()) {
 		return errBusy
 	}
-	h.heavy++
+	u.heavy++
 	return nil
 }
 
 // deadline ends the one wait of this request, however many rooms it waits for.
-func (h *hold) deadline() time.Time {
-	if h.until.IsZero() {
-		h.until = time.Now().Add(h.s.cfg.WaitForRoom)
+func (u *usage) deadline() time.Time {
+	if u.until.IsZero() {
+		u.until = time.Now().Add(u.s.cfg.WaitForRoom)
 	}
-	return h.until
+	return u.until
 }
 
 // release gives back everything.
-func (h *hold) release() {
-	h.freeUnused()
-	if h.slots > 0 {
-		h.s.slots.free(h.slots)
+func (u *usage) release() {
+	u.freeUnused()
+	if u.slots > 0 {
+		u.s.slots.free(u.slots)
 	}
-	if h.bytes != 0 {
-		h.s.bytes.giveBack(h.bytes)
+	if u.bytes != 0 {
+		u.s.bytes.giveBack(u.bytes)
 	}
-	h.slots, h.bytes = 0, 0
+	u.slots, u.bytes = 0, 0
 }
 
-// holdAnswer makes n bytes that are taken count until the answer has been sent.
-func (c *conn) holdAnswer(n int64) { c.sending.Add(n) }
+// countAnswer makes n bytes that are taken count until the answer has been sent.
+func (c *conn) countAnswer(n int64) { c.sending.Add(n) }
 
 // sent gives back what the answer took: it was sent, or given up.
 func (c *conn) sent() {

@@ -55,7 +55,7 @@ type wants struct {
 
 // intake is one request of an endpoint under way.
 type intake struct {
-	hold
+	usage
 	wants
 	batch   *codec.Batch
 	records int   // of the batch, once it is decoded
@@ -144,7 +144,7 @@ func (s *Server) finishBatch(in *intake) {
 	if in.result != nil && in.conn != nil && len(in.result.Items) > 0 {
 		n := min(in.bytes, int64(len(in.result.Items)*dialect.ItemBytes))
 		in.bytes -= n
-		in.conn.holdAnswer(n)
+		in.conn.countAnswer(n)
 	}
 	in.release()
 	s.count.working.Add(-1)
@@ -170,7 +170,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err 
 			return err
 		}
 	}
-	body, err := s.readBody(ctx, &in.hold, in.wants)
+	body, err := s.readBody(ctx, &in.usage, in.wants)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err 
 		return err
 	}
 	if in.codings.n > 0 {
-		if body, err = s.inflate(body, in.codings, &in.hold); err != nil {
+		if body, err = s.inflate(body, in.codings, &in.usage); err != nil {
 			return err
 		}
 	}
@@ -191,12 +191,12 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err 
 		in.request = requestOf(ctx)
 		implied, err := d.implied(in, body.b)
 		if err != nil {
-			drop(body, &in.hold)
+			drop(body, &in.usage)
 			return err
 		}
 		if implied.n > 0 {
 			in.codings.n++
-			if body, err = s.inflate(body, implied, &in.hold); err != nil {
+			if body, err = s.inflate(body, implied, &in.usage); err != nil {
 				return err
 			}
 		}
@@ -208,17 +208,17 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, d *endpoint, in *intake) (err 
 		in.sum = maphash.Bytes(s.once.seed, body.b)
 	}
 	if in.replayed != nil && in.sum != in.replayed.sum {
-		drop(body, &in.hold)
+		drop(body, &in.usage)
 		return errOtherBody
 	}
 	in.batch = codec.GetBatchFor(len(body.b), in)
 	err = d.decode(s, in, body.b)
-	drop(body, &in.hold) // nothing of it is kept
+	drop(body, &in.usage) // nothing of it is kept
 	switch {
 	case err == nil && in.replayed != nil:
 		in.aside = setAside{} // that is done
 	case err == nil:
-		in.hold.freeUnused()
+		in.usage.freeUnused()
 		in.records = in.batch.Records()
 		err = s.store(ctx, in)
 	}

@@ -99,25 +99,25 @@ func FuzzInflate(f *testing.F) {
 	s.maxBody = 1 << 20
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		inflate := func(p pack, data []byte) (string, error) {
-			h := hold{s: s}
-			defer h.release()
+			u := usage{s: s}
+			defer u.release()
 			var c codings
 			if err := c.add([]byte(p.coding)); err != nil {
 				t.Fatal(err)
 			}
-			if err := h.take(roundUp(len(data))); err != nil {
+			if err := u.take(roundUp(len(data))); err != nil {
 				t.Fatal(err)
 			}
 			in := getBuffer(len(data))
 			in.b = append(in.b, data...)
-			out, err := s.inflate(in, c, &h)
+			out, err := s.inflate(in, c, &u)
 			if err != nil {
-				if h.bytes != 0 {
-					t.Fatalf("%d bytes are kept after %v", h.bytes, err)
+				if u.bytes != 0 {
+					t.Fatalf("%d bytes are kept after %v", u.bytes, err)
 				}
 				return "", err
 			}
-			defer drop(out, &h)
+			defer drop(out, &u)
 			return string(out.b), nil
 		}
 		p := packs[int(which)%len(packs)]

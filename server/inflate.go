@@ -14,13 +14,13 @@ import (
 )
 
 // coding is one Content-Encoding: inflate takes the whole compressed body and
-// returns the plain one in a buffer taken from h, which holds at most
+// returns the plain one in a buffer taken from u, which holds at most
 // server.maxBodyBytes. No size that the body states about itself is trusted:
 // memory is taken for what has come out, or for what usually does. Errors: errTooLarge, errBusy, and any other
 // for a body that is cut short or damaged.
 type coding struct {
 	name    string
-	inflate func(s *Server, src []byte, h *hold) (*buffer, error)
+	inflate func(s *Server, src []byte, u *usage) (*buffer, error)
 }
 
 // codingsByName are all of them.
@@ -79,14 +79,14 @@ func codingOf(name []byte) *coding {
 // inflate takes every layer of coding off buf and returns the buffer that holds
 // the plain body; buf is given back. Errors: errTooLarge as soon as the limit is
 // passed, errCorrupt, and those of take.
-func (s *Server) inflate(buf *buffer, c codings, h *hold) (*buffer, error) {
-	if h.sent == 0 { // what came out of another compression was not sent
-		h.sent = len(buf.b)
+func (s *Server) inflate(buf *buffer, c codings, u *usage) (*buffer, error) {
+	if u.sent == 0 { // what came out of another compression was not sent
+		u.sent = len(buf.b)
 	}
 	for c.n > 0 {
 		c.n--
-		out, err := c.layers[c.n].inflate(s, buf.b, h)
-		drop(buf, h)
+		out, err := c.layers[c.n].inflate(s, buf.b, u)
+		drop(buf, u)
 		if err != nil {
 			switch err {
 			case errTooLarge, errBusy, errNeverFits:
@@ -113,24 +113,26 @@ var unflaters = sync.Pool{New: func() any { return new(deflate.Decoder) }}
 const unflaterBytes = 16 << 10
 
 // gunzip undoes gzip, of one member or several.
-func (s *Server) gunzip(src []byte, h *hold) (*buffer, error) { return s.unflate(src, deflate.Gzip, h) }
-
-// undeflate undoes zlib, and the bare DEFLATE that some clients send as deflate.
-func (s *Server) undeflate(src []byte, h *hold) (*buffer, error) {
-	if isZlib(src) {
-		return s.unflate(src, deflate.Zlib, h)
-	}
-	return s.unflate(src, deflate.Raw, h)
+func (s *Server) gunzip(src []byte, u *usage) (*buffer, error) {
+	return s.unflate(src, deflate.Gzip, u)
 }
 
-func (s *Server) unflate(src []byte, format deflate.Format, h *hold) (*buffer, error) {
+// undeflate undoes zlib, and the bare DEFLATE that some clients send as deflate.
+func (s *Server) undeflate(src []byte, u *usage) (*buffer, error) {
+	if isZlib(src) {
+		return s.unflate(src, deflate.Zlib, u)
+	}
+	return s.unflate(src, deflate.Raw, u)
+}
+
+func (s *Server) unflate(src []byte, format deflate.Format, u *usage) (*buffer, error) {
 	first := s.firstInflated(len(src)) + deflate.Slack
-	if err := h.take(unflaterBytes); err != nil {
+	if err := u.take(unflaterBytes); err != nil {
 		return nil, err
 	}
-	out, err := h.buffer(first)
+	out, err := u.buffer(first)
 	if err != nil {
-		h.give(unflaterBytes)
+		u.give(unflaterBytes)
 		return nil, err
 	}
 	in := unflaters.Get().(*deflate.Decoder)
@@ -138,7 +140,7 @@ func (s *Server) unflate(src []byte, format deflate.Format, h *hold) (*buffer, e
 	defer func() {
 		in.Release() // the pool must not keep a body alive
 		unflaters.Put(in)
-		h.give(unflaterBytes)
+		u.give(unflaterBytes)
 	}()
 	for {
 		var err error
@@ -149,11 +151,11 @@ func (s *Server) unflate(src []byte, format deflate.Format, h *hold) (*buffer, e
 		case err == nil || err == deflate.ErrShort && len(out.b) > s.maxBody:
 			err = errTooLarge
 		case err == deflate.ErrShort:
-			if err = grow(&out, min(cap(out.b)*growth, s.maxBody+2*deflate.Slack), h); err == nil {
+			if err = grow(&out, min(cap(out.b)*growth, s.maxBody+2*deflate.Slack), u); err == nil {
 				continue
 			}
 		}
-		drop(out, h)
+		drop(out, u)
 		return nil, err
 	}
 }
@@ -193,7 +195,7 @@ const zstdSlack = zstdBlock + 64
 //
 // The size that a frame states saves the tries; it is used only up to trustedRatio
 // times what was sent.
-func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
+func (s *Server) unzstd(src []byte, u *usage) (*buffer, error) {
 	const trustedRatio = 64
 	// A block takes four bytes at least: a body that states more is lying.
 	most := len(src) / 4 * zstdBlock
@@ -214,10 +216,10 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 	}
 	for {
 		size = min(size, most, s.maxBody)
-		if err := h.inflating(size); err != nil {
+		if err := u.inflating(size); err != nil {
 			return nil, err
 		}
-		out, err := h.buffer(size + zstdSlack)
+		out, err := u.buffer(size + zstdSlack)
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +229,7 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 			out.b = out.b[:len(b)]
 			return out, nil
 		}
-		drop(out, h)
+		drop(out, u)
 		switch {
 		case len(b) > s.maxBody:
 			return nil, errTooLarge
@@ -247,9 +249,9 @@ func (s *Server) unzstd(src []byte, h *hold) (*buffer, error) {
 // unsnap undoes both forms of snappy: one block, as Vector and Fluent Bit send
 // it (vector src/sinks/util/snappy.rs, fluent-bit src/flb_snappy.c), and the
 // framed stream, known by its first chunk.
-func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
+func (s *Server) unsnap(src []byte, u *usage) (*buffer, error) {
 	if bytes.HasPrefix(src, []byte("\xff\x06\x00\x00sNaPpY")) {
-		return s.unframe(src, h)
+		return s.unframe(src, u)
 	}
 	n, err := s2.DecodedLen(src)
 	if err != nil {
@@ -262,16 +264,16 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 	if n > s.maxBody {
 		return nil, errTooLarge
 	}
-	if err := h.inflating(n); err != nil {
+	if err := u.inflating(n); err != nil {
 		return nil, err
 	}
-	out, err := h.buffer(n)
+	out, err := u.buffer(n)
 	if err != nil {
 		return nil, err
 	}
 	b, err := s2.Decode(out.b[:cap(out.b)], src)
 	if err != nil {
-		drop(out, h)
+		drop(out, u)
 		return nil, err
 	}
 	out.b = out.b[:len(b)]
@@ -279,14 +281,14 @@ func (s *Server) unsnap(src []byte, h *hold) (*buffer, error) {
 }
 
 // unframe undoes the framed stream.
-func (s *Server) unframe(src []byte, h *hold) (*buffer, error) {
+func (s *Server) unframe(src []byte, u *usage) (*buffer, error) {
 	const chunks = 160 << 10
 	first := s.firstInflated(len(src))
-	if err := h.take(chunks); err != nil {
+	if err := u.take(chunks); err != nil {
 		return nil, err
 	}
-	defer h.give(chunks)
-	out, err := h.buffer(first)
+	defer u.give(chunks)
+	out, err := u.buffer(first)
 	if err != nil {
 		return nil, err
 	}
@@ -296,8 +298,8 @@ func (s *Server) unframe(src []byte, h *hold) (*buffer, error) {
 		unframers.Put(r)
 	}()
 	r.Reset(bytes.NewReader(src))
-	if err := fill(r, -1, s.maxBody, &out, h); err != nil {
-		drop(out, h)
+	if err := fill(r, -1, s.maxBody, &out, u); err != nil {
+		drop(out, u)
 		return nil, err
 	}
 	return out, nil

@@ -102,25 +102,25 @@ func TestADamagedStreamIsRefused(t *testing.T) {
 	s := f.Server
 	plain := []byte(strings.Repeat(line1+line2, 40))
 	inflates := func(p pack, body []byte) ([]byte, error) {
-		h := hold{s: s}
-		defer h.release()
+		u := usage{s: s}
+		defer u.release()
 		var c codings
 		if err := c.add([]byte(p.coding)); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.take(roundUp(len(body))); err != nil {
+		if err := u.take(roundUp(len(body))); err != nil {
 			t.Fatal(err)
 		}
 		in := getBuffer(len(body))
 		in.b = append(in.b, body...)
-		out, err := s.inflate(in, c, &h)
+		out, err := s.inflate(in, c, &u)
 		if err != nil {
-			if h.bytes != 0 {
-				t.Fatalf("%s: %d bytes reserved after %v", p.name, h.bytes, err)
+			if u.bytes != 0 {
+				t.Fatalf("%s: %d bytes reserved after %v", p.name, u.bytes, err)
 			}
 			return nil, err
 		}
-		defer drop(out, &h)
+		defer drop(out, &u)
 		return bytes.Clone(out.b), nil
 	}
 	for _, p := range packs {

@@ -91,13 +91,13 @@ func TestALargeOneThatGivesUpLetsTheSmallOnesBehindItIn(t *testing.T) {
 
 func TestARequestWaitsForRoomOnceHoweverManyRoomsItNeeds(t *testing.T) {
 	s := quiet(t)
-	h := hold{s: s}
-	first := h.deadline()
+	u := usage{s: s}
+	first := u.deadline()
 	if left := time.Until(first); left <= 0 || left > s.cfg.WaitForRoom {
 		t.Errorf("the wait ends in %v", left)
 	}
 	eventually(t, "the clock moves on", func() bool { return time.Now().After(first.Add(-s.cfg.WaitForRoom)) })
-	if h.deadline() != first {
+	if u.deadline() != first {
 		t.Error("the second wait has a deadline of its own")
 	}
 }

@@ -31,7 +31,7 @@ func decodeLogs(s *Server, in *intake, body []byte) error {
 	w := dialect.GetWriter()
 	in.writer = w
 	w.Batch, w.Rules, w.Format = in.batch, s.strict, in.format
-	w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.hold, record, e) }
+	w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.usage, record, e) }
 	in.request.Arrived = in.at
 	var err error
 	in.result, err = dialect.Strict.Decode(w, &in.request, body)

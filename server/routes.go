@@ -166,7 +166,7 @@ func (s *Server) countAnswer(ctx *fasthttp.RequestCtx) {
 		s.fail(ctx, errBusy)
 		return
 	}
-	c.holdAnswer(n)
+	c.countAnswer(n)
 }
 
 // framedOnce refuses a request that states the length of its body in two ways, or

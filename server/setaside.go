@@ -21,7 +21,7 @@ import (
 type setAside struct {
 	text  []byte // of the records, one after another
 	items []asideItem
-	err   error // why no more could be taken: of hold.take
+	err   error // why no more could be taken: of usage.take
 }
 
 // asideItem is one record. Its fields are those of sink.Rejected.
@@ -36,9 +36,9 @@ type asideItem struct {
 // belongs to its reason.
 const asideItemBytes = 300
 
-// add takes a record; it is copied, and what the copies need is taken from h
+// add takes a record; it is copied, and what the copies need is taken from u
 // first.
-func (a *setAside) add(h *hold, record []byte, e codec.RecordError) {
+func (a *setAside) add(u *usage, record []byte, e codec.RecordError) {
 	if a.err != nil {
 		return
 	}
@@ -49,14 +49,14 @@ func (a *setAside) add(h *hold, record []byte, e codec.RecordError) {
 	}
 	if need := len(a.text) + len(record); need > cap(a.text) {
 		size := max(2*need, 4<<10)
-		if a.err = h.take(size); a.err != nil {
+		if a.err = u.take(size); a.err != nil {
 			return
 		}
 		grown := append(make([]byte, 0, size), a.text...)
-		h.give(cap(a.text))
+		u.give(cap(a.text))
 		a.text = grown
 	}
-	if a.err = h.take(asideItemBytes + len(e.Reason)); a.err != nil {
+	if a.err = u.take(asideItemBytes + len(e.Reason)); a.err != nil {
 		return
 	}
 	a.text = append(a.text, record...)

@@ -54,7 +54,7 @@ func endpointOfDialect(d *dialect.Dialect) *endpoint {
 		if in.rules == s.shippers {
 			w.Fields = s.fields
 		}
-		w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.hold, record, e) }
+		w.SetAside = func(record []byte, e codec.RecordError) { in.aside.add(&in.usage, record, e) }
 		var err error
 		if in.result, err = d.Decode(w, &in.request, body); err != nil {
 			return err
