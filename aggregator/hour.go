@@ -174,10 +174,10 @@ func (a *Aggregator) accounted(ctx context.Context, e hourly.Extent) bool {
 	return a.accountedBy(ctx, &a.reader, e)
 }
 
-// Holds reports whether the summary of e's hour accounts for all of e and is on
+// Covers reports whether the summary of e's hour accounts for all of e and is on
 // disk: e's file is not needed any more to count it. It may be called beside a
 // pass.
-func (a *Aggregator) Holds(e hourly.Extent) bool {
+func (a *Aggregator) Covers(e hourly.Extent) bool {
 	if e.Length == 0 {
 		return true
 	}

@@ -35,11 +35,11 @@ var bodyKinds = []Kind{
 	}},
 	{"large bodies that stop half way", func(ctx context.Context, addr string) {
 		half := append(head("POST", "/logs", "Content-Length: 20971520"), plain()[:300<<10]...)
-		crowd(ctx, 2000, func(ctx context.Context, _ int) { hold(ctx, addr, half) })
+		crowd(ctx, 2000, func(ctx context.Context, _ int) { keepOpen(ctx, addr, half) })
 	}},
 	{"large bodies that stop before their last byte", func(ctx context.Context, addr string) {
 		half := append(head("POST", "/logs", "Content-Length: 20971520"), plain()...)[:largest-10]
-		crowd(ctx, 16, func(ctx context.Context, _ int) { hold(ctx, addr, half) })
+		crowd(ctx, 16, func(ctx context.Context, _ int) { keepOpen(ctx, addr, half) })
 	}},
 	{"bodies that inflate a thousandfold", func(ctx context.Context, addr string) {
 		all := bombs()

@@ -100,9 +100,9 @@ func pipeline(ctx context.Context, addr string, request func(n int) []byte) {
 	})
 }
 
-// hold sends parts, and keeps the connection open until ctx ends or the server closes
+// keepOpen sends parts, and keeps the connection open until ctx ends or the server closes
 // it. It reads nothing of an answer.
-func hold(ctx context.Context, addr string, parts ...[]byte) {
+func keepOpen(ctx context.Context, addr string, parts ...[]byte) {
 	sent(ctx, addr, parts, func(c *net.TCPConn) {
 		for ctx.Err() == nil {
 			pause(ctx, 500*time.Millisecond)

@@ -11,31 +11,31 @@ import (
 // Clients that take connections: many of them, each with little.
 var connectionKinds = []Kind{
 	{"silent connections", func(ctx context.Context, addr string) {
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr) })
 	}},
 	{"idle connections after one request", func(ctx context.Context, addr string) {
 		request := posting("/logs", []byte(record))
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, request) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, request) })
 	}},
 	{"half a header", func(ctx context.Context, addr string) {
 		half := []byte("POST /logs HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("y", 8000))
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, half) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, half) })
 	}},
 	{"a header of thousands of lines, and half a body", func(ctx context.Context, addr string) {
 		lines := []byte("POST /logs HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n" + strings.Repeat("a:\r\n", 2020) + "\r\n[")
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, lines) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, lines) })
 	}},
 	{"a query of thousands of arguments, and half a body", func(ctx context.Context, addr string) {
 		request := head("POST", "/ingest?"+strings.Repeat("a&", 3900), "Content-Length: 100")
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, request, []byte("[")) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, request, []byte("[")) })
 	}},
 	{"many cookies and long values, and half a body", func(ctx context.Context, addr string) {
 		request := head("POST", "/ingest", "Content-Length: 100000", "Cookie: "+strings.Repeat("a=b; ", 1500), "Content-Type: multipart/form-data; boundary=x")
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, request, []byte("--x\r\n")) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, request, []byte("--x\r\n")) })
 	}},
 	{"Expect: 100-continue, and nothing more", func(ctx context.Context, addr string) {
 		request := head("POST", "/logs", "Content-Length: 20971520", "Expect: 100-continue")
-		crowd(ctx, many, func(ctx context.Context, _ int) { holdSilent(ctx, addr, request) })
+		crowd(ctx, many, func(ctx context.Context, _ int) { keepSilent(ctx, addr, request) })
 	}},
 	{"connections opened and reset", func(ctx context.Context, addr string) {
 		request := posting("/logs", []byte(record))[:100]
@@ -88,8 +88,8 @@ var connectionKinds = []Kind{
 // many is nearly as many connections as the server takes by default.
 const many = 9000
 
-// holdSilent sends parts, and is silent until the server closes the connection.
-func holdSilent(ctx context.Context, addr string, parts ...[]byte) {
+// keepSilent sends parts, and is silent until the server closes the connection.
+func keepSilent(ctx context.Context, addr string, parts ...[]byte) {
 	sent(ctx, addr, parts, func(c *net.TCPConn) {
 		drain(ctx, c, 512, 0)
 		pause(ctx, 100*time.Millisecond)

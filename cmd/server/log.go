@@ -22,7 +22,7 @@ type logger struct {
 	*slog.Logger
 	level  *slog.LevelVar
 	writer *logging.Writer
-	flush  func() // logs what the throttle holds back
+	flush  func() // logs what the throttle has suppressed
 }
 
 // newLogger returns the log of cfg. Lines that w does not take in time are

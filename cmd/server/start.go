@@ -139,7 +139,7 @@ func (s *service) startFiles(ack sink.Ack) error {
 // retention says which hours may be removed: those that every destination of the
 // archive has and the summaries account for. arch is nil where there is none.
 func (s *service) retention(agg *aggregator.Aggregator, arch *archive.Archive) hourly.Retention {
-	r := hourly.Retention{MayRemove: func(e hourly.Extent) bool { return arch.Holds(e) && agg.Holds(e) }}
+	r := hourly.Retention{MayRemove: func(e hourly.Extent) bool { return arch.Covers(e) && agg.Covers(e) }}
 	if arch != nil {
 		r.KeepWritten = s.cfg.Archive.KeepLocal
 	}

@@ -6,7 +6,7 @@
 //
 // Throttle and Quiet are slog handlers around another one. The log of a
 // service is written by many and read by whatever the operator has put behind
-// standard error: a pipe whose reader has ended or stands still must neither end
-// nor hold up the service, so Writer drops lines rather than wait, and counts
+// standard error: a pipe whose reader has ended or does not read must neither end
+// nor delay the service, so Writer drops lines rather than wait, and counts
 // them.
 package logging

@@ -8,8 +8,8 @@ import (
 )
 
 // Throttle returns a handler around next that logs a repeated warning or error
-// at most once per interval every. flush logs what was held back and not logged
-// yet; call it before the process ends.
+// at most once per interval every. flush logs the repeats that were suppressed since;
+// call it before the process ends.
 func Throttle(next slog.Handler, every time.Duration) (h slog.Handler, flush func()) {
 	t := &throttle{every: every, repeats: map[repeatKey]*repeat{}}
 	return &throttled{Handler: next, throttle: t}, t.flush
@@ -39,7 +39,7 @@ type repeatKey struct {
 
 type repeat struct {
 	timer *time.Timer
-	count int // held back since the kind was last logged
+	count int // suppressed since the kind was last logged
 	last  slog.Record
 	next  slog.Handler // that of last, with its attributes
 }
@@ -53,15 +53,15 @@ func (h *throttled) WithGroup(name string) slog.Handler {
 }
 
 func (h *throttled) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn && h.throttle.holdBack(h.Handler, r) {
+	if r.Level >= slog.LevelWarn && h.throttle.suppress(h.Handler, r) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-// holdBack reports whether r repeats one that was logged less than an interval
+// suppress reports whether r repeats one that was logged less than an interval
 // ago, and then keeps it.
-func (t *throttle) holdBack(next slog.Handler, r slog.Record) bool {
+func (t *throttle) suppress(next slog.Handler, r slog.Record) bool {
 	key := repeatKey{r.Level, r.Message}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -82,18 +82,18 @@ func (t *throttle) due(key repeatKey) {
 		t.mu.Unlock()
 		return
 	}
-	held := *k
-	if held.count == 0 {
+	suppressed := *k
+	if suppressed.count == 0 {
 		delete(t.repeats, key)
 	} else {
 		k.count = 0
 		k.timer.Reset(t.every)
 	}
 	t.mu.Unlock()
-	held.log()
+	suppressed.log()
 }
 
-// flush logs what is still held back and forgets every kind.
+// flush logs what has been suppressed and forgets every kind.
 func (t *throttle) flush() {
 	t.mu.Lock()
 	rest := t.repeats

@@ -62,7 +62,7 @@ func TestThrottle_LogsARepeatedFailureOncePerIntervalWithItsCount(t *testing.T) 
 		}
 		expect(`level=ERROR msg="produce failed" part=kafka n=0`)
 
-		log.Error("another thing failed") // is not held back by the first
+		log.Error("another thing failed") // is not suppressed because of the first
 		log.Warn("produce failed")        // nor is another level
 		for range 3 {
 			log.Info("request")

@@ -64,7 +64,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 }
 
 // Close writes what is queued and ends the Writer, waiting at most timeout for
-// that. A reader that stands still keeps the goroutine until the process ends.
+// that. A reader that no longer reads keeps the goroutine until the process ends.
 func (w *Writer) Close(timeout time.Duration) {
 	w.mu.Lock()
 	if !w.closed {

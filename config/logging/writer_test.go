@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// gate is a reader of a log that stands still until it is opened.
+// gate is a reader of a log that reads nothing until it is opened.
 type gate struct {
 	buffer
 	open chan struct{}

@@ -126,15 +126,15 @@ func (a *Archive) Status() []Status {
 	return all
 }
 
-// Holds reports whether every destination has the whole of e, as far as it was
+// Covers reports whether every destination has the whole of e, as far as it was
 // asked within the last two hours, except for records that it does not take at
 // all: the hours of those are marked by Files.Keep.
-func (a *Archive) Holds(e hourly.Extent) bool {
+func (a *Archive) Covers(e hourly.Extent) bool {
 	if a == nil {
 		return true
 	}
 	for _, f := range a.followers {
-		if !f.holds(e) {
+		if !f.covers(e) {
 			return false
 		}
 	}

@@ -164,7 +164,7 @@ func (f *follower) late() time.Duration {
 	return f.cut.patience() + 10*time.Minute
 }
 
-func (f *follower) holds(e hourly.Extent) bool {
+func (f *follower) covers(e hourly.Extent) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := f.hours[e.Hour]

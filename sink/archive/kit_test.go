@@ -216,7 +216,7 @@ func (n *node) drained() {
 	n.t.Helper()
 	eventually(n.t, "everything is archived", func() bool {
 		for _, e := range n.files.Extents() {
-			if !n.archive.Holds(e) {
+			if !n.archive.Covers(e) {
 				return false
 			}
 		}

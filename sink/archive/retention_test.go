@@ -31,7 +31,7 @@ func (n *node) retain() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = n.files.Retain(ctx, hourly.Retention{MayRemove: n.archive.Holds}) // never an error
+		_ = n.files.Retain(ctx, hourly.Retention{MayRemove: n.archive.Covers}) // never an error
 	}()
 	n.t.Cleanup(func() { cancel(); <-ended })
 }
@@ -57,7 +57,7 @@ func TestS3_HoursAreRemovedOnlyOnceTheBucketHasThem(t *testing.T) {
 	n.retain()
 	eventually(t, "the hour that the bucket has is removed", func() bool { return len(n.files.Extents()) == 1 })
 	eventually(t, "the archive has met a refusal", func() bool { return n.errorOf() != "" })
-	if e := n.files.Extents()[0]; n.archive.Holds(e) || e.Hour != codec.HourOf(time.Date(2026, 2, 9, 15, 0, 0, 0, time.UTC)) {
+	if e := n.files.Extents()[0]; n.archive.Covers(e) || e.Hour != codec.HourOf(time.Date(2026, 2, 9, 15, 0, 0, 0, time.UTC)) {
 		t.Errorf("%+v is left", e)
 	}
 	p.Decide(nil)

@@ -38,7 +38,7 @@ func TestPostgres_WhatIsRemovedIsStoredAgain(t *testing.T) {
 				mend(n, url)
 			}
 			eventually(t, "everything is there again", func() bool {
-				return n.archive.Holds(n.files.Extents()[2]) && query[int64](t, url, `SELECT count(*) FROM logs`)[0] == 150
+				return n.archive.Covers(n.files.Extents()[2]) && query[int64](t, url, `SELECT count(*) FROM logs`)[0] == 150
 			})
 			n.waitsForNothing()
 			sameLines(t, n.wrote, inTable(t, url))

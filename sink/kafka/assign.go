@@ -91,7 +91,7 @@ func (s *session) startOffsets(ctx context.Context, offsets map[string]map[int32
 	committed := s.committed
 	s.mu.Unlock()
 	rule := startRule{cfg: s.c.cfg, topicID: id, directory: directoryName(s.c.instance)}
-	if rule.held, err = s.heldOf(id); err != nil {
+	if rule.stored, err = s.storedOf(id); err != nil {
 		s.end(err)
 		return nil, err
 	}
@@ -146,14 +146,14 @@ func (s *session) startOffsets(ctx context.Context, offsets map[string]map[int32
 	return offsets, nil
 }
 
-// heldOf returns how far this directory reaches in the topic with that id. When
+// storedOf returns how far this directory reaches in the topic with that id. When
 // it holds records of the topic before it was made again, the error is a gap,
 // unless the whole of that topic had been consumed as far as this consumer could
 // see it, or kafka.onGap says to go on.
-func (s *session) heldOf(id topicID) ([]extent, error) {
-	held, of := s.c.holds()
-	if len(held) == 0 || of == id {
-		return held, nil
+func (s *session) storedOf(id topicID) ([]extent, error) {
+	stored, of := s.c.storedExtents()
+	if len(stored) == 0 || of == id {
+		return stored, nil
 	}
 	if s.c.allConsumed(of) {
 		s.c.log.Error("the topic was made again; this consumer had consumed the old one to its end as far as it could see, and goes on with the new one from its beginning",
@@ -162,7 +162,7 @@ func (s *session) heldOf(id topicID) ([]extent, error) {
 	} else if gap := s.gap("the topic was made again: this directory holds records of id %v, now it is %v", of, id); errors.Is(gap, ErrGap) {
 		return nil, gap
 	}
-	s.c.hold(nil, id)
+	s.c.setStored(nil, id)
 	return nil, nil
 }
 
@@ -223,7 +223,7 @@ type startRule struct {
 	cfg       config.Kafka
 	topicID   topicID
 	directory string   // name of this directory, see owner
-	held      []extent // of this topic
+	stored    []extent // of this topic
 	renewed   bool     // the topic was made again, and nothing of the old one is missed
 }
 
@@ -232,19 +232,19 @@ type startRule struct {
 // at which to go on if that is wanted all the same.
 func (r *startRule) begin(partition int32, at committedOffset, b bounds) (int64, stamp, error) {
 	history, _ := parseStamp(at.metadata)
-	holds := int64(-1)
-	for _, m := range r.held {
+	stored := int64(-1)
+	for _, m := range r.stored {
 		if m.Partition == partition {
-			holds = m.Next
+			stored = m.Next
 		}
 	}
-	oldest := max(b.start, min(holds, b.end)) // that this directory does not hold
+	oldest := max(b.start, min(stored, b.end)) // that this directory does not hold
 	again := history.topicID != (topicID{}) && history.topicID != r.topicID
 	switch {
 	case again && r.renewed:
 		return b.start, stamp{}, nil
-	case at.offset < 0 && holds >= 0:
-		return oldest, stamp{}, fmt.Errorf("this directory holds its records up to offset %d, but the group has no offset for it any more: it has expired, or the topic or the group was deleted", holds)
+	case at.offset < 0 && stored >= 0:
+		return oldest, stamp{}, fmt.Errorf("this directory holds its records up to offset %d, but the group has no offset for it any more: it has expired, or the topic or the group was deleted", stored)
 	case at.offset < 0 && r.cfg.StartOffset == "latest" && !r.renewed:
 		return b.end, stamp{}, nil
 	case at.offset < 0:
@@ -252,23 +252,23 @@ func (r *startRule) begin(partition int32, at committedOffset, b bounds) (int64,
 	case again:
 		return b.start, stamp{}, fmt.Errorf("the topic was made again since offset %d was committed: its id was %v, now it is %v", at.offset, history.topicID, r.topicID)
 	}
-	if end, last := history.reached(r.directory, at.offset); end > holds {
+	if end, last := history.reached(r.directory, at.offset); end > stored {
 		// Where no other directory has consumed since, what is missing can be
 		// consumed again.
 		begin := at.offset
-		if n := len(history.owners); last && holds >= max(b.start, history.owners[n-1].start) {
-			begin = holds
+		if n := len(history.owners); last && stored >= max(b.start, history.owners[n-1].start) {
+			begin = stored
 		}
 		return begin, history, fmt.Errorf("this directory has committed its records up to offset %d, but holds them up to %d only: "+
-			"it is an older copy, or was restored from one", end, max(holds, 0))
+			"it is an older copy, or was restored from one", end, max(stored, 0))
 	}
 	switch {
 	case at.offset < b.start:
 		return oldest, history, fmt.Errorf("the group is at offset %d, but the oldest record is %d: %d were removed before they were consumed", at.offset, b.start, b.start-at.offset)
 	case at.offset > b.end:
 		return oldest, history, fmt.Errorf("the group is at offset %d, but the topic ends at %d: it was truncated or made again", at.offset, b.end)
-	case at.offset < holds:
-		return oldest, history, fmt.Errorf("the group is at offset %d, but this directory holds its records up to %d: the group was set back, and they would be stored twice", at.offset, holds)
+	case at.offset < stored:
+		return oldest, history, fmt.Errorf("the group is at offset %d, but this directory holds its records up to %d: the group was set back, and they would be stored twice", at.offset, stored)
 	}
 	return at.offset, history, nil
 }

@@ -74,9 +74,9 @@ type Consumer struct {
 	current      *session  // nil between two
 	ready        error     // why nothing is consumed; nil while it is
 	unreadySince time.Time // when ready was last set from nil
-	held         []extent  // the ends of this directory's part of each partition
-	heldID       topicID   // within this topic
-	// clusterID is the cluster that held is of; empty while it is not known.
+	stored       []extent  // the ends of this directory's part of each partition
+	storedID     topicID   // within this topic
+	// clusterID is the cluster that stored is of; empty while it is not known.
 	clusterID string
 	// seen is the topic of the last session that had partitions, and whether it
 	// had consumed all of them to the end that it knew.
@@ -172,7 +172,7 @@ func (c *Consumer) remember() error {
 		c.clusterID = cmp.Or(p.Cluster, c.clusterID)
 	}
 	if c.files.Position() != nil {
-		c.hold(ps[0].after(), ps[0].TopicID)
+		c.setStored(ps[0].storedAfter(), ps[0].TopicID)
 	}
 	return nil
 }
@@ -219,18 +219,18 @@ func (c *Consumer) cluster() string {
 	return c.clusterID
 }
 
-// holds returns how far this directory's files reach, and in which topic. The
+// storedExtents returns how far this directory's files reach, and in which topic. The
 // extents are not to be changed.
-func (c *Consumer) holds() ([]extent, topicID) {
+func (c *Consumer) storedExtents() ([]extent, topicID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.held, c.heldID
+	return c.stored, c.storedID
 }
 
-func (c *Consumer) hold(held []extent, id topicID) {
+func (c *Consumer) setStored(stored []extent, id topicID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held, c.heldID = held, id
+	c.stored, c.storedID = stored, id
 }
 
 // see takes note of how far a session got: all says that it had consumed every

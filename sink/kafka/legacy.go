@@ -52,7 +52,7 @@ func legacyPosition(b []byte) (*position, error) {
 		if r.bad {
 			break
 		}
-		p.Held = append(p.Held, extent{int32(last), int64(next)})
+		p.Stored = append(p.Stored, extent{int32(last), int64(next)})
 	}
 	if r.bad || len(r.b) > 0 {
 		return nil, fmt.Errorf("%w: %x", errPosition, b)

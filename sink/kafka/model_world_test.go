@@ -202,7 +202,7 @@ func (w *world) sync(i int) error {
 		if err != nil {
 			return err
 		}
-		g.held = last.after()
+		g.stored = last.storedAfter()
 	}
 	for _, n := range w.assignment[i] {
 		at := w.committed[n]
@@ -293,7 +293,7 @@ func (w *world) prepare(p *process) {
 	pos := &position{TopicID: w.topic, Owner: p.owner, Generation: tx.gen}
 	if p.position != nil {
 		last, _ := decodePosition(p.position)
-		pos.Held = last.after()
+		pos.Stored = last.storedAfter()
 	}
 	tx.offsets = map[int]committedOffset{}
 	for n := range modelPartitions {

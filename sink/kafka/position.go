@@ -75,29 +75,30 @@ type position struct {
 	Generation int32   `json:"generation"` // of the group; shown in the message of a stop
 	// Spans are in ascending order of their partitions.
 	Spans []span `json:"spans"`
-	// Held are the ends of what earlier transactions of this directory brought
-	// in, for every partition that it ever consumed. They tell a group
+	// Stored are the ends of what earlier transactions have stored in this directory,
+	// for every partition that it ever consumed. They tell a group
 	// whose offsets were lost or set back from a new one. In ascending order.
-	Held []extent `json:"held,omitempty"`
+	Stored []extent `json:"held,omitempty"`
 }
 
-// after returns Held as it is once the transaction has been decided.
-func (p *position) after() []extent {
-	held := slices.Clone(p.Held)
+// storedAfter returns Stored as it is once the transaction has been decided.
+func (p *position) storedAfter() []extent {
+	stored := slices.Clone(p.Stored)
 	for _, s := range p.Spans {
-		held = reach(held, s.Partition, s.Next)
+		stored = setEnd(stored, s.Partition, s.Next)
 	}
-	return held
+	return stored
 }
 
-// reach sets how far partition is held. The extents stay in ascending order.
-func reach(held []extent, partition int32, next int64) []extent {
-	i, found := slices.BinarySearchFunc(held, partition, func(m extent, p int32) int { return int(m.Partition) - int(p) })
+// setEnd sets the end of what is stored of partition. The extents stay in ascending
+// order.
+func setEnd(stored []extent, partition int32, next int64) []extent {
+	i, found := slices.BinarySearchFunc(stored, partition, func(m extent, p int32) int { return int(m.Partition) - int(p) })
 	if found {
-		held[i].Next = next
-		return held
+		stored[i].Next = next
+		return stored
 	}
-	return slices.Insert(held, i, extent{partition, next})
+	return slices.Insert(stored, i, extent{partition, next})
 }
 
 // String names the spans: "3 [100,120), 7 [5,9)".
@@ -150,7 +151,7 @@ func decodePosition(b []byte) (*position, error) {
 		last = s.Partition
 	}
 	last = -1
-	for _, e := range p.Held {
+	for _, e := range p.Stored {
 		if e.Partition <= last || e.Next < 0 {
 			return nil, fmt.Errorf("%w: the extent %+v cannot be", errPosition, e)
 		}

@@ -35,7 +35,7 @@ func drawPosition(t *rapid.T) *position {
 	partition = -1
 	for range rapid.IntRange(0, 5).Draw(t, "held") {
 		partition += rapid.Int32Range(1, 1000).Draw(t, "step")
-		p.Held = append(p.Held, extent{partition, rapid.Int64Range(0, math.MaxInt64).Draw(t, "next")})
+		p.Stored = append(p.Stored, extent{partition, rapid.Int64Range(0, math.MaxInt64).Draw(t, "next")})
 	}
 	return p
 }
@@ -54,7 +54,7 @@ func TestPosition_ReadsAsItWasWritten(t *testing.T) {
 }
 
 func TestPosition_OneThatIsCutShortOrOfAnotherVersionIsRefused(t *testing.T) {
-	p := &position{Group: "g", Topic: "t", Spans: []span{{3, 100, 120}, {7, 5, 9}}, Held: []extent{{3, 100}}}
+	p := &position{Group: "g", Topic: "t", Spans: []span{{3, 100, 120}, {7, 5, 9}}, Stored: []extent{{3, 100}}}
 	whole := p.encode()
 	for n := range whole {
 		if _, err := decodePosition(whole[:n]); !errors.Is(err, errPosition) {
@@ -86,7 +86,7 @@ func TestPosition_TheBinaryFormOfOlderVersionsIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &position{Group: "grp", Topic: "logs", TopicID: topicID{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-		Owner: "a1a2a3a4a5a6a7a8", Generation: 7, Spans: []span{{0, 10, 20}, {4, 5, 8}}, Held: []extent{{2, 11}}}
+		Owner: "a1a2a3a4a5a6a7a8", Generation: 7, Spans: []span{{0, 10, 20}, {4, 5, 8}}, Stored: []extent{{2, 11}}}
 	got, err := decodePosition(b)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestPosition_TheBinaryFormOfOlderVersionsIsRead(t *testing.T) {
 
 func FuzzPosition(f *testing.F) {
 	f.Add((&position{}).encode())
-	f.Add((&position{Group: "g", Topic: "logs", Generation: -1, Spans: []span{{0, 0, 1}, {9, math.MaxInt64 - 1, math.MaxInt64}}, Held: []extent{{2, 3}}}).encode())
+	f.Add((&position{Group: "g", Topic: "logs", Generation: -1, Spans: []span{{0, 0, 1}, {9, math.MaxInt64 - 1, math.MaxInt64}}, Stored: []extent{{2, 3}}}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := decodePosition(b)
 		if err != nil {
@@ -136,12 +136,12 @@ func FuzzPosition(f *testing.F) {
 }
 
 func TestPosition_HeldReachesToTheEndOfWhatWasDecidedLast(t *testing.T) {
-	p := &position{Spans: []span{{1, 10, 20}, {4, 0, 5}}, Held: []extent{{0, 7}, {1, 10}, {9, 3}}}
+	p := &position{Spans: []span{{1, 10, 20}, {4, 0, 5}}, Stored: []extent{{0, 7}, {1, 10}, {9, 3}}}
 	want := []extent{{0, 7}, {1, 20}, {4, 5}, {9, 3}}
-	if d := cmp.Diff(want, p.after(), unexported); d != "" {
+	if d := cmp.Diff(want, p.storedAfter(), unexported); d != "" {
 		t.Error(d)
 	}
-	if p.Held[1].Next != 10 {
+	if p.Stored[1].Next != 10 {
 		t.Error("after changed the position itself")
 	}
 }

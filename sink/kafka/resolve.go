@@ -129,7 +129,7 @@ func (s *session) recover(ctx context.Context) error {
 	switch v {
 	case committed:
 		err = s.c.files.Decide(tx.ID)
-		s.c.hold(p.after(), p.TopicID)
+		s.c.setStored(p.storedAfter(), p.TopicID)
 	case dropped:
 		err = s.c.files.Rollback()
 	}

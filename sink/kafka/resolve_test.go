@@ -162,7 +162,7 @@ func TestStartRule_WhereToBegin(t *testing.T) {
 	f("made again", fresh, committedOffset{120, stamped(before)}, b, 50, "made again")
 	f("emptied", fresh, committedOffset{120, stamped(now)}, bounds{0, 0}, 0, "ends at 0")
 
-	holding := startRule{cfg: config.Kafka{StartOffset: "earliest"}, topicID: now, held: []extent{{2, 10}, {3, 130}}}
+	holding := startRule{cfg: config.Kafka{StartOffset: "earliest"}, topicID: now, stored: []extent{{2, 10}, {3, 130}}}
 	f("another went on", holding, committedOffset{150, stamped(now)}, b, 150, "")
 	f("where it ended", holding, committedOffset{130, stamped(now)}, b, 130, "")
 	f("offsets expired", holding, committedOffset{-1, ""}, b, 130, "no offset")

@@ -282,11 +282,11 @@ func (s *session) beforehand(ctx context.Context) error {
 // group is.
 func (s *session) propose(id hourly.TxID) (*position, []offer) {
 	slices.SortFunc(s.tx.parts, func(a, b *part) int { return cmp.Compare(a.id, b.id) })
-	held, _ := s.c.holds()
+	stored, _ := s.c.storedExtents()
 	p := &position{
 		Cluster: s.c.cluster(), Group: s.c.cfg.GroupID, Topic: s.c.cfg.Topic, TopicID: s.topicID,
 		Owner: s.owner, Generation: s.tx.member.generation,
-		Held: held,
+		Stored: stored,
 	}
 	var offers []offer
 	for _, part := range s.tx.parts {
@@ -306,7 +306,7 @@ func (s *session) decided(p *position, offers []offer) {
 		part.stamp = offers[i].stamp
 		part.open = false
 	}
-	s.c.hold(p.after(), p.TopicID)
+	s.c.setStored(p.storedAfter(), p.TopicID)
 	s.c.records.Add(s.tx.records)
 	s.c.bytes.AddInt64(s.tx.bytes)
 	s.c.deadLetters.Add(len(s.tx.dead))

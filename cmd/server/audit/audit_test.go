@@ -95,7 +95,7 @@ func (w *world) settle() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- a.Run(ctx) }()
-	for deadline := time.Now().Add(30 * time.Second); slices.ContainsFunc(w.files.Extents(), func(e hourly.Extent) bool { return !a.Holds(e) }); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); slices.ContainsFunc(w.files.Extents(), func(e hourly.Extent) bool { return !a.Covers(e) }); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("not archived: %+v", a.Status())
 		}

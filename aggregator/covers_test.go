@@ -30,11 +30,11 @@ func TestAggregator_HoldsAnHourOnceItsSummaryHasAllOfItOnDisk(t *testing.T) {
 	a := s.aggregator(10)
 	holds := func(what string, want bool) {
 		t.Helper()
-		if got := a.Holds(s.extent()); got != want {
+		if got := a.Covers(s.extent()); got != want {
 			t.Errorf("%s: %v", what, got)
 		}
 	}
-	if !a.Holds(hourly.Extent{Hour: h, Generation: 1}) {
+	if !a.Covers(hourly.Extent{Hour: h, Generation: 1}) {
 		t.Error("an hour without a line")
 	}
 	s.append(h, line(h, 1, "/a", "x"))
@@ -50,7 +50,7 @@ func TestAggregator_HoldsAnHourOnceItsSummaryHasAllOfItOnDisk(t *testing.T) {
 
 	e := s.extent()
 	e.Generation++
-	if a.Holds(e) {
+	if a.Covers(e) {
 		t.Error("another generation")
 	}
 	text, err := os.ReadFile(s.summary(h))
@@ -92,15 +92,15 @@ func TestAggregator_HoldsNothingAfterASyncHasFailed(t *testing.T) {
 		if err := a.Pass(t.Context()); (err != nil) != broken || err != nil && !errors.Is(err, syscall.EIO) && !errors.As(err, new(*durable.SyncError)) {
 			t.Fatal(err)
 		}
-		if !broken && !a.Holds(s.extent()) {
+		if !broken && !a.Covers(s.extent()) {
 			t.Error("not held before the sync failed")
 		}
 		broken = true
-		if a.Holds(s.extent()) {
+		if a.Covers(s.extent()) {
 			t.Errorf("held although a sync has failed during %s", during)
 		}
 		broken = false
-		if a.Holds(s.extent()) {
+		if a.Covers(s.extent()) {
 			t.Errorf("held as the next sync after that of %s succeeds: the kernel may have dropped the pages", during)
 		}
 	}
