@@ -26,8 +26,8 @@ func formatOf(f corpus.Form) codec.Format {
 }
 
 // meant is what a batch of recs must be, whatever form they are sent in.
-func meant(recs []corpus.Record) verdict {
-	v := verdict{records: len(recs)}
+func meant(recs []corpus.Record) outcome {
+	v := outcome{records: len(recs)}
 	for _, r := range recs {
 		v.lines = append(v.lines, line{codec.HourOf(r.Time), canonical(r.Time, r.Path, r.UserAgent)})
 	}

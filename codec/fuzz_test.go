@@ -18,7 +18,7 @@ import (
 	"logforge/codec"
 )
 
-// Differential fuzzing: the same verdict and the same bytes as the slow
+// Differential fuzzing: the same outcome and the same bytes as the slow
 // opinion of oracle_test.go. What the fuzzer found is kept in testdata/fuzz.
 
 var seeds = []string{
@@ -45,9 +45,9 @@ func addSeeds(f *testing.F) {
 	}
 }
 
-func differ(t *testing.T, got, want verdict) {
+func differ(t *testing.T, got, want outcome) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(verdict{}, line{}, mistake{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(outcome{}, line{}, mistake{})); diff != "" {
 		t.Fatalf("(-slow +codec)\n%s", diff)
 	}
 }
@@ -57,7 +57,7 @@ const depth = 5
 // used has decoded whatever came before, as batches from the pool have.
 var used codec.Batch
 
-func decode(body []byte, f codec.Format) verdict {
+func decode(body []byte, f codec.Format) outcome {
 	var b codec.Batch
 	before := bytes.Clone(body)
 	v := decoded(&b, b.Decode(body, f, codec.Limits{Depth: depth}))
@@ -93,7 +93,7 @@ func nestedTooDeepForThem(body []byte) bool {
 // only, since it is known to be lenient: it takes control characters within
 // strings, numbers such as 01 and 1., and what follows a value unseparated. It
 // also keeps invalid UTF-8 and makes other things of lone surrogates.
-func secondOpinion(t *testing.T, body []byte, got verdict) {
+func secondOpinion(t *testing.T, body []byte, got outcome) {
 	body = bytes.TrimPrefix(body, mark)
 	if got.count > 0 || body[0] != '[' || !utf8.Valid(body) || bytes.Contains(bytes.ToLower(body), []byte(`\ud`)) {
 		return
@@ -104,7 +104,7 @@ func secondOpinion(t *testing.T, body []byte, got verdict) {
 	if err := dec.Decode(&values); err != nil {
 		t.Fatalf("goccy/go-json: %v", err)
 	}
-	var v verdict
+	var v outcome
 	for _, value := range values {
 		var text [3]*string
 		for i, name := range []string{"timestamp", "path", "userAgent"} {
@@ -182,7 +182,7 @@ func FuzzTimestamp(f *testing.F) {
 		case refused != nil && err == nil && !known:
 			t.Fatalf("%q: %v; time.Parse takes it", s, refused)
 		case refused == nil:
-			differ(t, decoded(&b, nil), verdict{records: 1, lines: []line{{codec.HourOf(want), canonical(want, "/", "-")}}})
+			differ(t, decoded(&b, nil), outcome{records: 1, lines: []line{{codec.HourOf(want), canonical(want, "/", "-")}}})
 		}
 	})
 }
@@ -221,7 +221,7 @@ func FuzzAppendLines(f *testing.F) {
 		f.Add(form.Append(nil, recs[:7]), form.Append(nil, recs))
 	}
 	f.Fuzz(func(t *testing.T, one, two []byte) {
-		var want verdict
+		var want outcome
 		var bad [][]byte
 		for _, body := range [][]byte{one, two} {
 			index := 0

@@ -19,8 +19,8 @@ import (
 // The second opinion: what Decode promises, said slowly and obviously with
 // encoding/json, encoding/csv and time.Parse. It knows no limits but Depth.
 
-// verdict is what becomes of a body: lines in the order they arrived, or errors.
-type verdict struct {
+// outcome is what becomes of a body: lines in the order they arrived, or errors.
+type outcome struct {
 	lines   []line
 	errs    []mistake
 	count   int
@@ -37,7 +37,7 @@ type mistake struct {
 	field string
 }
 
-func (v *verdict) fail(field string) {
+func (v *outcome) fail(field string) {
 	if v.count++; v.count <= codec.MaxErrors {
 		v.errs = append(v.errs, mistake{v.records, field})
 	}
@@ -45,7 +45,7 @@ func (v *verdict) fail(field string) {
 }
 
 // put takes the values of a record; a nil one is missing or no string.
-func (v *verdict) put(timestamp, path, userAgent *string) {
+func (v *outcome) put(timestamp, path, userAgent *string) {
 	t, ok := time.Time{}, false
 	if timestamp != nil {
 		t, ok = instant(*timestamp)
@@ -100,7 +100,7 @@ func escape(s string) string {
 var mark = []byte("\xef\xbb\xbf")
 
 // expect is Decode, slowly.
-func expect(body []byte, f codec.Format, depth int) (v verdict) {
+func expect(body []byte, f codec.Format, depth int) (v outcome) {
 	body = bytes.TrimPrefix(body, mark)
 	start := bytes.TrimLeft(body, " \t\r\n")
 	if len(start) == 0 {
@@ -121,7 +121,7 @@ func expect(body []byte, f codec.Format, depth int) (v verdict) {
 	return v
 }
 
-func (v *verdict) json(body []byte, depth int) {
+func (v *outcome) json(body []byte, depth int) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if bytes.TrimLeft(body, " \t\r\n")[0] != '[' {
 		for {
@@ -156,7 +156,7 @@ func (v *verdict) json(body []byte, depth int) {
 	}
 }
 
-func (v *verdict) line(l []byte, depth int) {
+func (v *outcome) line(l []byte, depth int) {
 	switch {
 	case len(bytes.Trim(l, " \t\r")) == 0:
 	case json.Valid(l):
@@ -167,7 +167,7 @@ func (v *verdict) line(l []byte, depth int) {
 }
 
 // value takes one value, which is valid JSON.
-func (v *verdict) value(value json.RawMessage, depth int) {
+func (v *outcome) value(value json.RawMessage, depth int) {
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.UseNumber() // 1e999 is JSON, and no float64
 	if t, _ := dec.Token(); t != json.Delim('{') || depth > 0 && nesting(value)-1 > depth {
@@ -211,7 +211,7 @@ func nesting(value []byte) (deepest int) {
 	}
 }
 
-func (v *verdict) csv(body []byte) {
+func (v *outcome) csv(body []byte) {
 	r := csv.NewReader(bytes.NewReader(body))
 	r.FieldsPerRecord = -1
 	columns := []string{"timestamp", "path", "userAgent"}
@@ -241,10 +241,10 @@ func (v *verdict) csv(body []byte) {
 	}
 }
 
-// decoded is what Decode makes of a body, as a verdict: its lines in the order
+// decoded is what Decode makes of a body, as a outcome: its lines in the order
 // of the runs. It checks that the runs are what a batch promises.
-func decoded(b *codec.Batch, err error) verdict {
-	var v verdict
+func decoded(b *codec.Batch, err error) outcome {
+	var v outcome
 	var invalid *codec.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -284,9 +284,9 @@ func decoded(b *codec.Batch, err error) verdict {
 	return v
 }
 
-// grouped is the verdict with its lines in the order of a batch's runs, if it
+// grouped is the outcome with its lines in the order of a batch's runs, if it
 // is a good one; of a bad one no lines are left.
-func (v verdict) grouped() verdict {
+func (v outcome) grouped() outcome {
 	if v.count > 0 {
 		v.lines = nil
 		return v
@@ -295,9 +295,9 @@ func (v verdict) grouped() verdict {
 	return v
 }
 
-// same reports whether two verdicts are one, but for CRLFs within CSV fields,
+// same reports whether two outcomes are one, but for CRLFs within CSV fields,
 // of which encoding/csv makes newlines.
-func same(a, b verdict) bool {
+func same(a, b outcome) bool {
 	lf := func(l line) line { return line{l.hour, strings.ReplaceAll(l.text, `\r\n`, `\n`)} }
 	return a.count == b.count && a.records == b.records && slices.Equal(a.errs, b.errs) &&
 		slices.EqualFunc(a.lines, b.lines, func(a, b line) bool { return lf(a) == lf(b) })

@@ -93,8 +93,8 @@ func TestSchema_AcceptsTheExamplesTheSampleAndWhatIsPrinted(t *testing.T) {
 	}
 }
 
-// Ensure that for every setting and many values, good and bad, the schema gives
-// the verdict of the program.
+// Ensure that for every setting and many values, good and bad, the schema
+// accepts what the program accepts and nothing else.
 func TestSchema_AgreesWithTheProgramOnEverySettingAndValue(t *testing.T) {
 	valid := validator(t)
 	values := []string{

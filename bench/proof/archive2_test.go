@@ -93,7 +93,7 @@ func TestArchive_OfThreeConsumersKilledAtAnyMomentHasEachRecordOnce(t *testing.T
 		}
 		verified(t, c.dir, c.config)
 	}
-	a.judge(t, o)
+	a.compare(t, o)
 }
 
 // filled waits until what was acknowledged is in the files: until then Kafka

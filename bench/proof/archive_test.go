@@ -77,7 +77,7 @@ func archiveKilled(t *testing.T, kills int, removing bool) {
 		t.Fatal(err)
 	}
 	verified(t, dir, config)
-	records := a.judge(t, o)
+	records := a.compare(t, o)
 	if removing && summarised(t, dir) != records {
 		t.Errorf("the summaries count %d records, the archive has %d", summarised(t, dir), records)
 	}

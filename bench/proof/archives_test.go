@@ -62,8 +62,8 @@ func (a *archives) mischief(r *rand.Rand, kill func()) {
 	var once sync.Once
 	at, n := r.IntN(12), 0
 	before := r.IntN(2) == 0
-	bad := []archivetest.Verdict{archivetest.Refuse, archivetest.StoreAnd500, archivetest.StoreAndCut, archivetest.Cut}
-	a.proxy.Decide(func(req *http.Request) archivetest.Verdict {
+	bad := []archivetest.Action{archivetest.Refuse, archivetest.StoreAnd500, archivetest.StoreAndDisconnect, archivetest.Disconnect}
+	a.proxy.Decide(func(req *http.Request) archivetest.Action {
 		if req.Method == http.MethodPut {
 			if n++; n == at {
 				if before {
@@ -71,7 +71,7 @@ func (a *archives) mischief(r *rand.Rand, kill func()) {
 					return archivetest.Pass // stored by a client that is dead already
 				}
 				defer once.Do(kill)
-				return archivetest.StoreAndCut
+				return archivetest.StoreAndDisconnect
 			}
 		}
 		if r.IntN(4) == 0 {
@@ -82,7 +82,7 @@ func (a *archives) mischief(r *rand.Rand, kill func()) {
 	word := []string{"INSERT INTO", "COPY", "UPDATE", "commit"}[r.IntN(4)]
 	after := r.IntN(20)
 	deadly := r.IntN(2) == 0
-	a.cable.CutAfter(func(sent []byte) bool {
+	a.cable.DisconnectAfter(func(sent []byte) bool {
 		if !bytes.Contains(sent, []byte(word)) {
 			return false
 		}
@@ -98,7 +98,7 @@ func (a *archives) mischief(r *rand.Rand, kill func()) {
 
 func (a *archives) calm() {
 	a.proxy.Decide(nil)
-	a.cable.CutAfter(nil)
+	a.cable.DisconnectAfter(nil)
 }
 
 // inBucket calls f with every line in the bucket.
@@ -196,10 +196,10 @@ func pendingBytes(addr string) (sum int64, err error) {
 	return sum, nil
 }
 
-// judge holds the destinations against what the oracle knows: every record that
+// compare compares the destinations with what the oracle knows: every record that
 // was acknowledged is there once, none that was refused is, and nothing twice.
 // It returns how many records each of them has.
-func (a *archives) judge(t *testing.T, o *oracle) (records int) {
+func (a *archives) compare(t *testing.T, o *oracle) (records int) {
 	t.Helper()
 	f := func(name string, each func(*testing.T, func(string)), idOf func(string) (int, error)) map[int]bool {
 		times := map[int]int{}

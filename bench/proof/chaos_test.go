@@ -44,13 +44,13 @@ func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
 	if err := p.Stop(patience); err != nil {
 		t.Fatal(err)
 	}
-	found, err := o.judge(dir)
+	found, err := o.compare(dir)
 	t.Logf("%d kills, %d batches: %d acknowledged, %d refused; of unknown ones %d whole, %d not there, %d in part",
 		*kills, len(o.batches), found.acknowledged, found.refused, found.whole, found.none, found.partial)
 	if err != nil {
 		t.Error(err)
 	}
-	if err := judgeSummaries(dir); err != nil {
+	if err := compareSummaries(dir); err != nil {
 		t.Error(err)
 	}
 	batches := filepath.Join(dir, "batches.tsv")

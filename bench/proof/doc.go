@@ -22,7 +22,7 @@
 // Every line must be the canonical form of a record that was sent, and when the
 // last server has stopped, every summary must equal a recount.
 //
-// Both are judged twice: here, and by recount.py, which shares no line of code
+// Both are checked twice: here, and by recount.py, which shares no line of code
 // with the project and no library but Python's own. It can be used by hand:
 //
 //	go test ./bench/proof -run Killed -kills 200 -seed 7 -keep /var/tmp/proof

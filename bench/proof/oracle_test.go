@@ -76,8 +76,8 @@ func (o *oracle) set(number int, s state) {
 // state were found.
 type tally struct{ acknowledged, refused, whole, none, partial int }
 
-// judge compares what is stored below dir with what the oracle knows.
-func (o *oracle) judge(dir string) (tally, error) {
+// compare compares what is stored below dir with what the oracle knows.
+func (o *oracle) compare(dir string) (tally, error) {
 	var records int
 	for _, b := range o.batches {
 		records += b.n
@@ -99,14 +99,14 @@ func (o *oracle) judge(dir string) (tally, error) {
 	}
 	var t tally
 	for _, b := range o.batches {
-		if err := o.judgeBatch(b, times[b.first:b.first+b.n], &t); err != nil {
+		if err := o.compareBatch(b, times[b.first:b.first+b.n], &t); err != nil {
 			return t, fmt.Errorf("batch of records %d to %d, %s: %w", b.first, b.first+b.n-1, b.state, err)
 		}
 	}
 	return t, nil
 }
 
-func (o *oracle) judgeBatch(b batch, times []int, t *tally) error {
+func (o *oracle) compareBatch(b batch, times []int, t *tally) error {
 	stored := 0
 	cut := map[time.Time]bool{} // hours of which a record is missing
 	for i, n := range times {
@@ -223,9 +223,9 @@ type summary struct {
 	RequestsPerUserAgent map[string]int64
 }
 
-// judgeSummaries recounts every hourly file below dir and compares it with its
+// compareSummaries recounts every hourly file below dir and compares it with its
 // summary. Both directories must hold the same hours.
-func judgeSummaries(dir string) error {
+func compareSummaries(dir string) error {
 	want := map[time.Time]*summary{}
 	err := eachLine(dir, func(file, line string) error {
 		hour, err := time.Parse(hourFile, filepath.ToSlash(file))
@@ -263,12 +263,12 @@ func judgeSummaries(dir string) error {
 		err = fmt.Errorf("%d summaries of %d hours", len(files), len(want))
 	}
 	for hour, w := range want {
-		err = errors.Join(err, judgeSummary(filepath.Join(dir, "analytics", hour.Format("2006-01-02/summary_15.json")), w))
+		err = errors.Join(err, compareSummary(filepath.Join(dir, "analytics", hour.Format("2006-01-02/summary_15.json")), w))
 	}
 	return err
 }
 
-func judgeSummary(file string, want *summary) error {
+func compareSummary(file string, want *summary) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err

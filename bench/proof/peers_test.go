@@ -159,7 +159,7 @@ func TestInstances_AreOneViewBehindHAProxy(t *testing.T) {
 			t.Error(err)
 		}
 		if strings.HasPrefix(name, "consume") {
-			if err := judgeSummaries(dirs[name]); err != nil {
+			if err := compareSummaries(dirs[name]); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		} else if left, _ := filepath.Glob(filepath.Join(dirs[name], "*", "????-*")); len(left) > 0 {

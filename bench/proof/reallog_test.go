@@ -30,8 +30,8 @@ func TestEveryRecordOfTheRealLogIsStoredOnce(t *testing.T) {
 					if err := p.Stop(patience); err != nil {
 						t.Fatal(err)
 					}
-					judgeLog(t, dir, log)
-					if err := judgeSummaries(dir); err != nil {
+					compareLog(t, dir, log)
+					if err := compareSummaries(dir); err != nil {
 						t.Error(err)
 					}
 					recount(t, dir)
@@ -65,8 +65,8 @@ func TestEveryRecordOfTheRealLogComesOutOfKafkaOnce(t *testing.T) {
 			if err := p.Stop(patience); err != nil {
 				t.Fatal(err)
 			}
-			judgeLog(t, dir, log)
-			if err := judgeSummaries(dir); err != nil {
+			compareLog(t, dir, log)
+			if err := compareSummaries(dir); err != nil {
 				t.Error(err)
 			}
 			recount(t, dir)
@@ -143,8 +143,8 @@ func postAll(t *testing.T, addr string, reqs [][]byte) {
 	all.Wait()
 }
 
-// judgeLog compares the lines below dir, as a multiset, with the records.
-func judgeLog(t *testing.T, dir string, recs []corpus.Record) {
+// compareLog compares the lines below dir, as a multiset, with the records.
+func compareLog(t *testing.T, dir string, recs []corpus.Record) {
 	t.Helper()
 	missing := map[string]int{}
 	for _, r := range recs {

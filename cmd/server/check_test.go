@@ -1,6 +1,6 @@
 package main
 
-// -check-config and the start give the same verdict.
+// -check-config and the start accept the same configurations.
 
 import (
 	"context"
@@ -72,8 +72,8 @@ func certificate(t testing.TB, dir, name string) (cert, key string) {
 	return write(name+".crt", "CERTIFICATE", der), write(name+".key", "PRIVATE KEY", pkcs8)
 }
 
-// Ensure that over many configurations the check gives the verdict of a real
-// start up to listening, and that it leaves nothing behind.
+// Ensure that over many configurations the check accepts and refuses what a real
+// start does, and that it leaves nothing behind.
 func TestCheck_AgreesWithTheStart(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, "a")
@@ -142,7 +142,7 @@ func TestCheck_AgreesWithTheStart(t *testing.T) {
 			return // refused by the loading, which both begin with
 		}
 		before := tree(t, run)
-		verdict := check(p)
+		checkErr := check(p)
 		if after := tree(t, run); after != before {
 			t.Fatalf("the check leaves something behind: %s", after)
 		}
@@ -153,8 +153,8 @@ func TestCheck_AgreesWithTheStart(t *testing.T) {
 		if err := s.stages.stop(ctx); err != nil && startErr == nil && !errors.Is(err, context.Canceled) {
 			t.Errorf("stop: %v", err)
 		}
-		if (verdict == nil) != (startErr == nil) {
-			t.Fatalf("%s\ncheck: %v\nstart: %v", text, verdict, startErr)
+		if (checkErr == nil) != (startErr == nil) {
+			t.Fatalf("%s\ncheck: %v\nstart: %v", text, checkErr, startErr)
 		}
 		if startErr == nil {
 			good++

@@ -92,7 +92,7 @@ func TestPostgres_ACommitWhoseAnswerIsLostCountsOnce(t *testing.T) {
 			n.drained()
 			for round := range 4 {
 				cut := make(chan struct{})
-				cable.CutAfter(func(sent []byte) bool {
+				cable.DisconnectAfter(func(sent []byte) bool {
 					if !bytes.Contains(sent, []byte(word)) {
 						return false
 					}

@@ -47,7 +47,7 @@ func TestS3_HoursAreRemovedOnlyOnceTheBucketHasThem(t *testing.T) {
 	n.some(14, 50)
 	n.start()
 	n.drained()
-	p.Decide(func(r *http.Request) archivetest.Verdict {
+	p.Decide(func(r *http.Request) archivetest.Action {
 		if r.Method == http.MethodPut {
 			return archivetest.Refuse
 		}

@@ -102,10 +102,10 @@ func TestS3_ALargeObjectGoesInPieces(t *testing.T) {
 	}
 	// The first attempt is stored, and the answer never comes.
 	cut := false
-	p.Decide(func(r *http.Request) archivetest.Verdict {
+	p.Decide(func(r *http.Request) archivetest.Action {
 		if !cut && r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
 			cut = true
-			return archivetest.StoreAndCut
+			return archivetest.StoreAndDisconnect
 		}
 		return archivetest.Pass
 	})
@@ -149,17 +149,17 @@ func TestS3_MetadataSaysWhatAnObjectHolds(t *testing.T) {
 // the bucket once, and that it goes on by itself.
 func TestS3_EveryLineIsThereOnceWhateverBecomesOfRequests(t *testing.T) {
 	s := archivetest.S3Server(t)
-	for name, verdict := range map[string]archivetest.Verdict{
+	for name, action := range map[string]archivetest.Action{
 		"refused": archivetest.Refuse, "stored and answered 500": archivetest.StoreAnd500,
-		"stored and cut": archivetest.StoreAndCut, "cut": archivetest.Cut,
+		"stored and disconnected": archivetest.StoreAndDisconnect, "disconnected": archivetest.Disconnect,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := archivetest.NewProxy(t, s)
 			bucket, n := s.Bucket(t), newNode(t)
 			n.toBucket(p.Endpoint(), bucket)
-			p.Decide(func(*http.Request) archivetest.Verdict {
+			p.Decide(func(*http.Request) archivetest.Action {
 				if rand.IntN(2) == 0 {
-					return verdict
+					return action
 				}
 				return archivetest.Pass
 			})
@@ -197,7 +197,7 @@ func TestS3_SomebodyElsesObjectStopsItsHourAndNoOther(t *testing.T) {
 	p := archivetest.NewProxy(t, s)
 	n.toBucket(p.Endpoint(), bucket)
 	put := false
-	p.Decide(func(r *http.Request) archivetest.Verdict {
+	p.Decide(func(r *http.Request) archivetest.Action {
 		if r.Method == http.MethodPut && !put {
 			put = true
 			if _, err := c.PutObject(context.Background(), bucket, key, strings.NewReader("foreign"), 7, minio.PutObjectOptions{}); err != nil {
@@ -287,12 +287,12 @@ func TestS3_WhatIsWrongNamesTheSettingAndGoesOnByItself(t *testing.T) {
 	f("endpoint", func(n *node, _ *archivetest.Proxy) { n.cfg.S3.Endpoint = "http://127.0.0.1:1" }, "archive.s3.endpoint", "cannot be reached")
 	f("host", func(n *node, _ *archivetest.Proxy) { n.cfg.S3.Endpoint = "http://nobody.invalid" }, "archive.s3.endpoint")
 	f("clock", func(_ *node, p *archivetest.Proxy) {
-		p.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Skewed })
+		p.Decide(func(*http.Request) archivetest.Action { return archivetest.Skewed })
 	}, "clock")
 	f("token", func(_ *node, p *archivetest.Proxy) {
-		p.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Expired })
+		p.Decide(func(*http.Request) archivetest.Action { return archivetest.Expired })
 	}, "expired")
 	f("away", func(_ *node, p *archivetest.Proxy) {
-		p.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Refuse })
+		p.Decide(func(*http.Request) archivetest.Action { return archivetest.Refuse })
 	}, "SlowDown")
 }

@@ -48,10 +48,10 @@ func TestS3_TheLeastRightsSufficeAndEachIsNeeded(t *testing.T) {
 			n.toBucket(p.Endpoint(), bucket)
 			n.cfg.S3.AccessKey, n.cfg.S3.SecretKey = user, "user-secret"
 			stored := false
-			p.Decide(func(r *http.Request) archivetest.Verdict { // so that what is there has to be compared
+			p.Decide(func(r *http.Request) archivetest.Action { // so that what is there has to be compared
 				if r.Method == http.MethodPut && !stored {
 					stored = true
-					return archivetest.StoreAndCut
+					return archivetest.StoreAndDisconnect
 				}
 				return archivetest.Pass
 			})
@@ -78,7 +78,7 @@ func TestS3_TheLeastRightsSufficeAndEachIsNeeded(t *testing.T) {
 					lines = append(lines, line(16, i, `,"noise":"`+noise(400<<10)+`"`))
 				}
 				cut := false
-				p.Decide(func(r *http.Request) archivetest.Verdict {
+				p.Decide(func(r *http.Request) archivetest.Action {
 					if !cut && r.URL.Query().Has("partNumber") {
 						cut = true
 						return archivetest.Refuse

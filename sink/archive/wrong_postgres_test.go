@@ -125,7 +125,7 @@ func TestPostgres_RestartedInTheMiddleOfCopyItHasEveryLineOnce(t *testing.T) {
 	for round := range 4 {
 		inCopy := make(chan struct{})
 		begun := false
-		cable.CutAfter(func(sent []byte) bool {
+		cable.DisconnectAfter(func(sent []byte) bool {
 			if begun = begun || bytes.Contains(sent, []byte("COPY")); begun && inCopy != nil {
 				close(inCopy)
 				inCopy = nil

@@ -196,7 +196,7 @@ func TestS3_GoesOnByItselfOnceItIsMended(t *testing.T) {
 		}
 		b.cfg.S3.AccessKey, b.cfg.S3.SecretKey = "", ""
 		// The server keeps no sessions: what AWS says of an old one is put in its place.
-		b.proxy.Decide(func(r *http.Request) archivetest.Verdict {
+		b.proxy.Decide(func(r *http.Request) archivetest.Action {
 			if r.Header.Get("X-Amz-Security-Token") == "old" {
 				return archivetest.Expired
 			}
@@ -205,22 +205,22 @@ func TestS3_GoesOnByItselfOnceItIsMended(t *testing.T) {
 		return func() { write(file, shared(""), time.Now()) }
 	})
 	f("clock", "clock", "synchronise the clock", func(b *broken) func() {
-		b.proxy.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Skewed })
+		b.proxy.Decide(func(*http.Request) archivetest.Action { return archivetest.Skewed })
 		return func() { b.proxy.Decide(nil) }
 	})
 	f("slow down", "busy", "asks for fewer requests", func(b *broken) func() {
-		b.proxy.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Refuse })
+		b.proxy.Decide(func(*http.Request) archivetest.Action { return archivetest.Refuse })
 		return func() { b.proxy.Decide(nil) }
 	})
 	f("cut", "unreachable", "archive.s3.endpoint", func(b *broken) func() {
-		b.proxy.Decide(func(*http.Request) archivetest.Verdict { return archivetest.Cut })
+		b.proxy.Decide(func(*http.Request) archivetest.Action { return archivetest.Disconnect })
 		return func() { b.proxy.Decide(nil) }
 	})
 	f("every request takes long", "busy", "does not answer in time", func(b *broken) func() {
 		b.slow = 200 * time.Millisecond
-		b.proxy.Decide(func(*http.Request) archivetest.Verdict { time.Sleep(time.Second); return archivetest.Cut })
+		b.proxy.Decide(func(*http.Request) archivetest.Action { time.Sleep(time.Second); return archivetest.Disconnect })
 		return func() {
-			b.proxy.Decide(func(*http.Request) archivetest.Verdict { time.Sleep(20 * time.Millisecond); return archivetest.Pass })
+			b.proxy.Decide(func(*http.Request) archivetest.Action { time.Sleep(20 * time.Millisecond); return archivetest.Pass })
 		}
 	})
 }

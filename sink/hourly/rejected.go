@@ -168,7 +168,7 @@ func (r *Rejected) write(items []rejectedLines) error {
 }
 
 // follow goes on in the directory that has taken the place of one that was
-// removed. One that was moved away is the files' to judge: see Files.lookAround.
+// removed. What happens to one that was moved away, Files.lookAround decides.
 func (r *Rejected) follow() error {
 	err := r.logs.Check()
 	if !errors.Is(err, durable.ErrRemoved) {

@@ -16,10 +16,10 @@ import (
 )
 
 // crashEach runs life on copies of a disk, each of which breaks at the next
-// operation, until one lives through it, and judges what the next process finds:
+// operation, until one lives through it, and checks what the next process finds:
 // after a kill, and after power losses that keep this or that of what was not
 // synced.
-func crashEach(t *testing.T, d *memDisk, life func(d *memDisk), judge func(what string, d *memDisk)) {
+func crashEach(t *testing.T, d *memDisk, life func(d *memDisk), check func(what string, d *memDisk)) {
 	t.Helper()
 	errCrash := errors.New("crash")
 	for crashAt := 1; ; crashAt++ {
@@ -34,10 +34,10 @@ func crashEach(t *testing.T, d *memDisk, life func(d *memDisk), judge func(what 
 		}
 		life(disk)
 		disk.fault = nil
-		judge(fmt.Sprintf("killed at operation %d", crashAt), disk.killed())
-		judge(fmt.Sprintf("power lost at operation %d, all that was not synced with it", crashAt), disk.powerLoss(nil))
+		check(fmt.Sprintf("killed at operation %d", crashAt), disk.killed())
+		check(fmt.Sprintf("power lost at operation %d, all that was not synced with it", crashAt), disk.powerLoss(nil))
 		for seed := range uint64(20) {
-			judge(fmt.Sprintf("power lost at operation %d, seed %d", crashAt, seed), disk.powerLoss(rand.New(rand.NewPCG(seed, 3))))
+			check(fmt.Sprintf("power lost at operation %d, seed %d", crashAt, seed), disk.powerLoss(rand.New(rand.NewPCG(seed, 3))))
 		}
 		if !down {
 			return

@@ -46,7 +46,7 @@ func resolve(tx hourly.TxID, p *position, group map[int32]committedOffset) (verd
 		if !ok {
 			at.offset = -1
 		}
-		v, why := judge(tx, p, s, at)
+		v, why := verdictIn(tx, p, s, at)
 		counts[v]++
 		whys = append(whys, fmt.Sprintf("partition %d [%d,%d): %s", s.Partition, s.Base, s.Next, why))
 	}
@@ -63,8 +63,8 @@ func resolve(tx hourly.TxID, p *position, group map[int32]committedOffset) (verd
 		ErrUndecidable, tx, p.Group, p.Topic, strings.Join(whys, "; "))
 }
 
-// judge says what became of tx in one partition, and why.
-func judge(tx hourly.TxID, p *position, s span, at committedOffset) (verdict, string) {
+// verdictIn says what became of tx in one partition, and why.
+func verdictIn(tx hourly.TxID, p *position, s span, at committedOffset) (verdict, string) {
 	if at.offset < 0 {
 		return undecidable, "the group has no offset (expired, or the topic or the group was deleted)"
 	}

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// Verdict is what becomes of one request.
-type Verdict int
+// Action is what becomes of one request.
+type Action int
 
 // What a Proxy can do with a request.
 const (
-	Pass        Verdict = iota
-	Refuse              // 503, and the server never sees it
-	StoreAnd500         // the server does it, the client is told 500
-	StoreAndCut         // the server does it, the client's connection is cut
-	Cut                 // the connection is cut, the server never sees it
-	Skewed              // passed on as if the client's clock were an hour slow
-	Expired             // as the server does with an old session token
+	Pass               Action = iota
+	Refuse                    // 503, and the server never sees it
+	StoreAnd500               // the server does it, the client is told 500
+	StoreAndDisconnect        // the server does it, the client's connection is closed
+	Disconnect                // the connection is closed, the server never sees it
+	Skewed                    // passed on as if the client's clock were an hour slow
+	Expired                   // as the server does with an old session token
 )
 
 // Proxy stands between an S3 client and a server.
@@ -30,7 +30,7 @@ type Proxy struct {
 	Addr string
 
 	mu       sync.Mutex
-	decide   func(*http.Request) Verdict
+	decide   func(*http.Request) Action
 	requests map[string]int // by method
 }
 
@@ -62,7 +62,7 @@ func NewProxy(t testing.TB, to *S3) *Proxy {
 func (p *Proxy) Endpoint() string { return "http://" + p.Addr }
 
 // Decide sets what becomes of requests.
-func (p *Proxy) Decide(f func(*http.Request) Verdict) {
+func (p *Proxy) Decide(f func(*http.Request) Action) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.decide = f
@@ -78,9 +78,9 @@ func (p *Proxy) Requests(method string) int {
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handler) {
 	p.mu.Lock()
 	p.requests[r.Method]++
-	verdict := Pass
+	action := Pass
 	if p.decide != nil {
-		verdict = p.decide(r)
+		action = p.decide(r)
 	}
 	p.mu.Unlock()
 	answer := func(status int, code string) {
@@ -88,17 +88,17 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, forward http.Handl
 		w.WriteHeader(status)
 		fmt.Fprintf(w, "<Error><Code>%s</Code><Message>injected</Message></Error>", code)
 	}
-	switch verdict {
+	switch action {
 	case Pass:
 		forward.ServeHTTP(w, r)
 	case Refuse:
 		answer(http.StatusServiceUnavailable, "SlowDown")
-	case Cut:
+	case Disconnect:
 		panic(http.ErrAbortHandler)
 	case StoreAnd500:
 		forward.ServeHTTP(&nobody{}, r)
 		answer(http.StatusInternalServerError, "InternalError")
-	case StoreAndCut:
+	case StoreAndDisconnect:
 		forward.ServeHTTP(&nobody{}, r)
 		panic(http.ErrAbortHandler)
 	case Skewed:
@@ -121,14 +121,14 @@ func (n *nobody) Header() http.Header {
 func (n *nobody) Write(b []byte) (int, error) { return len(b), nil }
 func (n *nobody) WriteHeader(int)             {}
 
-// Cable stands between a database client and its server, and can be cut.
+// Cable stands between a database client and its server, and can close their connections.
 type Cable struct {
 	Addr string
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	cutAt func(fromClient []byte) bool
-	down  bool
+	mu           sync.Mutex
+	conns        map[net.Conn]struct{}
+	disconnectAt func(fromClient []byte) bool
+	down         bool
 }
 
 // NewCable starts a cable to addr.
@@ -139,7 +139,7 @@ func NewCable(t testing.TB, addr string) *Cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = ln.Close(); c.Cut() })
+	t.Cleanup(func() { _ = ln.Close(); c.Disconnect() })
 	go func() {
 		for {
 			conn, err := ln.Accept()
@@ -152,16 +152,16 @@ func NewCable(t testing.TB, addr string) *Cable {
 	return c
 }
 
-// CutAfter cuts the connection once, after the server has received what f says
+// DisconnectAfter closes the connection once, after the server has received what f says
 // true to and has had time to do it, and before the client hears of it.
-func (c *Cable) CutAfter(f func(fromClient []byte) bool) {
+func (c *Cable) DisconnectAfter(f func(fromClient []byte) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cutAt = f
+	c.disconnectAt = f
 }
 
-// Cut ends every connection.
-func (c *Cable) Cut() {
+// Disconnect ends every connection.
+func (c *Cable) Disconnect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for conn := range c.conns {
@@ -175,7 +175,7 @@ func (c *Cable) Down(down bool) {
 	c.down = down
 	c.mu.Unlock()
 	if down {
-		c.Cut()
+		c.Disconnect()
 	}
 }
 
@@ -212,16 +212,16 @@ func (c *Cable) carry(client net.Conn, addr string) {
 	for {
 		n, err := client.Read(buf)
 		c.mu.Lock()
-		cut := n > 0 && c.cutAt != nil && c.cutAt(buf[:n])
-		if cut {
-			c.cutAt = nil
+		last := n > 0 && c.disconnectAt != nil && c.disconnectAt(buf[:n])
+		if last {
+			c.disconnectAt = nil
 			close(silent)
 		}
 		c.mu.Unlock()
 		if _, werr := server.Write(buf[:n]); err != nil || werr != nil {
 			return
 		}
-		if cut {
+		if last {
 			time.Sleep(50 * time.Millisecond) // for the server to do it
 			_ = client.Close()
 			return

@@ -53,9 +53,9 @@ func put(t *testing.T, file, text string) {
 	}
 }
 
-// TestTheJudgesSeeEveryKindOfDamage makes files as a right server would, damages
-// them in one way, and asks both judges.
-func TestTheJudgesSeeEveryKindOfDamage(t *testing.T) {
+// TestOracle_SeesEveryKindOfDamage makes files as a right server would, damages
+// them in one way, and asks the oracle and recount.py.
+func TestOracle_SeesEveryKindOfDamage(t *testing.T) {
 	log := realLog(t)
 	f := func(what string, wantFault bool, damage func(o *oracle, h hourly, dir string)) {
 		t.Helper()
@@ -75,16 +75,16 @@ func TestTheJudgesSeeEveryKindOfDamage(t *testing.T) {
 		if err := o.write(batches); err != nil {
 			t.Fatal(err)
 		}
-		_, err := o.judge(dir)
+		_, err := o.compare(dir)
 		if err == nil {
-			err = judgeSummaries(dir)
+			err = compareSummaries(dir)
 		}
 		if (err != nil) != wantFault {
-			t.Errorf("%s: our judge says %v", what, err)
+			t.Errorf("%s: the oracle says %v", what, err)
 		}
 		python, lookErr := exec.LookPath("python3")
 		if lookErr != nil {
-			t.Log("LEFT OUT: recount.py's judgement. Install python3 to have it.")
+			t.Log("LEFT OUT: what recount.py says. Install python3 to have it.")
 			return
 		}
 		out, err := exec.Command(python, "recount.py", "--log", accessLog, "--dir", dir, "--batches", batches).CombinedOutput()
