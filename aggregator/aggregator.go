@@ -148,7 +148,7 @@ func (a *Aggregator) Run(ctx context.Context) error {
 	defer cancel()
 	err := a.Pass(last)
 	if errors.Is(err, errStopping) {
-		a.log.Info("the last pass of the aggregation was cut short, the next start goes on with it")
+		a.log.Info("the last pass of the aggregation was interrupted, the next start goes on with it")
 		return nil
 	}
 	return err

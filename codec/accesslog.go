@@ -29,20 +29,20 @@ type logLine struct {
 
 // Why a line is not taken.
 const (
-	noTime       = "is no access log line: it has no time in brackets"
-	noRequest    = "is no access log line: no request in quotes follows the time"
-	cutRequest   = "is an access log line that breaks off inside the request"
-	noStatus     = "is an access log line without a status after the request"
-	noSize       = "is an access log line that breaks off before the number of bytes"
-	cutReferer   = "is an access log line that breaks off inside the referer"
-	noAgent      = "is an access log line that breaks off before the user agent"
-	cutAgent     = "is an access log line that breaks off inside the user agent"
-	afterAgent   = "is an access log line with something else right behind the user agent's quote"
-	notCommon    = "is an access log line with more than the common form has"
-	notCombined  = "is an access log line without the referer and user agent of the combined form"
-	notBalancer  = "is no line of a load balancer"
-	isDirective  = "is a directive of a W3C extended log file, which is no request"
-	noFieldsLine = "is a line in W3C form without a #Fields line before it"
+	noTime        = "is no access log line: it has no time in brackets"
+	noRequest     = "is no access log line: no request in quotes follows the time"
+	endsInRequest = "is an access log line that breaks off inside the request"
+	noStatus      = "is an access log line without a status after the request"
+	noSize        = "is an access log line that breaks off before the number of bytes"
+	endsInReferer = "is an access log line that breaks off inside the referer"
+	noAgent       = "is an access log line that breaks off before the user agent"
+	endsInAgent   = "is an access log line that breaks off inside the user agent"
+	afterAgent    = "is an access log line with something else right behind the user agent's quote"
+	notCommon     = "is an access log line with more than the common form has"
+	notCombined   = "is an access log line without the referer and user agent of the combined form"
+	notBalancer   = "is no line of a load balancer"
+	isDirective   = "is a directive of a W3C extended log file, which is no request"
+	noFieldsLine  = "is a line in W3C form without a #Fields line before it"
 )
 
 // splitLine splits s, an access log line of form f (Auto, Combined, Common or
@@ -71,7 +71,7 @@ func (l *logLine) splitLine(s []byte, f Format) string {
 	}
 	i += 2
 	if end = requestEnd(s, i); end < 0 {
-		return cutRequest
+		return endsInRequest
 	}
 	l.request = s[i:end]
 	return l.splitTail(s, end+1, f)
@@ -107,14 +107,14 @@ func (l *logLine) splitTail(s []byte, i int, f Format) string {
 	}
 	end := quoteEnd(s, i+2)
 	if end < 0 {
-		return cutReferer
+		return endsInReferer
 	}
 	l.referer = unlessDash(s[i+2 : end])
 	if i = end + 1; len(s)-i < 2 || s[i] != ' ' || s[i+1] != '"' {
 		return noAgent
 	}
 	if end = quoteEnd(s, i+2); end < 0 {
-		return cutAgent
+		return endsInAgent
 	}
 	l.agent = s[i+2 : end]
 	if i = end + 1; i < len(s) {

@@ -18,7 +18,7 @@ import (
 
 // Every form of a body, in three sizes, beside what others do with the same
 // bytes. The others decode into structs and stop there: nothing is trimmed,
-// normalised, cut by hour or written out. goccy and encoding-json parse the
+// normalised, split by hour or written out. goccy and encoding-json parse the
 // timestamp, as logforge does; goccy-strings leaves it a string. encoding-csv is
 // with time.Parse.
 //

@@ -399,11 +399,11 @@ func (d *decoder) badTime(text []byte, why fault) {
 	reason := faults[why]
 	if d.naming() {
 		const enough = 40 // bytes; the longest timestamp there is has 35
-		cut := ""
+		ellipsis := ""
 		if len(text) > enough {
-			text, cut = text[:enough], "..."
+			text, ellipsis = text[:enough], "..."
 		}
-		reason = fmt.Sprintf("\"%s\"%s %s", bytes.ToValidUTF8(text, nil), cut, reason)
+		reason = fmt.Sprintf("\"%s\"%s %s", bytes.ToValidUTF8(text, nil), ellipsis, reason)
 	}
 	d.report(names[timestamp], reason)
 }

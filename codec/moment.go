@@ -129,7 +129,7 @@ func (d *decoder) sameCommonHour(s []byte) []byte {
 	return text
 }
 
-// monthOf returns the number of a month, of which s is the English name cut to
+// monthOf returns the number of a month, of which s is the English name shortened to
 // three letters, or 0.
 func monthOf(s []byte) int {
 	const all = "janfebmaraprmayjunjulaugsepoctnovdec"

@@ -12,7 +12,7 @@
 //
 // discard, append and kafka-raw bound what a server that looks at its records can do.
 // They use the same HTTP library as logforge with the same settings, so that
-// the ratio to them is what decoding, cutting by hour and grouping cost.
+// the ratio to them is what decoding, splitting by hour and grouping cost.
 //
 // Usage: go run ./bench/baseline -mode append -addr 127.0.0.1:8090 -dir /var/tmp/baseline
 package main

@@ -41,7 +41,7 @@ func FormOf(name string) (Form, error) {
 	return Form{}, fmt.Errorf("no form of a body is called %q", name)
 }
 
-// Bodies cuts the records into batches of at most that many records, in order,
+// Bodies splits the records into batches of at most that many records, in order,
 // and writes each in this form.
 func (f Form) Bodies(recs []Record, batch int) [][]byte {
 	var bodies [][]byte

@@ -47,8 +47,8 @@ what is only enqueued then goes to the dead-letter directory. SIGHUP reads API
 keys, certificates and the log level again. SIGUSR1 writes the stacks of all
 goroutines to the log, SIGQUIT does so and stops. SIGPIPE and SIGUSR2 do nothing.
 
-Exit status: 0 done, or stopped by a signal; 1 something failed, or the stop was cut
-short; 2 the command line or the configuration is wrong, and nothing was started.
+Exit status: 0 done, or stopped by a signal; 1 something failed, or the stop was
+interrupted; 2 the command line or the configuration is wrong, and nothing was started.
 `
 
 // A command is one word after bin/server.

@@ -55,14 +55,14 @@ type resubmission struct {
 type tally struct {
 	Stored     int `json:"stored"`
 	SetAside   int `json:"setAside"`   // again
-	Cut        int `json:"cut"`        // of which only the beginning was kept
+	Truncated  int `json:"cut"`        // of which only the beginning was kept
 	Unreadable int `json:"unreadable"` // lines that are no rejected record: a crash can leave one
 }
 
 func (t *tally) add(o tally) {
 	t.Stored += o.Stored
 	t.SetAside += o.SetAside
-	t.Cut += o.Cut
+	t.Truncated += o.Truncated
 	t.Unreadable += o.Unreadable
 }
 
@@ -95,7 +95,7 @@ func (c *chunk) full() bool { return c.records >= chunkRecords || len(c.body) >=
 // add adds a record as one line of the body.
 func (c *chunk) add(r *sink.Rejected) {
 	if r.Bytes > 0 {
-		c.Cut++
+		c.Truncated++
 		return
 	}
 	c.records++
@@ -156,7 +156,7 @@ func resubmit(p *program) (err error) {
 }
 
 func (r *resubmission) report(start time.Time) {
-	r.p.log.Info("resubmit", "stored", r.total.Stored, "set aside again", r.total.SetAside, "only their beginning was kept", r.total.Cut,
+	r.p.log.Info("resubmit", "stored", r.total.Stored, "set aside again", r.total.SetAside, "only their beginning was kept", r.total.Truncated,
 		"unreadable", r.total.Unreadable, "took", time.Since(start).Round(time.Millisecond))
 }
 

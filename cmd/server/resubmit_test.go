@@ -16,7 +16,7 @@ import (
 )
 
 // rejectedFile writes n records that were set aside for want of a name, one of
-// them cut and one torn off at the end.
+// them truncated and one torn off at the end.
 func rejectedFile(t *testing.T, dir string, hour, n int) string {
 	t.Helper()
 	name := filepath.Join(dir, "logs", ".rejected", "2026-02-09", fmt.Sprintf("%02d.ndjson", hour))
@@ -32,8 +32,8 @@ func rejectedFile(t *testing.T, dir string, hour, n int) string {
 		r := sink.Rejected{At: time.Now(), From: "192.0.2.1", Route: "/ingest", Field: "path", Reason: "is missing", Record: []byte(record)}
 		text = r.AppendJSON(text)
 	}
-	cut := sink.Rejected{At: time.Now(), Record: []byte("beginning"), Bytes: 1 << 20}
-	text = cut.AppendJSON(text)
+	truncated := sink.Rejected{At: time.Now(), Record: []byte("beginning"), Bytes: 1 << 20}
+	text = truncated.AppendJSON(text)
 	if err := os.WriteFile(name, append(text, `{"at":"2026-02`...), 0o644); err != nil {
 		t.Fatal(err)
 	}

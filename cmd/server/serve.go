@@ -43,7 +43,7 @@ func serve(p *program) error {
 			}
 		}
 	}
-	// Parts that can cut their work short do so when a fifth of the time is left.
+	// Parts that can interrupt their work do so when a fifth of the time is left.
 	ctx, cancel := context.WithTimeout(sig.hurry, p.cfg.Server.ShutdownTimeout*8/10)
 	defer cancel()
 	err = errors.Join(err, s.stages.stop(ctx), prof.end())

@@ -53,8 +53,8 @@ func (s *stages) run(name string, f func(context.Context) error) {
 	})
 }
 
-// stop ends every part, the last first, and joins their errors. A part may cut its
-// work short when ctx ends.
+// stop ends every part, the last first, and joins their errors. A part may
+// interrupt its work when ctx ends.
 func (s *stages) stop(ctx context.Context) error {
 	var errs []error
 	for i := len(s.stops) - 1; i >= 0; i-- {

@@ -65,8 +65,8 @@ func New(cfg config.Archive, st config.Storage, files Files, log *slog.Logger, s
 		return nil, err
 	}
 	a := &Archive{}
-	add := func(d Destination, cut cutting) *follower {
-		f := newFollower(d, cut, files, node, filepath.Join(st.LogsDir, ".archive-"+d.Name()), log, set)
+	add := func(d Destination, rule partRule) *follower {
+		f := newFollower(d, rule, files, node, filepath.Join(st.LogsDir, ".archive-"+d.Name()), log, set)
 		a.followers = append(a.followers, f)
 		return f
 	}
@@ -75,7 +75,7 @@ func New(cfg config.Archive, st config.Storage, files Files, log *slog.Logger, s
 		if err != nil {
 			return nil, err
 		}
-		f := add(bucket, cutting{after: cfg.After, bytes: int64(cfg.PartBytes), look: min(max(cfg.After/10, 20*time.Millisecond), 5*time.Second), parallel: 4})
+		f := add(bucket, partRule{after: cfg.After, bytes: int64(cfg.PartBytes), look: min(max(cfg.After/10, 20*time.Millisecond), 5*time.Second), parallel: 4})
 		if cfg.S3.SummariesPrefix != "" {
 			a.summaries = newSummaryCopier(bucket, cfg.S3.SummariesPrefix, st.AnalyticsDir, node, min(max(cfg.After/10, 50*time.Millisecond), 30*time.Second), f)
 		}
@@ -83,7 +83,7 @@ func New(cfg config.Archive, st config.Storage, files Files, log *slog.Logger, s
 	if cfg.Postgres.Enabled() {
 		database := newPostgres(cfg.Postgres, node, log, set)
 		database.keep = files.Keep
-		add(database, cutting{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
+		add(database, partRule{after: cfg.Postgres.Interval / 2, bytes: int64(cfg.PartBytes), look: cfg.Postgres.Interval / 2, parallel: 1, growing: true})
 	}
 	return a, nil
 }

@@ -147,7 +147,7 @@ func (c *copier) row(l *codec.Line) {
 }
 
 // microseconds returns a timestamp in PostgreSQL's form. What it has below a
-// microsecond is cut off.
+// microsecond is dropped.
 func microseconds(h codec.Hour, timestamp []byte) int64 {
 	return int64(h-y2k)*3600e6 + int64(withinHour(timestamp)/time.Microsecond)
 }
@@ -228,7 +228,7 @@ func (p *postgres) copyCarefully(ctx context.Context, tx pgx.Tx, c *copier) erro
 			return err
 		}
 		for len(lines) > 0 {
-			step, rest := cutLines(lines, stepRows)
+			step, rest := splitLines(lines, stepRows)
 			if err := p.copyStep(ctx, tx, c, step); err != nil {
 				return err
 			}
@@ -237,7 +237,7 @@ func (p *postgres) copyCarefully(ctx context.Context, tx pgx.Tx, c *copier) erro
 	}
 }
 
-func cutLines(lines []byte, n int) (first, rest []byte) {
+func splitLines(lines []byte, n int) (first, rest []byte) {
 	end := 0
 	for ; n > 0 && end < len(lines); n-- {
 		end += bytes.IndexByte(lines[end:], '\n') + 1
@@ -251,7 +251,7 @@ func (p *postgres) copyStep(ctx context.Context, tx pgx.Tx, c *copier, lines []b
 		return err
 	}
 	if n := bytes.Count(lines, newline); n > 1 {
-		first, rest := cutLines(lines, n/2)
+		first, rest := splitLines(lines, n/2)
 		if err := p.copyStep(ctx, tx, c, first); err != nil {
 			return err
 		}

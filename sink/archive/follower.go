@@ -23,7 +23,7 @@ import (
 // follower brings one destination up to what the files have.
 type follower struct {
 	dest  Destination
-	cut   cutting
+	rule  partRule
 	files Files
 	node  string
 	name  string // of the file of intents
@@ -45,10 +45,10 @@ type follower struct {
 	parts, errors *metrics.Counter
 }
 
-func newFollower(d Destination, cut cutting, files Files, node, name string, log *slog.Logger, set *metrics.Set) *follower {
+func newFollower(d Destination, rule partRule, files Files, node, name string, log *slog.Logger, set *metrics.Set) *follower {
 	label := fmt.Sprintf("{destination=%q}", d.Name())
 	f := &follower{
-		dest: d, cut: cut, files: files, node: node, name: name,
+		dest: d, rule: rule, files: files, node: node, name: name,
 		log:      log.With("destination", d.Name()),
 		shortest: 250 * time.Millisecond,
 		longest:  30 * time.Second,
@@ -192,7 +192,7 @@ func (f *follower) due(now time.Time) []job {
 	defer f.mu.Unlock()
 	var jobs []job
 	for _, p := range f.hours {
-		if p.asked && (p.slot >= 0 || p.due(f.cut, now)) && !now.Before(p.retry) {
+		if p.asked && (p.slot >= 0 || p.due(f.rule, now)) && !now.Before(p.retry) {
 			jobs = append(jobs, job{p, p.extent})
 		}
 	}
@@ -224,8 +224,8 @@ func (f *follower) work(ctx context.Context) (more bool) {
 		if ctx.Err() != nil || f.resting(time.Now()) || j.slot < 0 && !f.intend(ctx, j) {
 			continue
 		}
-		size := min(j.part.To-j.part.From, f.cut.bytes)
-		for running > 0 && (running == f.cut.parallel || inFlight+size > f.cut.bytes) {
+		size := min(j.part.To-j.part.From, f.rule.bytes)
+		for running > 0 && (running == f.rule.parallel || inFlight+size > f.rule.bytes) {
 			wait()
 		}
 		inFlight, running = inFlight+size, running+1
@@ -240,11 +240,11 @@ func (f *follower) work(ctx context.Context) (more bool) {
 	return !f.resting(time.Now()) && len(f.due(time.Now())) > 0
 }
 
-// intend cuts the next part of an hour and writes it down.
+// intend begins the next part of an hour: it writes down which lines that is.
 func (f *follower) intend(ctx context.Context, j job) bool {
 	e := j.extent
 	f.mu.Lock()
-	from, to, search := j.nextRange(f.cut, e.Length)
+	from, to, search := j.nextRange(f.rule, e.Length)
 	f.mu.Unlock()
 	var err error
 	if search {
@@ -301,10 +301,10 @@ func (f *follower) store(ctx context.Context, j job) {
 		waiting += p.pending()
 	}
 	f.mu.Unlock()
-	pauses := rest(waiting, f.cut.bytes)
+	pauses := rest(waiting, f.rule.bytes)
 	err := f.try(ctx, part, func() (io.ReadCloser, error) {
 		r, err := f.files.Reader(e, part.From)
-		if err != nil || f.cut.growing || pauses == 0 || part.To-part.From < pacedFrom {
+		if err != nil || f.rule.growing || pauses == 0 || part.To-part.From < pacedFrom {
 			return r, err
 		}
 		return &paced{ReadCloser: r, rest: pauses}, nil

@@ -133,7 +133,7 @@ func (f *follower) wait() time.Duration {
 	if f.tries > 0 {
 		return max(time.Until(f.rest), time.Millisecond)
 	}
-	return f.cut.look
+	return f.rule.look
 }
 
 func (f *follower) status() Status {
@@ -158,10 +158,10 @@ func (f *follower) status() Status {
 // late is how long a line waits at most while nothing is wrong, with time to
 // store it.
 func (f *follower) late() time.Duration {
-	if f.cut.growing {
-		return 4*f.cut.after + time.Minute
+	if f.rule.growing {
+		return 4*f.rule.after + time.Minute
 	}
-	return f.cut.patience() + 10*time.Minute
+	return f.rule.patience() + 10*time.Minute
 }
 
 func (f *follower) covers(e hourly.Extent) bool {

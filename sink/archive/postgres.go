@@ -220,7 +220,7 @@ func (p *postgres) storeOnce(ctx context.Context, conn *pgx.Conn, part Part, ope
 		return err
 	}
 	// The row first: it waits for another attempt at this part, whose commit
-	// may be under way although its connection was cut.
+	// may be under way although its connection was lost.
 	tag, err := tx.Exec(ctx, `INSERT INTO `+p.parts.Sanitize()+` (node, generation, hour, "from", "to", records, sha256) VALUES ($1, $2, $3, $4, $5, 0, '')
 		ON CONFLICT (node, hour, generation, "from") DO NOTHING`, part.Node, int64(part.Generation), instant(part.Hour), part.From, part.To)
 	if err != nil {

@@ -91,17 +91,17 @@ func TestPostgres_ACommitWhoseAnswerIsLostCountsOnce(t *testing.T) {
 			n.some(15, 10)
 			n.drained()
 			for round := range 4 {
-				cut := make(chan struct{})
+				disconnect := make(chan struct{})
 				cable.DisconnectAfter(func(sent []byte) bool {
 					if !bytes.Contains(sent, []byte(word)) {
 						return false
 					}
-					close(cut)
+					close(disconnect)
 					return true
 				})
 				n.some(15+round, 100)
 				select {
-				case <-cut:
+				case <-disconnect:
 				case <-time.After(patience):
 					t.Fatalf("no %s was seen", word)
 				}

@@ -34,8 +34,8 @@ func newProgress(e hourly.Extent, now time.Time) *progress {
 	return &progress{extent: e, grown: now, since: now, slot: -1}
 }
 
-// cutting says when a part is cut.
-type cutting struct {
+// partRule says when a part is begun, and how large it is.
+type partRule struct {
 	after    time.Duration // the hour has been quiet for this long
 	bytes    int64         // or so much is waiting
 	look     time.Duration // how often the files are looked at
@@ -46,7 +46,7 @@ type cutting struct {
 // patience is how long a line may wait in an hour that never becomes quiet,
 // because a late line comes to it again and again: longer than an hour that is
 // written from its beginning to its end.
-func (c cutting) patience() time.Duration { return time.Hour + 2*c.after }
+func (r partRule) patience() time.Duration { return time.Hour + 2*r.after }
 
 // pending returns how many bytes are not stored.
 func (p *progress) pending() int64 {
@@ -57,25 +57,25 @@ func (p *progress) pending() int64 {
 	return max(0, n)
 }
 
-// due reports whether a part is to be cut now.
-func (p *progress) due(c cutting, now time.Time) bool {
+// due reports whether a part is to be begun now.
+func (p *progress) due(r partRule, now time.Time) bool {
 	switch {
 	case !p.asked || p.next >= p.extent.Length:
 		return false
-	case len(p.ahead) > 0, p.extent.Length-p.next >= c.bytes: // a gap is not waited for
+	case len(p.ahead) > 0, p.extent.Length-p.next >= r.bytes: // a gap is not waited for
 		return true
 	}
-	return c.growing || now.Sub(p.grown) >= c.after || now.Sub(p.since) >= c.patience()
+	return r.growing || now.Sub(p.grown) >= r.after || now.Sub(p.since) >= r.patience()
 }
 
 // nextRange returns the range of the next part: from next to at most end, and to where the line ends
 // that holds the byte before from+bytes, if that is shorter; search says that the caller has to look for it.
-func (p *progress) nextRange(c cutting, end int64) (from, to int64, search bool) {
+func (p *progress) nextRange(r partRule, end int64) (from, to int64, search bool) {
 	if len(p.ahead) > 0 {
 		end = min(end, p.ahead[0].From)
 	}
-	if end-p.next > c.bytes {
-		return p.next, p.next + c.bytes, true
+	if end-p.next > r.bytes {
+		return p.next, p.next + r.bytes, true
 	}
 	return p.next, end, false
 }

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -215,8 +216,8 @@ func (s *s3) parse(key string) (Part, bool) {
 	if !ok {
 		return Part{}, false
 	}
-	folders, name, _ := cutLast(rest, "/")
-	t, err := time.Parse("date=2006-01-02/hour=15", folders)
+	folders, name := path.Split(rest)
+	t, err := time.Parse("date=2006-01-02/hour=15/", folders)
 	if err != nil {
 		return Part{}, false
 	}
@@ -226,13 +227,6 @@ func (s *s3) parse(key string) (Part, bool) {
 		}
 	}
 	return Part{}, false
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return "", s, false
 }
 
 // Store implements Destination. The lines are read once, hashed and compressed

@@ -101,10 +101,10 @@ func TestS3_ALargeObjectGoesInPieces(t *testing.T) {
 		n.write(lines...)
 	}
 	// The first attempt is stored, and the answer never comes.
-	cut := false
+	failed := false
 	p.Decide(func(r *http.Request) archivetest.Action {
-		if !cut && r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
-			cut = true
+		if !failed && r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
+			failed = true
 			return archivetest.StoreAndDisconnect
 		}
 		return archivetest.Pass

@@ -77,10 +77,10 @@ func TestS3_TheLeastRightsSufficeAndEachIsNeeded(t *testing.T) {
 				for i := range 60 {
 					lines = append(lines, line(16, i, `,"noise":"`+noise(400<<10)+`"`))
 				}
-				cut := false
+				failed := false
 				p.Decide(func(r *http.Request) archivetest.Action {
-					if !cut && r.URL.Query().Has("partNumber") {
-						cut = true
+					if !failed && r.URL.Query().Has("partNumber") {
+						failed = true
 						return archivetest.Refuse
 					}
 					return archivetest.Pass

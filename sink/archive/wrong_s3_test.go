@@ -212,7 +212,7 @@ func TestS3_GoesOnByItselfOnceItIsMended(t *testing.T) {
 		b.proxy.Decide(func(*http.Request) archivetest.Action { return archivetest.Refuse })
 		return func() { b.proxy.Decide(nil) }
 	})
-	f("cut", "unreachable", "archive.s3.endpoint", func(b *broken) func() {
+	f("disconnected", "unreachable", "archive.s3.endpoint", func(b *broken) func() {
 		b.proxy.Decide(func(*http.Request) archivetest.Action { return archivetest.Disconnect })
 		return func() { b.proxy.Decide(nil) }
 	})

@@ -52,7 +52,7 @@ func TestChunk_IsSplitAtLinesOnly(t *testing.T) {
 			}
 		}
 		if !slices.EqualFunc(got, want, bytes.Equal) {
-			t.Fatalf("cut into %q, want %q", got, want)
+			t.Fatalf("split into %q, want %q", got, want)
 		}
 	})
 }

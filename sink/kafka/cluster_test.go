@@ -138,7 +138,7 @@ func TestCluster_KeepsEveryRecordOnceWhateverBecomesOfItsBrokers(t *testing.T) {
 
 		frozen := cluster.Brokers[random.IntN(3)]
 		frozen.Freeze(t)
-		in.flows(t, "records flow while a broker is cut off: its connections stay, and nothing answers")
+		in.flows(t, "records flow while a broker is unreachable: its connections stay, and nothing answers")
 		frozen.Thaw(t)
 		in.flows(t, "records flow when it is back")
 	}

@@ -111,6 +111,6 @@ func rejectedOf(r *kgo.Record) sink.Rejected {
 	if at, err := time.Parse(time.RFC3339Nano, headerOf(r, headerAt)); err == nil {
 		rejected.At = at
 	}
-	rejected.Bytes, _ = strconv.Atoi(headerOf(r, headerCut)) // 0: it is whole
+	rejected.Bytes, _ = strconv.Atoi(headerOf(r, headerFullSize)) // 0: it is whole
 	return rejected
 }

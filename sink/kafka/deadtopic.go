@@ -38,7 +38,7 @@ const (
 	headerField     = "logforge-field"     // timestamp, path, userAgent, or record
 	headerReason    = "logforge-reason"    // for a person
 	headerLines     = "logforge-lines"     // how many lines the value holds, when there is more than one
-	headerCut       = "logforge-cut"       // how many bytes the line had, when only its beginning is kept
+	headerFullSize  = "logforge-cut"       // how many bytes the line had, when only its beginning is kept
 )
 
 const (
@@ -116,7 +116,7 @@ func (b *badLines) letters() []*kgo.Record {
 			setHeader(letters[i], headerLines, strconv.Itoa(l.count))
 		}
 		if l.count == 1 && l.size > len(l.value) {
-			setHeader(letters[i], headerCut, strconv.Itoa(l.size))
+			setHeader(letters[i], headerFullSize, strconv.Itoa(l.size))
 		}
 	}
 	return letters
@@ -191,7 +191,7 @@ func rejectedLetter(r *sink.Rejected) *kgo.Record {
 		},
 	}
 	if r.Bytes > len(r.Record) {
-		setHeader(letter, headerCut, strconv.Itoa(r.Bytes))
+		setHeader(letter, headerFullSize, strconv.Itoa(r.Bytes))
 	}
 	return letter
 }
@@ -272,8 +272,8 @@ func shorten(r *kgo.Record) bool {
 	if len(r.Value) <= least {
 		return false
 	}
-	if headerOf(r, headerCut) == "" {
-		setHeader(r, headerCut, strconv.Itoa(len(r.Value)))
+	if headerOf(r, headerFullSize) == "" {
+		setHeader(r, headerFullSize, strconv.Itoa(len(r.Value)))
 	}
 	r.Value = r.Value[:max(least, min(keptBytes, len(r.Value)/4))]
 	return true

@@ -142,19 +142,19 @@ func TestConsumer_ADeadLetterTopicThatTakesLittleGetsEveryLetter(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	cut := 0
+	truncated := 0
 	letters := map[string]bool{}
 	for _, rec := range broker.Drain(t, s.topic+".dlq") {
 		letters[string(rec.Key)] = true
-		if text := headerOf(rec, headerCut); text != "" {
-			cut++
+		if text := headerOf(rec, headerFullSize); text != "" {
+			truncated++
 			if text != "300000" || !bytes.HasPrefix(random, rec.Value) || len(rec.Value) < 1000 {
-				t.Errorf("cut from %s to %d bytes: %.20q", text, len(rec.Value), rec.Value)
+				t.Errorf("truncated from %s to %d bytes: %.20q", text, len(rec.Value), rec.Value)
 			}
 		}
 	}
-	if len(letters) != 1001 || cut != 1 {
-		t.Errorf("%d letters, %d of them cut", len(letters), cut)
+	if len(letters) != 1001 || truncated != 1 {
+		t.Errorf("%d letters, %d of them truncated", len(letters), truncated)
 	}
 }
 
@@ -196,7 +196,7 @@ func TestProducer_RejectedRecordsAreInTheDeadLetterTopicWithTheirHeaders(t *test
 		}
 		if string(r.Value) != want || headerOf(r, headerRoute) != "/ingest" || headerOf(r, headerClient) != "192.0.2.1" ||
 			headerOf(r, headerField) != "path" || headerOf(r, headerReason) != "is missing" ||
-			headerOf(r, headerAt) != fmt.Sprintf("2026-02-09T15:00:%02dZ", i%60) || (headerOf(r, headerCut) == "1048576") != (i == 7) {
+			headerOf(r, headerAt) != fmt.Sprintf("2026-02-09T15:00:%02dZ", i%60) || (headerOf(r, headerFullSize) == "1048576") != (i == 7) {
 			t.Fatalf("letter %d: %.100q %v", i, r.Value, r.Headers)
 		}
 	}

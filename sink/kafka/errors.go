@@ -46,7 +46,7 @@ var errorGroups = []errorGroup{
 		kerr.LeaderNotAvailable, kerr.NotLeaderForPartition, kerr.ReplicaNotAvailable, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch,
 		kerr.PreferredLeaderNotAvailable, kerr.EligibleLeadersNotAvailable, kerr.ElectionNotNeeded, kerr.NewLeaderElected, kerr.IneligibleReplica,
 		kerr.OffsetNotAvailable, kerr.ListenerNotFound, kerr.ReassignmentInProgress, kerr.NoReassignmentInProgress}},
-	{passing, "a broker is starting, stopping, overloaded or cut off", []*kerr.Error{
+	{passing, "a broker is starting, stopping, overloaded or unreachable", []*kerr.Error{
 		kerr.RequestTimedOut, kerr.BrokerNotAvailable, kerr.NetworkException, kerr.UnknownServerError, kerr.NotController, kerr.StaleControllerEpoch,
 		kerr.StaleBrokerEpoch, kerr.BrokerIDNotRegistered, kerr.DuplicateBrokerRegistration, kerr.ControllerIDNotRegistered, kerr.UnknownControllerID,
 		kerr.RebootstrapRequired, kerr.InvalidRegistration, kerr.ThrottlingQuotaExceeded}},

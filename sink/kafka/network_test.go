@@ -75,9 +75,9 @@ func TestCluster_APartitionLosesAndRepeatsNothing(t *testing.T) {
 	in.flows(t, "records flow")
 	stored("records are stored")
 
-	cuts := []struct {
-		name      string
-		cut, heal func(*kafkatest.Node)
+	faults := []struct {
+		name        string
+		begin, heal func(*kafkatest.Node)
 	}{
 		{"nothing passes", func(n *kafkatest.Node) { n.Isolate(t) }, func(n *kafkatest.Node) { n.Rejoin(t) }},
 		{"what it asks arrives, no answer does", func(n *kafkatest.Node) { n.Deafen(t) }, func(n *kafkatest.Node) { n.Hear(t) }},
@@ -87,11 +87,11 @@ func TestCluster_APartitionLosesAndRepeatsNothing(t *testing.T) {
 	if *long {
 		rounds = 5
 	} else {
-		cuts = cuts[:2] // the third one is like the first to the other side
+		faults = faults[:2] // the third one is like the first to the other side
 	}
 	for range rounds {
-		for _, c := range cuts {
-			c.cut(node)
+		for _, c := range faults {
+			c.begin(node)
 			until(t, "consumer, "+c.name+": it is thrown out of the group", func() bool { return members() == 0 })
 			if *long {
 				time.Sleep(2 * commitTimeout) // beyond every time-out of its own
@@ -100,7 +100,7 @@ func TestCluster_APartitionLosesAndRepeatsNothing(t *testing.T) {
 			stored("consumer, " + c.name + ": it goes on by itself")
 
 			in.flows(t, "records flow")
-			c.cut(network.Host)
+			c.begin(network.Host)
 			until(t, "producer, "+c.name+": it is not ready", func() bool { return p.Ready() != nil })
 			if err := o.write(t.Context(), t, p, sink.Replicated, 5, 1, 100); !errors.Is(err, sink.ErrUnavailable) {
 				t.Errorf("producer, %s: a batch: %v", c.name, err)

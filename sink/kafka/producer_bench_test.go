@@ -36,7 +36,7 @@ var accessLog = sync.OnceValues(func() ([]corpus.Record, error) {
 	return corpus.OpenAccessLog("../../bench/testdata/access.log.gz")
 })
 
-// benchBatches cuts a real access log into batches of n records.
+// benchBatches splits a real access log into batches of n records.
 func benchBatches(b *testing.B, n int) []*codec.Batch {
 	records, err := accessLog()
 	if err != nil {
@@ -132,8 +132,8 @@ func BenchmarkWall(b *testing.B) {
 	for _, n := range []int{1, 100, 1000} {
 		batches := benchBatches(b, n)
 		for _, compression := range []string{"none", "lz4"} {
-			for _, cut := range []string{"batch", "line"} {
-				b.Run(fmt.Sprintf("batch=%d/compression=%s/record=%s", n, compression, cut), func(b *testing.B) {
+			for _, unit := range []string{"batch", "line"} {
+				b.Run(fmt.Sprintf("batch=%d/compression=%s/record=%s", n, compression, unit), func(b *testing.B) {
 					cfg := testConfig(b, broker.Addr, broker.TopicName(b))
 					cfg.Kafka.Partitions = 10
 					cfg.Kafka.Compression = compression
@@ -154,7 +154,7 @@ func BenchmarkWall(b *testing.B) {
 						var records []*kgo.Record
 						for _, run := range batch.Runs() {
 							lines := [][]byte{batch.Lines(run)}
-							if cut == "line" {
+							if unit == "line" {
 								lines = bytes.SplitAfter(lines[0], newline)
 								lines = lines[:len(lines)-1]
 							}

@@ -14,7 +14,7 @@ import (
 )
 
 // Network is a router with network namespaces around it, and this machine's own
-// namespace as one of them. What the router passes on can be cut off, in each
+// namespace as one of them. What the router passes on can be blocked, in each
 // direction by itself, and nobody is told: packets vanish, as between two data
 // centres.
 type Network struct {
