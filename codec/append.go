@@ -63,7 +63,7 @@ func (b *Batch) AppendRecord(record []byte, at time.Time, extra []byte) (e Recor
 	if !d.fits(len(record)) {
 		return d.added(good)
 	}
-	if len(record) > 0 && record[0] == '{' && len(extra) == 0 && d.plainObject(record, 0, true) > 0 || d.plainRecord(record, extra) {
+	if len(record) > 0 && record[0] == '{' && len(extra) == 0 && d.plainObject(record, 0, wholeText) > 0 || d.plainRecord(record, extra) {
 		return RecordError{}, true
 	}
 	if record = bytes.TrimSpace(record); d.rules.shipper && len(record) > 1 && record[0] == '"' && d.b.scan.skip(record, 0) == len(record) {
@@ -92,6 +92,18 @@ func (b *Batch) AppendPlain(body []byte, i int, follows string, extra []byte) in
 		return 0
 	}
 	return d.plainWithin(body, i, follows, extra)
+}
+
+// AppendPlainObject adds the record of the JSON object that begins at b[i] and has its line
+// to itself, if it has the members of the one before in the same order and is read at once.
+// It returns the index after it, which is that of the newline or of the end of the body. Of
+// anything else it adds nothing and returns 0: AppendRecord says what it is.
+func (b *Batch) AppendPlainObject(body []byte, i int) int {
+	d := &b.one
+	if i >= len(body) || body[i] != '{' || !d.admit() {
+		return 0
+	}
+	return d.plainObject(body, i, wholeLine)
 }
 
 // End completes the batch that Begin began. The error is a *LimitError, for the

@@ -34,6 +34,26 @@ func (d *decoder) moment(s []byte) ([]byte, fault) {
 	return d.epoch(s)
 }
 
+// writeMoment writes the canonical text of the time s, of any kind, to dst, which has room
+// for 32 bytes, and returns its length; or 0 if it is no time.
+func (d *decoder) writeMoment(dst, s []byte) int {
+	const sixBytes = 1<<48 - 1
+	switch c := &d.b.clock; {
+	case len(s) == 20 && c.is(s) && isSecond(load(s, 12)>>8, 0):
+		copy20(dst, s)
+		return 20
+	case len(s) == 24 && c.is(s) && isSecond(load(s, 13)&sixBytes|'Z'<<48, 0) && string(s[19:24]) == ".000Z":
+		copy20(dst, s)
+		dst[19] = 'Z'
+		return 20
+	}
+	t, bad := d.moment(s)
+	if bad != 0 {
+		return 0
+	}
+	return copy(dst, t)
+}
+
 // sameHourFraction returns the canonical text of the time s, which begins with the
 // remembered hour and is 2026-02-09T15:23:00.120Z or the like; or nil if it is not.
 func (d *decoder) sameHourFraction(s []byte) []byte {

@@ -1,5 +1,7 @@
 package codec
 
+import "bytes"
+
 // The fast path of objects with other names. The objects of a body mostly have the
 // same members in the same order: so the shape of one that the general path has read
 // is kept, which says what each member is to the record. An object of that shape,
@@ -7,125 +9,254 @@ package codec
 
 // shape is the members of an object, in their order.
 type shape struct {
-	table  uint64 // that its names have been looked up in
-	n      int    // members; 0: none is known
-	names  [1024]byte
-	ends   [32]uint16 // of each member's name, with its quotes and the colon, in names
-	roles  [32]uint8
-	missed uint8 // objects of other shapes since the last of this one
+	table   uint64 // that its names have been looked up in
+	n       int    // members; 0: none is known
+	members [32]shapeMember
+	columns [columns]int // the members that are the values of the record
+	kept    [8]struct{ first, last int }
+	pieces  int // of kept: runs of extra members, one after another
+	names   [1024]byte
+	missed  uint8 // objects of other shapes since the last of this one
+
+	of [32]span // where the members of the object that is read are, from what stands before them on
 }
 
-// What a member is to the record: the value of a column, or one of these.
+// shapeMember is what stands before the value of a member: the comma or the brace
+// before it, its name in quotes, and the colon. It is compared as two words.
+type shapeMember struct {
+	words16
+	name int  // where the same stands in names
+	long bool // longer than the words
+	text bool // the value has to be a string
+
+	// The same with the value of an earlier record behind it, where both are short:
+	// methods, states and users that are "-" are mostly those of the record before.
+	again words16
+	score uint8 // how often it may be another value before it is no longer tried
+}
+
+// words16 is a text of up to 16 bytes as two words.
+type words16 struct {
+	first, second         uint64
+	firstMask, secondMask uint64 // of their bytes that count
+	length                int
+}
+
+// in reports whether w, of 16 bytes, begins with the text.
+func (x *words16) in(w []byte) bool {
+	return (load(w, 0)^x.first)&x.firstMask|(load(w, 8)^x.second)&x.secondMask == 0
+}
+
+// words16Of returns what is in the first n bytes of w, which has 16; the length is n, also
+// where that is more.
+func words16Of(w []byte, n int) words16 {
+	return words16{
+		first: load(w, 0), second: load(w, 8), length: n,
+		firstMask: 1<<(8*min(n, 8)) - 1, secondMask: 1<<(8*min(max(n-8, 0), 8)) - 1,
+	}
+}
+
+// set makes m that of the text, which stands at names[at:].
+func (m *shapeMember) set(text []byte, at int) {
+	var padded [16]byte
+	copy(padded[:], text)
+	*m = shapeMember{words16: words16Of(padded[:], len(text)), name: at, long: len(text) > len(padded)}
+}
+
+// What may follow an object.
 const (
-	keptRole    = columns + iota // an extra member
-	droppedRole                  // it has the name of a column, but another one counts
+	anything  = iota
+	wholeLine // a newline, or nothing
+	wholeText // nothing
 )
 
 // plainObject is shapedObject where a shape is known.
-func (d *decoder) plainObject(b []byte, i int, whole bool) int {
+func (d *decoder) plainObject(b []byte, i, follows int) int {
 	if d.b.shape.n == 0 || !d.rules.shipper {
 		return 0
 	}
-	return d.shapedObject(b, i, whole)
+	return d.shapedObject(b, i, follows)
+}
+
+// plainObjects adds the records of the objects from b[i] on, as long as they are of the
+// shape that is known, with the separator between them. It returns the index after the
+// last of them, or i if there is none.
+func (d *decoder) plainObjects(b []byte, i int, separator byte) int {
+	if d.b.shape.n == 0 || !d.rules.shipper {
+		return i
+	}
+	next := i
+	for next < len(b) && b[next] == '{' {
+		end := d.shapedObject(b, next, anything)
+		if end == 0 {
+			break
+		}
+		if i = end; i == len(b) || b[i] != separator {
+			break
+		}
+		next = i + 1
+	}
+	return i
 }
 
 // shapedObject adds the record of the object at b[i], if it is of the shape that is
-// known, and of the hour of the record before; and if whole, b ends with it. It
+// known, and of the hour of the record before, with nothing else behind it than may be. It
 // returns the index after it. For any other, and when the output has to grow, it returns
 // 0 and has added nothing.
-func (d *decoder) shapedObject(b []byte, i int, whole bool) int {
+func (d *decoder) shapedObject(b []byte, i, follows int) int {
 	s := &d.b.shape
 	if s.table != d.rules.table.id || len(d.b.before) > 0 || d.limits.Records > 0 && d.index >= d.limits.Records {
 		return 0
 	}
-	var of [columns]span
-	var kept [8]span // members one after another
-	start, pieces, extra, at := i, 0, 0, 0
-	i++
-	for k := range s.n {
-		end := int(s.ends[k])
-		name, first := s.names[at:end], i
-		if at = end; len(b)-i <= len(name) || string(b[i:i+len(name)]) != string(name) {
+	start := i
+	members, of := s.members[:s.n], &s.of
+	for k := range members {
+		m := &members[k]
+		of[k].start = i
+		if i <= len(b)-16 && !m.long {
+			w := b[i : i+16 : i+16]
+			if m.score > 0 {
+				if m.again.in(w) {
+					i += m.again.length
+					of[k].end = i
+					continue
+				}
+				m.score--
+			}
+			if !m.in(w) {
+				return 0
+			}
+		} else if !bytes.HasPrefix(b[i:], s.names[m.name:m.name+m.length]) {
 			return 0
 		}
-		i += len(name)
-		v := i
+		if i += m.length; i >= len(b) {
+			return 0
+		}
 		if b[i] == '"' {
-			v++
-			if i = ordinary(b, v); i >= len(b) || b[i] != '"' {
+			if i++; i <= len(b)-16 {
+				w := b[i : i+16 : i+16]
+				if v := special(load(w, 0)); v != 0 { // many texts are short
+					i += firstMark(v)
+				} else if v := special(load(w, 8)); v != 0 {
+					i += 8 + firstMark(v)
+				} else {
+					i = ordinary(b, i+16)
+				}
+			}
+			if i >= len(b) || b[i] != '"' {
 				if i = canonicalText(b, i); i >= len(b) || b[i] != '"' {
 					return 0
 				}
 			}
-			end = i
 			i++
-		} else {
-			if i = plainValue(b, i); i == 0 || s.roles[k] == path || s.roles[k] == userAgent {
-				return 0
-			}
-			end = i
-		}
-		switch role := s.roles[k]; {
-		case role < columns:
-			of[role] = span{v, end}
-		case role == keptRole && pieces > 0 && kept[pieces-1].end == first-1:
-			kept[pieces-1].end = i
-			extra += i - first + 1
-		case role == keptRole && pieces == len(kept):
-			return 0
-		case role == keptRole:
-			kept[pieces] = span{first, i}
-			pieces++
-			extra += i - first + 1
-		}
-		if i >= len(b) || k < s.n-1 && b[i] != ',' || k == s.n-1 && b[i] != '}' {
+		} else if i = plainValue(b, i); i == 0 || m.text {
 			return 0
 		}
-		i++
+		of[k].end = i
 	}
-	p, agent := b[of[path].start:of[path].end], b[of[userAgent].start:of[userAgent].end]
-	if len(p) == 0 || p[0] != '/' || len(agent) == 0 || !startsNonBlank(agent[0]) || whole && i < len(b) {
+	if i >= len(b) || b[i] != '}' || follows > anything && i+1 < len(b) && (follows == wholeText || b[i+1] != '\n') {
 		return 0
 	}
-	t, bad := d.moment(b[of[timestamp].start:of[timestamp].end])
-	if bad != 0 || d.b.clock.hour != d.hour {
+	i++
+	at, p, agent := s.value(b, timestamp), s.value(b, path), s.value(b, userAgent)
+	if len(p) == 0 || p[0] != '/' || len(agent) == 0 || !startsNonBlank(agent[0]) {
 		return 0
 	}
+	const atMost = 32 // bytes of a time
+	line := d.out[len(d.out):cap(d.out)]
+	if len(line) < hourAt+atMost {
+		return 0
+	}
+	t := d.writeMoment(line[hourAt:hourAt+atMost], at)
+	if t == 0 || d.b.clock.hour != d.hour {
+		return 0
+	}
+	pieces := s.kept[:s.pieces]
 	if !d.rules.keep {
-		pieces, extra = 0, 0
+		pieces = nil
 	}
 	const pathName, agentName = `","path":"`, `","userAgent":"`
-	n := hourAt + len(t) + len(pathName) + len(p) + len(agentName) + len(agent) + extra + len(`"}`)
-	line := d.out[len(d.out):cap(d.out)]
+	n := hourAt + t + len(pathName) + len(p) + len(agentName) + len(agent) + len(`"}`)
+	for k := range pieces {
+		n += of[pieces[k].last].end - of[pieces[k].first].start
+	}
 	if len(line) <= n || d.limits.RecordBytes > 0 && n > d.limits.RecordBytes || d.limits.SentBytes > 0 && i-start > d.limits.SentBytes {
 		return 0
 	}
 	copy(line[:hourAt], `{"timestamp":"`)
-	n = hourAt
-	if len(t) == 20 {
-		copy20(line[n:], t)
-	} else {
-		copy(line[n:], t)
-	}
-	n += len(t)
+	n = hourAt + t
 	copy(line[n:n+len(pathName)], pathName)
 	n += len(pathName)
-	n += copy(line[n:], p)
+	if len(p) <= 64 && cap(p) >= 64 && len(line)-n >= 64 {
+		copy64(line[n:], p[:64])
+	} else {
+		copy(line[n:], p)
+	}
+	n += len(p)
 	copy(line[n:n+len(agentName)], agentName)
 	n += len(agentName)
-	n += copy(line[n:], agent)
+	if len(agent) <= 128 && cap(agent) >= 128 && len(line)-n >= 128 {
+		copy64(line[n:], agent[:64])
+		copy64(line[n+64:], agent[64:128])
+	} else {
+		copy(line[n:], agent)
+	}
+	n += len(agent)
 	line[n] = '"'
 	n++
-	for _, piece := range kept[:pieces] {
-		line[n] = ','
-		n += 1 + copy(line[n+1:], b[piece.start:piece.end])
+	for k := range pieces {
+		piece := b[of[pieces[k].first].start:of[pieces[k].last].end]
+		if len(piece) <= 64 && cap(piece) >= 64 && len(line)-n >= 64 {
+			copy64(line[n:], piece[:64])
+		} else {
+			copy(line[n:], piece)
+		}
+		line[n] = ',' // also where the first member has a brace before it
+		n += len(piece)
 	}
 	copy(line[n:n+2], "}\n")
 	d.out = d.out[:len(d.out)+n+2]
 	d.good++
 	d.index++
 	s.missed = 0
+	if n := d.index % 16; n == 2 || n == 3 { // two after each other, now and then
+		s.compare(b)
+	}
 	return i
+}
+
+// compare finds out which members have the same value again.
+func (s *shape) compare(b []byte) {
+	const tries = 4
+	for k := range s.members[:s.n] {
+		m, of := &s.members[k], s.of[k]
+		if n := of.end - of.start; n <= 16 && of.start <= len(b)-16 {
+			if w := b[of.start : of.start+16]; m.again.length == n && m.again.in(w) {
+				m.score = tries
+			} else {
+				m.again, m.score = words16Of(w, n), 0
+			}
+		}
+	}
+}
+
+// value returns the value of the record in that column, without its quotes.
+func (s *shape) value(b []byte, column int) []byte {
+	k := s.columns[column]
+	v := b[s.of[k].start+s.members[k].length : s.of[k].end]
+	if v[0] == '"' {
+		return v[1 : len(v)-1]
+	}
+	return v
+}
+
+// copy64 copies 64 bytes.
+func copy64(dst, s []byte) {
+	dst, s = dst[:64:64], s[:64:64]
+	copy(dst[:16], s[:16])
+	copy(dst[16:32], s[16:32])
+	copy(dst[32:48], s[32:48])
+	copy(dst[48:], s[48:])
 }
 
 // plainValue returns the index after the number, true, false or null at b[i], or 0 if
@@ -160,27 +291,27 @@ func (d *decoder) learn(o *object) {
 	if s.missed > 3 && d.index%16 != 0 {
 		return
 	}
-	s.n, s.table = 0, d.rules.table.id
+	s.n, s.pieces, s.table = 0, 0, d.rules.table.id
 	var best [columns]struct{ rank, member int }
-	b, i, n, at := o.src, o.at+1, 0, 0
+	var dropped [len(s.members)]bool
+	b, i, n, at := o.src, o.at, 0, 0
 	for {
-		if n == len(s.roles) || b[i] != '"' {
+		if n == len(s.members) || i+1 >= len(b) || b[i+1] != '"' {
 			return
 		}
-		end := ordinary(b, i+1)
+		end := ordinary(b, i+2)
 		if end+2 >= len(b) || b[end] != '"' || b[end+1] != ':' || at+end+2-i > len(s.names) {
 			return
 		}
-		u, exactly := d.b.recent.find(d.rules.table, nil, b, i+1, end, n)
-		at += copy(s.names[at:], b[i:end+2])
-		s.ends[n], s.roles[n] = uint16(at), keptRole
+		u, exactly := d.b.recent.find(d.rules.table, nil, b, i+2, end, n)
+		text := b[i : end+2]
+		s.members[n].set(text, at)
+		at += copy(s.names[at:], text)
 		if i = end + 2; b[i] == '{' || b[i] == '[' || b[i] <= ' ' {
 			return
 		}
 		if u != nil {
-			if u.reserved && exactly {
-				s.roles[n] = droppedRole
-			}
+			dropped[n] = u.reserved && exactly
 			for c := range best {
 				rank := 2 * int(u.rank[c])
 				if !exactly {
@@ -198,19 +329,33 @@ func (d *decoder) learn(o *object) {
 		if i = d.b.scan.skip(b, i); i < 0 || i >= len(b) {
 			return
 		}
-		n++
-		if b[i] == '}' {
+		if n++; b[i] == '}' {
 			break
 		}
-		if i++; i >= len(b) { // a comma, or white space
+		if b[i] != ',' { // white space
 			return
 		}
 	}
+	var isColumn [len(s.members)]bool
 	for c, x := range best {
-		if x.rank == 0 || s.roles[x.member] < columns {
+		if x.rank == 0 || isColumn[x.member] {
 			return
 		}
-		s.roles[x.member] = uint8(c)
+		isColumn[x.member] = true
+		s.columns[c] = x.member
+		s.members[x.member].text = c != timestamp
+	}
+	for k := range n {
+		switch last := s.pieces - 1; {
+		case isColumn[k] || dropped[k]:
+		case last >= 0 && s.kept[last].last == k-1:
+			s.kept[last].last = k
+		case s.pieces == len(s.kept):
+			return
+		default:
+			s.kept[s.pieces].first, s.kept[s.pieces].last = k, k
+			s.pieces++
+		}
 	}
 	s.n = n
 }

@@ -62,6 +62,12 @@ func (d *decoder) values(b []byte, i int) {
 				continue
 			}
 		}
+		if b[i] == '{' && d.only <= NDJSON {
+			if next := d.plainObjects(b, i, '\n'); next > i {
+				i = next
+				continue
+			}
+		}
 		end := -1
 		switch {
 		case d.only > NDJSON:
@@ -95,9 +101,6 @@ func (d *decoder) shipperObject(b []byte, i int, again *int) int {
 		return len(b)
 	}
 	if d.rules.shipper {
-		if end := d.plainObject(b, i, false); end > 0 {
-			return end
-		}
 		if end := d.plainWrapped(b, i); end > 0 {
 			return end
 		}
@@ -265,7 +268,11 @@ func (d *decoder) elementsOf(b []byte, i int, again *int) int {
 			if i = skipCommas(b, i); i < len(b) && b[i] == ']' {
 				return i + 1
 			}
-			i = d.element(b, i, again)
+			if next := d.plainObjects(b, i, ','); next > i {
+				i = next
+			} else {
+				i = d.element(b, i, again)
+			}
 		}
 		i = skipSpace(b, i)
 		switch {
@@ -307,9 +314,6 @@ func (d *decoder) element(b []byte, i int, again *int) int {
 	switch {
 	case i < len(b) && b[i] == '{':
 		if d.rules.shipper {
-			if end = d.plainObject(b, i, false); end > 0 {
-				return end
-			}
 			if end = d.plainWrapped(b, i); end > 0 {
 				return end
 			}

@@ -43,6 +43,9 @@ func (w *Writer) bulk(body []byte) {
 	var last []byte // the action line before, which usually says the same again
 	action := noAction
 	for !w.full {
+		if action == actionIndex || action == actionCreate {
+			body = w.bulkAgain(body, last, action)
+		}
 		line, rest, ok := nextLine(body)
 		if !ok {
 			return
@@ -74,6 +77,24 @@ func (w *Writer) bulk(body []byte) {
 		}
 		w.add(document, noTime, nil)
 	}
+}
+
+// bulkAgain takes what body begins with, as long as it is the same action line and a
+// document that is read at once. It returns the rest.
+func (w *Writer) bulkAgain(body, line []byte, action Action) []byte {
+	for !w.full && len(body) > len(line) && body[len(line)] == '\n' && string(body[:len(line)]) == string(line) {
+		if !w.growItems() || !w.admit() {
+			break
+		}
+		end := w.Batch.AppendPlainObject(body, len(line)+1)
+		if end == 0 {
+			break
+		}
+		w.result.Items = append(w.result.Items, Item{Action: action})
+		w.result.records++
+		body = body[min(end+1, len(body)):]
+	}
+	return body
 }
 
 // item begins the item of the next record.
