@@ -40,7 +40,7 @@
 //	checksum      8 hexadecimal digits: the CRC-32C of all bytes before the comma
 //	              that precedes this member
 //
-// If earlierLines is not 0, "earlier" stands before the checksum: an object with
+// If earlierLines is not 0, "earlier" comes before the checksum: an object with
 // records, malformed, requestsPerPath and requestsPerUserAgent, what the counts
 // above it hold of earlier generations.
 //

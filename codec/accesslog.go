@@ -12,13 +12,13 @@ import "bytes"
 //
 //	https 2018-07-02T22:23:00.186641Z app/my-lb/50dc6c495c0c9188 192.0.2.10:2817 10.0.0.1:80 0.086 0.048 0.037 200 200 0 57 "GET https://example.test:443/ HTTP/1.1" "curl/7.46.0" …
 
-// logLine is a line that has been split. Its parts are as they stand in it; those
+// logLine is a line that has been split. Its parts are the bytes of the line; those
 // that are "-" or missing are nil.
 type logLine struct {
 	vhost, remoteAddr, user   []byte
 	time                      []byte
 	request, referer, agent   []byte
-	method, protocol          []byte // where they stand by themselves
+	method, protocol          []byte // where they are columns of their own
 	target, query             []byte
 	status, bytes             []byte // digits
 	rest                      []byte // what follows the user agent

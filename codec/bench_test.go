@@ -151,7 +151,7 @@ func array[T any](unmarshal func([]byte, any) error) decoder {
 	}
 }
 
-// lines unmarshals one line after another; objects that stand on one line are
+// lines unmarshals one line after another; objects that are on one line are
 // told apart first.
 func lines(unmarshal func([]byte, any) error, one any) decoder {
 	return func(body []byte, records int) error {

@@ -11,7 +11,7 @@ import (
 // record is left to the general path, which knows every form: so what is
 // accepted here must be accepted there, with the same bytes.
 
-// framing is what stands between the records of a body.
+// framing is what is between the records of a body.
 type framing uint8
 
 const (

@@ -7,7 +7,7 @@ import (
 )
 
 // The fields of CSV, in every form they can have. Texts come out canonical: as
-// they stand in the body, or, from the first character that has to be escaped,
+// they are in the body, or, from the first character that has to be escaped,
 // rewritten in the scratch memory.
 
 // commaOr adds commas to what marks marks.

@@ -47,7 +47,7 @@ const SentPerStored = 8
 type Limits struct {
 	Records     int           // records a batch
 	RecordBytes int           // bytes of a record's canonical line, without its newline
-	SentBytes   int           // bytes of a record as it was sent, without what stands between records
+	SentBytes   int           // bytes of a record as it was sent, without what is between records
 	Depth       int           // nesting inside members that are not one of the three
 	Hours       int           // different hours a batch
 	MaxAge      time.Duration // how long before now a record's time may be

@@ -10,7 +10,7 @@ import (
 // verification) does so here.
 
 // Line is a canonical line that has been split. Its slices are parts of the
-// line. The values are as they stand in it, escaped: see Unescape. One value
+// line. The values are the bytes of the line, escaped: see Unescape. One value
 // has one spelling only, so that equal bytes are equal values.
 type Line struct {
 	Timestamp []byte // UTC: 2026-02-09T15:23:00Z
@@ -167,7 +167,7 @@ func Unescape(dst, value []byte) []byte {
 		}
 		dst = append(dst, value[:i]...)
 		r, n := unescape(value[i:])
-		if n == 0 { // not JSON: as it stands
+		if n == 0 { // not JSON: copied unchanged
 			r, n = '\\', 1
 		}
 		dst = utf8.AppendRune(dst, r)

@@ -3,7 +3,7 @@ package codec
 import "bytes"
 
 // A record as a shipper sends it: a JSON object in which the values have other
-// names, are within other objects, or stand in an access log line that is the
+// names, are within other objects, or are in an access log line that is the
 // value of a member.
 
 // object is a JSON object that has been read: where its values are, and its
@@ -27,7 +27,7 @@ type value struct {
 	rank       int // 0: there is none; the lowest counts
 	start, end int // in src; of a string, what is between the quotes
 	kind       byte
-	canonical  bool // a string that is canonical text as it stands
+	canonical  bool // a string that is canonical text unchanged
 	member     int  // the one that it is in; -1 for none
 	use        *use
 }

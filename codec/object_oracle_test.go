@@ -276,7 +276,7 @@ func parseObject(text string) (m map[string]any, ok bool) {
 
 var twiceNamed = regexp.MustCompile(`"(?:[^"\\]|\\.)*"\s*:`)
 
-// hasTwice reports whether any name stands in a text twice, wherever: one of them may
+// hasTwice reports whether any name is in a text twice, wherever: one of them may
 // count here, and another there.
 func hasTwice(text string) bool {
 	seen := map[string]bool{}

@@ -7,7 +7,7 @@ import "bytes"
 // pathOf returns the path of a value that shippers send as one: the value itself,
 // the path and query of an absolute URL, or the target of a request line. For a
 // value that has to be a request line and is none it is "-". All are canonical
-// text, in which spaces and slashes stand as they are.
+// text, in which spaces and slashes are not escaped.
 func (d *decoder) pathOf(t []byte, isRequest bool) []byte {
 	if t[0] == '/' {
 		return t

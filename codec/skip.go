@@ -221,7 +221,7 @@ func (s *scanner) text(b []byte, i int) int {
 	}
 }
 
-// columnOf returns the column that a member's name, as it stands in JSON, is
+// columnOf returns the column that a member's name, as it is written in JSON, is
 // the name of; or none.
 func (s *scanner) columnOf(name []byte) int {
 	if bytes.IndexByte(name, '\\') >= 0 {
@@ -236,7 +236,7 @@ func (s *scanner) columnOf(name []byte) int {
 	return none
 }
 
-// isOneOf reports whether a member's name, as it stands in JSON, is one of the others
+// isOneOf reports whether a member's name, as it is written in JSON, is one of the others
 // in whatever case, or has an escape and could be.
 func (s *scanner) isOneOf(name []byte, others []string) bool {
 	for _, other := range others {

@@ -11,7 +11,7 @@ import (
 
 // Text: strings, from whatever form they were sent in to the one form they are
 // stored in. Most of them are canonical already, so the scanning is many bytes
-// at a time and the answer mostly "take it as it stands".
+// at a time and the answer mostly "copy it unchanged".
 
 const (
 	ones  = 0x0101010101010101
@@ -210,7 +210,7 @@ func runeLen(b []byte) int {
 }
 
 // unescape decodes the escape that s begins with: its character, and its
-// length, which is 0 if it is none. Each half of a surrogate pair that stands
+// length, which is 0 if it is none. Each half of a surrogate pair that is
 // alone is U+FFFD.
 func unescape(s []byte) (rune, int) {
 	if len(s) < 2 {

@@ -73,12 +73,12 @@ func (a *Archive) Enabled() bool { return a.S3.Bucket != "" || a.Postgres.Enable
 // Enabled reports whether records go to a database.
 func (p *ArchivePostgres) Enabled() bool { return p.URL != "" || p.URLFile != "" }
 
-// Connection returns the URL. One that stands in a file is read again.
+// Connection returns the URL. One that is in a file is read again.
 func (p *ArchivePostgres) Connection() (string, error) {
 	return reread("archive.postgres.urlFile", p.URLFile, p.URL)
 }
 
-// Secret returns the secret key. One that stands in a file is read again.
+// Secret returns the secret key. One that is in a file is read again.
 func (s *ArchiveS3) Secret() (string, error) {
 	return reread("archive.s3.secretKeyFile", s.SecretKeyFile, s.SecretKey)
 }

@@ -2,7 +2,7 @@
 // YAML, its environment variable, its meaning and, in Default, its default. No
 // other place in the program writes a default.
 //
-// A setting is one field, and what there is to say of it stands in the field's
+// A setting is one field, and what there is to say of it is in the field's
 // tags:
 //
 //	yaml             its key

@@ -115,7 +115,7 @@ func Sample() []byte {
 # default: take the # away to change it. A section may stay empty.
 #
 # A flag beats an environment variable, a variable beats this file, this file
-# beats the default. The variable of each setting stands behind its meaning.
+# beats the default. The variable of each setting follows its meaning.
 #
 #   logforge -config FILE -check-config
 #

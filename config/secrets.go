@@ -134,7 +134,7 @@ func (k Keys) problem() error {
 		case key.Name != "" && byName[key.Name]:
 			return fmt.Errorf("two keys are named %s", key.Name)
 		case byValue[key.Value]:
-			return fmt.Errorf("key %d stands there twice", i+1)
+			return fmt.Errorf("key %d is there twice", i+1)
 		}
 		byName[key.Name], byValue[key.Value] = true, true
 	}

@@ -89,7 +89,7 @@ func TestKeys_AreRefusedWithoutBeingShown(t *testing.T) {
 	f("what stands for a secret", "auth: {keys: ['********']}")
 	f("what stands for a secret", "auth: {keys: {alice: '********'}}")
 	f("put the secret itself", "version: 2\nkafka: {sasl: {mechanism: PLAIN, username: u, password: '********'}}")
-	f("key 2 stands there twice", "auth: {keys: [hunter2, hunter2]}")
+	f("key 2 is there twice", "auth: {keys: [hunter2, hunter2]}")
 	f("two keys are named alice", "auth: {keys: [alice: hunter2, alice: hunter3]}")
 	f("the name of key 1", "auth: {keys: ['hunter 2': x]}")
 	f("control character", `auth: {keys: ["hunter\x07"]}`)

@@ -249,7 +249,7 @@ func inspectHeader(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
 }
 
 // spellExpect makes an Expect header what fasthttp looks for, since Java writes
-// 100-Continue; what else may be in it stands behind that then, for expect. In
+// 100-Continue; what else may be in it follows that then, for expect. In
 // HTTP/1.0 there is no such thing, and nobody waits for it (RFC 9110, 10.1.1).
 func spellExpect(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
 	if raw := h.RawHeaders(); bytes.IndexByte(raw, 'x') < 0 && bytes.IndexByte(raw, 'X') < 0 {

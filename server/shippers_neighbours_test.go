@@ -16,7 +16,7 @@ func nested(n int, open, inside, end string) string {
 	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
 }
 
-// What is wrong with one record, or with what stands around some, is not the doing of
+// What is wrong with one record, or with what is around some, is not the doing of
 // the others.
 func TestShippers_OneThatCannotBeReadIsSetAsideAlone(t *testing.T) {
 	quoted, _ := json.Marshal(combinedLine)
@@ -93,7 +93,7 @@ func TestShippers_TwoCompressionsAreUndone(t *testing.T) {
 }
 
 // What a record takes while it is put together is bounded by what a record may be,
-// whatever stands in the body.
+// whatever is in the body.
 func TestShippers_MemoryOfOneRecordIsBounded(t *testing.T) {
 	const size = 6 << 20
 	control, latin1 := strings.Repeat("\x01", size), strings.Repeat("\xe9", size)

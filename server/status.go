@@ -27,7 +27,7 @@ func (s *Server) getHealth(ctx *fasthttp.RequestCtx) {
 }
 
 // getReady says whether a batch sent now would be stored: 503 with the reason
-// while draining, or while the sink cannot. A part that stands still while
+// while draining, or while the sink cannot. A part that has stopped while
 // batches are taken is named behind the word ready: with a 503 a load balancer
 // would end ingestion on every server at once.
 func (s *Server) getReady(ctx *fasthttp.RequestCtx) {

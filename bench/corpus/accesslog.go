@@ -64,7 +64,7 @@ func parseCombined(line string) (Record, error) {
 	return Record{Time: t.UTC(), Path: words[1], UserAgent: agent}, nil
 }
 
-// quoted returns the first quoted field of s as it stands, and what is after it.
+// quoted returns the first quoted field of s unchanged, and what is after it.
 func quoted(s string) (field, rest string) {
 	_, s, _ = strings.Cut(s, `"`)
 	for i := 0; i < len(s); i++ {

@@ -92,7 +92,7 @@ func AppendPretty(dst []byte, recs []Record) []byte {
 	})
 }
 
-// AppendReordered appends an array whose members stand in another order, as
+// AppendReordered appends an array whose members are in another order, as
 // clients do that sort them or keep them in a hash map.
 func AppendReordered(dst []byte, recs []Record) []byte {
 	return list(dst, recs, "[", ",", "]", func(dst []byte, r Record) []byte {

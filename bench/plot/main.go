@@ -217,7 +217,7 @@ func latency(docs string) (*plot.Plot, error) {
 		if pt.Batch != 100 {
 			continue
 		}
-		if pt.Server != server { // a server's points stand together
+		if pt.Server != server { // a server's points follow one another
 			server = pt.Server
 			colour := len(lines) / 3
 			lines = append(lines, line{name: pt.About + ", p50", colour: colour, dashes: dotted},

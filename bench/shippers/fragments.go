@@ -17,7 +17,7 @@ const (
 	documentPort = "8082"
 )
 
-// Fragments returns the code blocks of the document by the name that stands
+// Fragments returns the code blocks of the document by the name that is
 // behind their language: ```yaml otelcol, or ```sh by=TestShipper_Curl.
 func Fragments(file string) (map[string]string, error) {
 	f, err := os.Open(file)

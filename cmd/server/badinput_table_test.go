@@ -17,7 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// way is one way in: a route, and how records stand in a body of it.
+// way is one way in: a route, and how records are written in a body of it.
 type way struct {
 	name, target, kind string
 	frame              func(records []string) string
@@ -44,7 +44,7 @@ func jsonText(text string) string {
 	return b.String()
 }
 
-// each returns the records, each within what stands around it, with a text between them.
+// each returns the records, each within what is around it, with a text between them.
 func each(records []string, before, between, after string, quote func(string) string) string {
 	all := make([]string, len(records))
 	for i, r := range records {

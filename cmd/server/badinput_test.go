@@ -87,7 +87,7 @@ func (in *inputs) neighbours() {
 			after := in.counts()
 			received, written := after["records_received_total"]-before["records_received_total"], after["records_written_total"]-before["records_written_total"]
 			before = after
-			// Where a record is what stands there, one may be an array of several, or of
+			// Where a record is expected, one may be an array of several, or of
 			// none, or an action.
 			several := name == "numbers" || name == "an empty array" || name == "an action"
 			if status/100 != 2 || received != 3 && !several || written < 2 {

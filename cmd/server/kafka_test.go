@@ -173,7 +173,7 @@ func TestReplay_SaysWhatItSent(t *testing.T) {
 }
 
 // Ensure that an error which ends the consumer for good does not end ingestion:
-// batches are taken on, /ready says so, and what stands still behind it; and that
+// batches are taken on, /ready says so, and what has stopped behind it; and that
 // the directory of one group is not used for another.
 func TestServe_AConsumerThatHasStoppedForGoodDoesNotEndIngestion(t *testing.T) {
 	broker := kafkatest.Shared(t)
@@ -208,7 +208,7 @@ func TestServe_AConsumerThatHasStoppedForGoodDoesNotEndIngestion(t *testing.T) {
 	}
 
 	c, url = serving(t, dir, nil, v2...)
-	waitFor(t, "/ready says what stands still", func() bool {
+	waitFor(t, "/ready says what has stopped", func() bool {
 		status, body := get(t, url+"/ready")
 		return status == http.StatusOK && strings.HasPrefix(body, "ready\n") && strings.Contains(body, "were removed before they were consumed") && strings.Contains(body, "kafka.onGap")
 	})

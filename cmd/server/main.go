@@ -158,7 +158,7 @@ func (c *command) takes(words []string) error {
 	return nil
 }
 
-// parse takes flags wherever they stand and returns the other words. Where help
+// parse takes flags wherever they are and returns the other words. Where help
 // is asked for, the words before that are returned with flag.ErrHelp.
 func parse(fs *flag.FlagSet, args []string) (words []string, err error) {
 	for {

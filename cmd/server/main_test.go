@@ -84,7 +84,7 @@ func TestConfig_NamesWhatWouldKeepTheServiceFromStarting(t *testing.T) {
 	c.expect(0)
 }
 
-// Ensure that what docs/configuration.md tells to type works as it stands.
+// Ensure that what docs/configuration.md tells to type works as it is written.
 func TestConfig_CommandsOfItsDocumentWork(t *testing.T) {
 	text, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {

@@ -245,7 +245,7 @@ func newServer(p *program, to sink.Sink, ready func() error, summaries server.Su
 }
 
 // ready returns nil, or why a batch sent now would not be stored, or else which
-// part stands still behind it (sink.ErrDegraded).
+// part behind it has stopped (sink.ErrDegraded).
 func (s *service) ready() error {
 	var degraded error
 	for _, check := range s.checks {

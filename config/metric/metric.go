@@ -1,5 +1,5 @@
 // Package metric registers metrics together with what they mean, and writes both
-// for Prometheus: what /metrics says of a metric stands where the metric is made.
+// for Prometheus: what /metrics says of a metric is written where the metric is made.
 // docs/metrics.md is the list of all of them; a test makes it from the calls of
 // this package.
 package metric

@@ -73,7 +73,7 @@ export const readJSON = async (query) => (await get(`analytics?${query}`, { time
 /** Records that were set aside: {counts: [{route, reason, records}], newest: [{at, from, route, reason, record}]}. */
 export const readRejected = async () => (await get("dashboard/rejected")).json();
 
-/** {ready, reason}: a server that is not ready says why; a ready one, what stands still behind it. */
+/** {ready, reason}: a server that is not ready says why; a ready one, what has stopped behind it. */
 export async function readReady() {
   const answer = await fetch("ready", { cache: "no-store", signal: AbortSignal.timeout(8000) });
   const body = await answer.text();

@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 )
 
-// Format is what stands around a DEFLATE stream.
+// Format is what is around a DEFLATE stream.
 type Format uint8
 
 // The formats. Raw is DEFLATE without a header or a checksum.
@@ -103,7 +103,7 @@ func (d *Decoder) checksum(out []byte) {
 	d.summed = len(out)
 }
 
-// end compares what stands behind a member of length bytes.
+// end compares what follows a member of length bytes.
 func (d *Decoder) end(length int) bool {
 	b := d.stream.rest()
 	switch d.format {

@@ -64,7 +64,7 @@ func stringPair(key, value string) []byte {
 	return appendProtoBytes(appendProtoBytes(nil, 1, []byte(key)), 2, appendProtoBytes(nil, 1, []byte(value)))
 }
 
-// What stands around records is worked on with each of them: a small body with
+// What is around records is worked on with each of them: a small body with
 // one large label and many records must not become the work of hours.
 func TestWriter_WhatStandsAroundRecordsIsBounded(t *testing.T) {
 	rules, err := codec.NewRules(codec.Options{Limits: codec.Limits{SentBytes: 1 << 20, RecordBytes: 1 << 18, Depth: 64},

@@ -20,9 +20,9 @@
 // # Bounds
 //
 // A body is bounded by the server, the number of its records and their size by
-// the codec. What stands around records, the labels of a stream and the attributes
+// the codec. What is around records, the labels of a stream and the attributes
 // of a resource, counts with each record: 256 MiB in all. A value of OTLP is nested
-// at most 32 deep. A Writer holds one record at a time, and what stands around it.
+// at most 32 deep. A Writer holds one record at a time, and what is around it.
 // Decoding allocates nothing once the memory
 // of a Writer and its batch has grown to the work, but for records that are set
 // aside and the labels of Loki's protobuf.

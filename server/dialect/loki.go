@@ -31,7 +31,7 @@ func (w *Writer) lokiJSON(body []byte) bool {
 	return i >= 0 && space(body, i) == len(body)
 }
 
-// lokiStreamJSON reads one stream. Its labels usually stand before its values;
+// lokiStreamJSON reads one stream. Its labels usually come before its values;
 // where they do not, the values are passed over and read afterwards.
 func (w *Writer) lokiStreamJSON(b []byte, i int) int {
 	w.resource, w.unfit = w.resource[:0], [2]bool{}

@@ -329,7 +329,7 @@ func lokiJSONOracle(v any) (records []any, err error) {
 	return records, nil
 }
 
-// whole is a line with what stood around it.
+// whole is a line with what was around it.
 func whole(o object, line string) any {
 	if len(o) == 0 {
 		return line

@@ -43,7 +43,7 @@ func (w *Writer) scopeLogsJSON(b []byte, i int) int {
 
 // scopedJSON reads an object of which one member has attributes that count for
 // the list in another one. The attributes go into attributes as members of a
-// JSON object, each with a comma before it. They usually stand before the list;
+// JSON object, each with a comma before it. They usually come before the list;
 // where they do not, the list is passed over and read afterwards. strange is why
 // what is no object is set aside.
 func (w *Writer) scopedJSON(b []byte, i int, strange, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The times of OTLP stand around a record: they are the record's time or nothing, and
+// The times of OTLP are outside a record: they are the record's time or nothing, and
 // never an extra member, whatever the encoding and whichever way the record is read.
 func TestOTLP_ItsTimesAreNoExtraMembers(t *testing.T) {
 	named := strings.Replace(accessLine, "192.0.2.10 - -", "192.0.2.10 - frank", 1) // is no line that is read at once

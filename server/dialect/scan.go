@@ -30,7 +30,7 @@ func stringEnd(b []byte, i int) int {
 			return -1
 		}
 		end += i
-		// A quote counts when an even number of backslashes stands before it.
+		// A quote counts when an even number of backslashes comes before it.
 		n := 0
 		for end-1-n >= i && b[end-1-n] == '\\' {
 			n++

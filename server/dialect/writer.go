@@ -12,7 +12,7 @@ import (
 	"logforge/codec"
 )
 
-// Names of the members that a dialect adds to a record for what stands around it
+// Names of the members that a dialect adds to a record for what is around it
 // in the body. Rules knows them, whatever names are configured, so that a record
 // that was set aside means the same when it comes again by POST /ingest.
 const (
@@ -38,7 +38,7 @@ func Names(names codec.Names) codec.Names {
 	names.Timestamp = add(append([]string{eventTime}, names.Timestamp...), envelopeTime, observedTime)
 	names.Path = add(names.Path, "url.full", "http.route")
 	names.Line = add(names.Line, bodyName, lineName, eventName)
-	// The times of OTLP stand around a record. Those of other systems do, too, but have
+	// The times of OTLP are outside a record. Those of other systems are, too, but have
 	// names that a member of a record may have.
 	names.Dropped = add(names.Dropped, eventTime, observedTime)
 	return names
@@ -47,7 +47,7 @@ func Names(names codec.Names) codec.Names {
 // FieldSet knows which names of members a value may be found under.
 type FieldSet map[string]struct{}
 
-// NewFieldSet returns the set of the names, and of what stands before a dot in
+// NewFieldSet returns the set of the names, and of what is before a dot in
 // them.
 func NewFieldSet(names codec.Names) FieldSet {
 	set := FieldSet{}
@@ -269,7 +269,7 @@ func (w *Writer) appendMembers(dst, object []byte) []byte {
 	return dst
 }
 
-// appendMember appends one member to extra members. name is escaped, as it stands
+// appendMember appends one member to extra members. name is escaped, as it is
 // in the body, and so is value.
 func (w *Writer) appendMember(dst, name, value []byte) []byte {
 	if w.tooLarge(len(name)+len(value)) || w.tooLarge(len(dst)/6) {
@@ -364,7 +364,7 @@ func (w *Writer) admit() bool {
 	return !w.full
 }
 
-// wrapped returns the record together with what stood around it, as one object
+// wrapped returns the record together with what was around it, as one object
 // that means the same when it comes by POST /ingest.
 func (w *Writer) wrapped(record []byte, at time.Time, extra []byte) []byte {
 	if at.IsZero() && len(extra) == 0 {

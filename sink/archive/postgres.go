@@ -117,7 +117,7 @@ func (p *postgres) connect(ctx context.Context) (*pgx.Conn, error) {
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "logforge"
 	}
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing prepared: a pooler may stand between
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // nothing prepared: a pooler may be between
 	return pgx.ConnectConfig(ctx, cfg)
 }
 

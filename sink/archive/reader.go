@@ -237,7 +237,7 @@ func appendRow(dst []byte, r *row) []byte {
 
 func canonicalTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999999999Z") }
 
-// appendLine appends a canonical line. extra are members as they stand in it.
+// appendLine appends a canonical line. extra are members as they are in it.
 func appendLine(dst []byte, at, path, userAgent, extra string) []byte {
 	dst = append(append(append(dst, `{"timestamp":"`...), at...), `","path":"`...)
 	dst = append(codec.AppendText(dst, []byte(path)), `","userAgent":"`...)

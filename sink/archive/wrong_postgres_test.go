@@ -288,7 +288,7 @@ func TestPostgres_TLSWithItsOwnAuthority(t *testing.T) {
 	start(plain, "sslmode=verify-full&sslrootcert="+ca).waitsFor("certificate", "the server of archive.postgres.url has no TLS")
 }
 
-// Ensure that no message shows the URL: what is wrong with it may stand in the
+// Ensure that no message shows the URL: what is wrong with it may be in the
 // middle of the password.
 func TestPostgres_ABrokenURLIsNotShown(t *testing.T) {
 	for _, url := range []string{

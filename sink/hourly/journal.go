@@ -79,7 +79,7 @@ type stream struct {
 	Tail   uint32 `json:"tail,omitempty"`
 }
 
-// position is what a transaction comes with. A JSON object stands in the journal
+// position is what a transaction comes with. A JSON object is in the journal
 // as it is, for whoever reads it; anything else, and what versions before this one
 // wrote, in base64.
 type position []byte
@@ -117,7 +117,7 @@ const compactBytes = 1 << 20
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// line returns the entry as it stands in the journal.
+// line returns the entry as it is in the journal.
 func (e entry) line() []byte {
 	body, err := json.Marshal(struct {
 		entry

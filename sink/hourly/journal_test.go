@@ -17,7 +17,7 @@ import (
 	"logforge/sink"
 )
 
-// Ensure that a position which is JSON stands in the journal as it is, so that the
+// Ensure that a position which is JSON is in the journal as it came, so that the
 // journal can be read, that any other does not get lost, and that what versions
 // before this one wrote is read.
 func TestJournal_APositionOfJSONStandsAsItIsAndAnyOtherInBase64(t *testing.T) {
@@ -28,7 +28,7 @@ func TestJournal_APositionOfJSONStandsAsItIsAndAnyOtherInBase64(t *testing.T) {
 			t.Errorf("%q reads as %q, %v", p, e.Position, ok)
 		}
 		if plain := strings.HasPrefix(p, `{"topic`); strings.Contains(string(line), p) != plain {
-			t.Errorf("%q stands as %s", p, line)
+			t.Errorf("%q is written as %s", p, line)
 		}
 	}
 	body := []byte(`{"kind":"position","position":"AQNncnA="}`)

@@ -185,7 +185,7 @@ func (f *Files) preparedLength(h codec.Hour) (length int64, ok bool) {
 	return length, ok
 }
 
-// rollBackTo cuts off what no decision stands behind: it is still in Kafka and
+// rollBackTo cuts off what was never decided: it is still in Kafka and
 // will come again. After an error it returns how much is left of that.
 func (f *Files) rollBackTo(file durable.File, h codec.Hour, length, size int64) (left int64, err error) {
 	if size <= length {

@@ -391,7 +391,7 @@ func (r *Rejected) retry() {
 	if err == nil {
 		err = tryIn(r.logs, RejectedDir, 0, minProbe)
 	}
-	if err == nil { // what stands in the place of the file may be in the way
+	if err == nil { // what is in the place of the file may be in the way
 		err = r.openFor(codec.HourOf(time.Now()))
 	}
 	if err != nil {

@@ -2,7 +2,7 @@ package kafka
 
 // Replay sends dead letters to the topic again. It can be interrupted at any
 // moment and repeated, and stores no line twice: beside each file that it has
-// begun stands a progress file, replaced and synced before each piece is sent,
+// begun is a progress file, replaced and synced before each piece is sent,
 // and each Kafka record that is sent carries an id that follows from it. A replay
 // that finds a progress file looks in the topic, from the offsets that are noted
 // there, for what of the piece has arrived already.

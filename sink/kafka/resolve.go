@@ -79,9 +79,9 @@ func verdictIn(tx hourly.TxID, p *position, s span, at committedOffset) (verdict
 	case st.topicID != p.TopicID:
 		return undecidable, fmt.Sprintf("the topic was made again: id %v, then %v", p.TopicID, st.topicID)
 	case st.tx == tx && at.offset == s.Next:
-		return committed, "its own commit stands"
+		return committed, "its own commit is the last one"
 	case st.tx == tx:
-		return undecidable, fmt.Sprintf("its own commit stands, but at offset %d", at.offset)
+		return undecidable, fmt.Sprintf("its own commit is the last one, but at offset %d", at.offset)
 	case at.offset == s.Base:
 		return dropped, "nothing committed since"
 	case at.offset < s.Base:

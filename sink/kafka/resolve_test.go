@@ -33,9 +33,9 @@ func TestResolve_WhatBecameOfATransactionIsReadFromTheGroup(t *testing.T) {
 		}
 	}
 
-	f("its own commit stands", 120, metadata(tx, id, ownership{me, 0}), committed)
-	f("its own commit stands, the first of its ownership", 120, metadata(tx, id, ownership{b, 0}, ownership{me, 100}), committed)
-	f("its own commit stands elsewhere", 130, metadata(tx, id, ownership{me, 0}), undecidable)
+	f("its own commit is the last one", 120, metadata(tx, id, ownership{me, 0}), committed)
+	f("its own commit is the last one, the first of its ownership", 120, metadata(tx, id, ownership{b, 0}, ownership{me, 100}), committed)
+	f("its own commit is the last one elsewhere", 130, metadata(tx, id, ownership{me, 0}), undecidable)
 
 	f("still at the base, its own earlier commit", 100, metadata(other, id, ownership{me, 0}), dropped)
 	f("still at the base, somebody's", 100, metadata(other, id, ownership{b, 50}), dropped)

@@ -4,7 +4,7 @@
 //
 // S3Server and Database are shared by all tests of a run, each test with a
 // bucket or a database of its own; OwnS3 and OwnDatabase can be killed. Proxy and
-// Cable stand between a client and a server and do what networks do.
+// Cable are between a client and a server and do what networks do.
 //
 // s3.sh and postgres.sh, which do the work, are for people as well: make s3-up,
 // make postgres-up.

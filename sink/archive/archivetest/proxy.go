@@ -25,7 +25,7 @@ const (
 	Expired                   // as the server does with an old session token
 )
 
-// Proxy stands between an S3 client and a server.
+// Proxy is between an S3 client and a server.
 type Proxy struct {
 	Addr string
 
@@ -121,7 +121,7 @@ func (n *nobody) Header() http.Header {
 func (n *nobody) Write(b []byte) (int, error) { return len(b), nil }
 func (n *nobody) WriteHeader(int)             {}
 
-// Cable stands between a database client and its server, and can close their connections.
+// Cable is between a database client and its server, and can close their connections.
 type Cable struct {
 	Addr string
 
