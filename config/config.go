@@ -92,15 +92,16 @@ type Fields struct {
 
 // Storage is the directory of hourly files.
 type Storage struct {
-	Backend      string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored: file; minio is the older name of archive.s3" oneof:"file minio"`
-	Minio        Minio         `yaml:"minio"`
-	LogsDir      string        `yaml:"logsDir" env:"LOGFORGE_STORAGE_LOGS_DIR" env-description:"directory of the hourly files"`
-	AnalyticsDir string        `yaml:"analyticsDir" env:"LOGFORGE_STORAGE_ANALYTICS_DIR" env-description:"directory of the hourly summaries"`
-	SyncInterval time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk" above:"0s"`
-	MaxOpenFiles int           `yaml:"maxOpenFiles" env:"LOGFORGE_STORAGE_MAX_OPEN_FILES" env-description:"hourly files kept open; the one unused longest is synced and closed first" min:"1"`
-	IdleClose    time.Duration `yaml:"idleClose" env:"LOGFORGE_STORAGE_IDLE_CLOSE" env-description:"an hourly file not written for this long is closed" above:"0s"`
-	MaxAge       time.Duration `yaml:"maxAge" env:"LOGFORGE_STORAGE_MAX_AGE" env-description:"hours that ended longer ago are removed, once their summary and every destination of the archive have them; 0 means never" min:"0s"`
-	MaxBytes     Bytes         `yaml:"maxBytes" env:"LOGFORGE_STORAGE_MAX_BYTES" env-description:"bytes of all hourly files together; past it the oldest hours are removed, on the same condition; 0 means no limit" min:"0"`
+	Backend       string        `yaml:"backend" env:"LOGFORGE_STORAGE_BACKEND" env-description:"where records are stored: file; minio is the older name of archive.s3" oneof:"file minio"`
+	Minio         Minio         `yaml:"minio"`
+	LogsDir       string        `yaml:"logsDir" env:"LOGFORGE_STORAGE_LOGS_DIR" env-description:"directory of the hourly files"`
+	AnalyticsDir  string        `yaml:"analyticsDir" env:"LOGFORGE_STORAGE_ANALYTICS_DIR" env-description:"directory of the hourly summaries"`
+	SyncInterval  time.Duration `yaml:"syncInterval" env:"LOGFORGE_STORAGE_SYNC_INTERVAL" env-description:"longest time until what was acknowledged as written is on disk" above:"0s"`
+	MaxOpenFiles  int           `yaml:"maxOpenFiles" env:"LOGFORGE_STORAGE_MAX_OPEN_FILES" env-description:"hourly files kept open; the one unused longest is synced and closed first" min:"1"`
+	IdleClose     time.Duration `yaml:"idleClose" env:"LOGFORGE_STORAGE_IDLE_CLOSE" env-description:"an hourly file not written for this long is closed" above:"0s"`
+	CompressAfter time.Duration `yaml:"compressAfter" env:"LOGFORGE_STORAGE_COMPRESS_AFTER" env-description:"an hour that was not written to for this long is compressed to HH.log.json.zst; late lines go to HH.log.json beside it until they are added; 0 means never" min:"0s"`
+	MaxAge        time.Duration `yaml:"maxAge" env:"LOGFORGE_STORAGE_MAX_AGE" env-description:"hours that ended longer ago are removed, once their summary and every destination of the archive have them; 0 means never" min:"0s"`
+	MaxBytes      Bytes         `yaml:"maxBytes" env:"LOGFORGE_STORAGE_MAX_BYTES" env-description:"bytes of all hourly files together; past it the oldest hours are removed, on the same condition; 0 means no limit" min:"0"`
 }
 
 // Aggregation is the hourly summaries.

@@ -130,6 +130,9 @@ func (s *service) startFiles(ack sink.Ack) error {
 	if arch != nil {
 		s.stages.run("archive", arch.Run)
 	}
+	if s.cfg.Storage.CompressAfter > 0 {
+		s.stages.run("compression", files.Compress)
+	}
 	if s.cfg.Storage.MaxAge > 0 || s.cfg.Storage.MaxBytes > 0 {
 		s.stages.run("retention", func(ctx context.Context) error { return files.Retain(ctx, s.retention(agg, arch)) })
 	}

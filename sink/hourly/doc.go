@@ -32,6 +32,13 @@
 // process has to end. The kernel may have thrown the pages away and would report
 // success the next time.
 //
+// # Compressed hours
+//
+// Compress makes the file of an hour that is quiet a chain of zstd frames,
+// HH.log.json.zst, see compress.go. Late lines begin HH.log.json anew, and become
+// further frames once the hour is quiet again. The one followed by the other is the
+// stream; no offset changes.
+//
 // # Removed hours
 //
 // Retain removes whole hours, the oldest first, as storage.maxAge and

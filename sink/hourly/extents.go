@@ -4,14 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"slices"
 	"time"
 
 	"logforge/codec"
-	"logforge/sink/durable"
 )
 
 // Extent is one hour's stream of canonical lines, as far as it is committed.
@@ -32,15 +28,16 @@ type Extent struct {
 var ErrGone = errors.New("the hour's file was removed or replaced")
 
 // Extents puts what has been written on disk and returns every hour that has a
-// file, in ascending order, as far as that has come: nothing that was read of an
-// extent is lost with the power. Length is 0 for a file that was emptied.
+// file, compressed or not, in ascending order, as far as that has come: nothing
+// that was read of an extent is lost with the power. Length is 0 for a file that
+// was emptied.
 func (f *Files) Extents() []Extent {
 	f.settle()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	extents := make([]Extent, 0, len(f.segments))
 	for _, s := range f.segments {
-		if s.present {
+		if s.stored() {
 			extents = append(extents, s.extent())
 		}
 	}
@@ -67,81 +64,6 @@ func (f *Files) settle() {
 		_ = f.raiseFloors()
 	}
 }
-
-// Reader reads the bytes [from, e.Length) of e's generation: whole lines, if from
-// is where a line begins. The error is ErrGone, also of a later Read, when that
-// generation is no longer there. The caller has to close it.
-func (f *Files) Reader(e Extent, from int64) (io.ReadCloser, error) {
-	if from < 0 || from > e.Length {
-		return nil, fmt.Errorf("%s: offset %d of %d", e.Hour, from, e.Length)
-	}
-	f.mu.Lock()
-	root := f.root
-	f.mu.Unlock()
-	file, err := root.Open(Path(e.Hour), false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrGone
-	}
-	if err != nil {
-		return nil, &failure{kindOf(err), err}
-	}
-	base, err := f.confirm(e, file)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &extentReader{file: file, at: from - base, end: e.Length - base}, nil
-}
-
-// confirm returns the base of e's generation if file is its file.
-func (f *Files) confirm(e Extent, file durable.File) (base int64, err error) {
-	f.mu.Lock()
-	s := f.segments[e.Hour]
-	if s == nil || !s.present || s.generation != e.Generation || s.extent().Length < e.Length {
-		f.mu.Unlock()
-		return 0, ErrGone
-	}
-	base = s.base
-	length, want := s.written, s.tail // of the closed file
-	var open *handle
-	if s.file != nil {
-		open, length = s.use(), e.Length-base
-	}
-	f.mu.Unlock()
-	if open != nil {
-		want, err = tailSum(open, length)
-		f.done(open)
-	}
-	if err != nil || length == 0 {
-		return base, err
-	}
-	sum, err := tailSum(file, length)
-	if err == nil && sum != want {
-		err = ErrGone // replaced, and not noticed yet
-	}
-	return base, err
-}
-
-// extentReader reads a part of one file.
-type extentReader struct {
-	file    durable.File
-	at, end int64
-}
-
-func (r *extentReader) Read(p []byte) (int, error) {
-	if r.at >= r.end {
-		return 0, io.EOF
-	}
-	n, err := r.file.ReadAt(p[:min(int64(len(p)), r.end-r.at)], r.at)
-	if err == nil && n == 0 && len(p) > 0 {
-		err = ErrGone // shortened by somebody else
-	} else if err != nil {
-		err = &failure{kindOf(err), err}
-	}
-	r.at += int64(max(n, 0))
-	return max(n, 0), err
-}
-
-func (r *extentReader) Close() error { return r.file.Close() }
 
 // nextGeneration returns a number above all that were ever given in this
 // directory. It counts in milliseconds since 1970, so that this holds also for a

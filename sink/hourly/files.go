@@ -82,6 +82,10 @@ type Files struct {
 	writeErrors  *metrics.Counter
 	removedBytes *metrics.Counter
 	overdueBytes atomic.Int64
+
+	compressedBytes *metrics.Counter
+	compressErrors  *metrics.Counter
+	freeBytes       func() uint64 // that may still be taken on the file system
 }
 
 // disk is where tests put a file system that fails, or that forgets what was not
@@ -136,6 +140,8 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 		segments: map[codec.Hour]*segment{},
 		dirs:     map[string]struct{}{},
 		failed:   make(chan struct{}),
+
+		freeBytes: func() uint64 { return freeBytes(cfg.LogsDir) },
 	}
 	f.wide = make(chan struct{}, 1)
 	f.writes = sink.NewGroup(f.writeGroup, (*codec.Batch).Keep, codec.PutBatch)
@@ -168,6 +174,8 @@ func (f *Files) register(set *metrics.Set) {
 	f.rolledBack = metric.Counter(set, "logforge_rolled_back_bytes_total", "Bytes cut off the files because their transaction was not committed.")
 	f.writeErrors = metric.Counter(set, "logforge_write_errors_total", "Writes and syncs that failed.")
 	f.removedBytes = metric.Counter(set, "logforge_storage_removed_bytes_total", "Bytes of the hourly files that storage.maxAge and storage.maxBytes have removed.")
+	f.compressedBytes = metric.Counter(set, "logforge_storage_compressed_bytes_total", "Bytes of lines that storage.compressAfter has compressed.")
+	f.compressErrors = metric.Counter(set, "logforge_storage_compress_errors_total", "Attempts to compress an hour that failed; its lines stay where they were.")
 	metric.Gauge(set, "logforge_storage_bytes", "Bytes of all hourly files together.", func() float64 {
 		_, bytes := f.stored()
 		return float64(bytes)

@@ -33,6 +33,9 @@ import (
 //	          written anew
 //	hours     the generation of every hour that has a file, and the largest
 //	          ever given; kept when the journal is written anew
+//	compressed
+//	          hours with a compressed part; before the swap that makes one it
+//	          says what that will be, and afterwards that the other file is gone
 //
 // floor and open name generations as well, of the files that they name. A floor
 // of 0 with generation 0 says that the hour's file was removed.
@@ -77,6 +80,11 @@ type stream struct {
 	// was shortened or replaced while no process ran is told.
 	Length int64  `json:"length,omitempty"`
 	Tail   uint32 `json:"tail,omitempty"`
+	// Compressed is the part of the hour in HH.log.json.zst, which ends at Base, and
+	// Next what it becomes with a swap that was begun: of the two it is the one that
+	// the file is.
+	Compressed *compressed `json:"compressed,omitempty"`
+	Next       *compressed `json:"next,omitempty"`
 }
 
 // position is what a transaction comes with. A JSON object is in the journal
@@ -109,6 +117,8 @@ const (
 	kindRollback = "rollback"
 	kindPosition = "position"
 	kindHours    = "hours"
+
+	kindCompressed = "compressed"
 )
 
 // compactBytes is the size from which the journal is written anew, unless that

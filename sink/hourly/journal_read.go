@@ -45,7 +45,10 @@ func (h *history) apply(e entry) error {
 	h.newest = max(h.newest, e.Newest)
 	for hour, s := range e.Hours {
 		k := h.files[hour]
-		if s.Generation == k.Generation && s.Length == 0 {
+		if e.Kind == kindCompressed && s.Next == nil {
+			k = known{} // only what follows is known of the hour's other file
+		}
+		if s.Generation == k.Generation && s.Base == k.Base && s.Length == 0 {
 			s.Length, s.Tail = k.Length, k.Tail
 		}
 		k.stream = s
@@ -70,7 +73,7 @@ func (h *history) apply(e entry) error {
 			h.position = h.prepared.Position
 		}
 		h.prepared = nil
-	case kindHours:
+	case kindHours, kindCompressed:
 	case kindPosition:
 		h.position = e.Position
 	default:

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -84,18 +85,22 @@ func TestJournal_EveryKindOfDamageHasAnOutcome(t *testing.T) {
 
 func TestJournal_IsReadInBoundedMemory(t *testing.T) {
 	whole := string(entry{Kind: kindHours, Newest: 7}.line())
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
 	const zeros = 300 << 20
-	h, good, size, err := readJournal(io.MultiReader(strings.NewReader(whole), io.LimitReader(nulReader{}, zeros)))
-	runtime.ReadMemStats(&after)
-	if err != nil || h.newest != 7 || good != int64(len(whole)) || size != good+zeros {
-		t.Fatalf("%d good of %d, newest %d, %v", good, size, h.newest, err)
+	least := uint64(math.MaxUint64) // what goes on beside counts as well
+	for range 5 {
+		runtime.GC()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		h, good, size, err := readJournal(io.MultiReader(strings.NewReader(whole), io.LimitReader(nulReader{}, zeros)))
+		runtime.ReadMemStats(&after)
+		if err != nil || h.newest != 7 || good != int64(len(whole)) || size != good+zeros {
+			t.Fatalf("%d good of %d, newest %d, %v", good, size, h.newest, err)
+		}
+		if least = min(least, after.TotalAlloc-before.TotalAlloc); least <= 1<<20 {
+			return
+		}
 	}
-	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
-		t.Fatalf("reading %d bytes took %d bytes of memory", size, took)
-	}
+	t.Fatalf("reading %d bytes took %d bytes of memory", zeros, least)
 }
 
 type nulReader struct{}

@@ -62,6 +62,10 @@ func (f *Files) ensureOpen(s *segment) error {
 		replaced = sum != s.tail
 	}
 	switch {
+	case !s.present && st.Size == 0 && s.compressed != nil:
+		f.mu.Lock()
+		s.present, s.journaled = true, unknown
+		f.mu.Unlock()
 	case !s.present && st.Size == 0:
 		f.begin(s, 0)
 	case !s.present, replaced:
@@ -77,12 +81,23 @@ func (f *Files) openHour(s *segment) (durable.File, error) {
 	name := Path(s.hour)
 	file, err := f.root.Open(name, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		if s.present {
+		if s.present && f.isContained(s) {
+			if err := f.dropContained(s); err != nil { // removed already, and not on disk
+				return nil, err
+			}
+		}
+		removed := s.present
+		if removed {
 			f.log.Warn("an hour's file was removed or moved: a new one begins", "file", name, "bytes", s.visible)
 			if err := f.syncRemoval(name); err != nil {
 				return nil, err
 			}
 			f.forget(s)
+		}
+		if s.compressed != nil {
+			if err := f.continueCompressed(s, removed); err != nil {
+				return nil, err
+			}
 		}
 		if err = f.root.Mkdir(filepath.Dir(name)); err != nil {
 			return nil, &generalError{err} // of the logs directory
@@ -92,12 +107,17 @@ func (f *Files) openHour(s *segment) (durable.File, error) {
 	return file, err
 }
 
-// forget makes the segment one without a file.
+// forget makes the segment one without a file, except for its compressed part.
 func (f *Files) forget(s *segment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	s.forgetFile()
+}
+
+// forgetFile does so with f.mu held.
+func (s *segment) forgetFile() {
 	s.visible, s.written, s.synced, s.size = 0, 0, 0, 0
-	s.journaled, s.before = unknown, 0
+	s.journaled, s.before, s.tail = unknown, 0, 0
 	s.present, s.named, s.moved = false, false, false
 	s.cuts++
 }
@@ -108,6 +128,11 @@ func (f *Files) begin(s *segment, start int64) {
 	f.newest = f.nextGeneration()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.compressed != nil {
+		c := *s.compressed
+		c.To = min(s.overlap(), start) - start
+		s.setCompressed(&c)
+	}
 	s.generation, s.base, s.journaled, s.present = f.newest, -start, unknown, true
 }
 
@@ -251,7 +276,10 @@ func (f *Files) moveOver(s *segment) error {
 	if err := f.syncRemoval(Path(s.hour)); err != nil {
 		return err
 	}
-	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices}
+	n := &segment{hour: s.hour, journaled: unknown, slice: f.slices, compressed: s.compressed}
+	if n.compressed != nil {
+		n.base = n.compressed.To
+	}
 	file, err := f.openHour(n)
 	if err != nil {
 		return err
@@ -301,7 +329,7 @@ func (f *Files) moveOver(s *segment) error {
 	if f.transactional {
 		n.visible = shift + max(s.visible-from, 0)
 	}
-	s.generation, s.base = n.generation, n.base
+	s.generation, s.base, s.compressed, s.next = n.generation, n.base, n.compressed, nil
 	s.before = shift + max(s.before-from, 0)
 	s.visible, s.written, s.synced, s.size, s.journaled = n.visible, n.written, 0, n.size, n.journaled
 	s.file, s.present, s.moved, s.named = n.file, true, false, true

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"logforge/codec"
 	"logforge/sink/durable"
@@ -39,8 +40,8 @@ func (f *Files) recover() error {
 	if err != nil {
 		return err
 	}
-	for _, h := range found {
-		if err := f.recoverFile(h, files[h]); err != nil {
+	for _, h := range slices.Sorted(maps.Keys(found)) {
+		if err := f.recoverHour(h, files[h], found[h]); err != nil {
 			return fmt.Errorf("recovering %s: %w", Path(h), err)
 		}
 	}
@@ -66,9 +67,13 @@ func (f *Files) recover() error {
 	return nil // anything else may pass
 }
 
-// scan returns the hours that have a file. Everything else is passed over.
-func (f *Files) scan() ([]codec.Hour, error) {
-	var found []codec.Hour
+// found says which files of an hour there are.
+type found struct{ plain, compressed bool }
+
+// scan returns the hours that have a file. What a compression that did not come to
+// its end has left is removed; everything else is passed over.
+func (f *Files) scan() (map[codec.Hour]found, error) {
+	hours := map[codec.Hour]found{}
 	days, err := f.root.ReadDir(".")
 	if err != nil {
 		return nil, err
@@ -83,21 +88,80 @@ func (f *Files) scan() ([]codec.Hour, error) {
 			continue
 		}
 		for _, name := range names {
-			if h, ok := ParsePath(day.Name() + "/" + name.Name()); ok && name.Type().IsRegular() {
-				found = append(found, h)
+			if !name.Type().IsRegular() {
+				continue
+			}
+			plain, isCompressed := strings.CutSuffix(name.Name(), compressedEnd)
+			if h, ok := ParsePath(day.Name() + "/" + plain); ok {
+				is := hours[h]
+				is.plain, is.compressed = is.plain || !isCompressed, is.compressed || isCompressed
+				hours[h] = is
+			}
+			if plain, ok := strings.CutSuffix(name.Name(), compressingEnd); ok && strings.HasPrefix(plain, ".") {
+				if _, ok := ParsePath(day.Name() + "/" + plain[1:]); ok {
+					_ = f.root.Remove(day.Name() + "/" + name.Name()) // the next compression of the hour does it as well
+				}
 			}
 		}
 	}
-	return found, nil
+	return hours, nil
 }
 
-// recoverFile repairs one file and makes its segment.
-func (f *Files) recoverFile(h codec.Hour, k known) error {
-	s := &segment{hour: h, journaled: unknown, generation: k.Generation, base: k.Base, present: true}
+// recoverHour repairs the files of one hour and makes its segment.
+func (f *Files) recoverHour(h codec.Hour, k known, is found) error {
+	s := &segment{hour: h, journaled: unknown, generation: k.Generation, base: k.Base}
+	swapped, err := f.recoverCompressed(s, k, is.compressed)
+	if err != nil {
+		f.log.Warn("the compressed part of an hour cannot be opened: passing it over", "file", compressedPath(h), "err", err)
+		s.compressed, s.next, err = k.Compressed, k.Next, nil
+	}
+	if is.plain {
+		err = f.recoverFile(s, k, swapped)
+	} else if s.compressed != nil {
+		prepared, _ := f.preparedLength(h)
+		if n := max(k.length, k.Length, prepared); !swapped && n > 0 && s.base+n != s.compressed.To {
+			f.log.Warn("an hour's file was removed while no process held the directory, or just before the last one was killed; its compressed part is there", "file", Path(h), "bytes", n)
+			f.begin(s, 0)
+			s.present = false
+		}
+		s.base = s.compressed.To
+		f.mu.Lock()
+		f.segments[h] = s
+		if swapped || k.named || k.Length > 0 {
+			// The removal of the other file has to be on disk before the journal
+			// says no more of it.
+			f.dirs[filepath.Dir(Path(h))] = struct{}{}
+		}
+		f.mu.Unlock()
+	}
+	switch s := f.segments[h]; {
+	case err != nil || s == nil:
+		return err
+	case k.Compressed != nil && s.compressed == nil && s.generation == k.Generation:
+		f.begin(s, s.visible) // offsets in what was removed mean nothing any more
+	case s.compressed != nil && s.present:
+		if f.isContained(s) {
+			if err := f.classify(f.dropContained(s), nil, 0); f.Err() != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recoverFile repairs the file of s's hour, and makes s known.
+func (f *Files) recoverFile(s *segment, k known, swapped bool) error {
+	h := s.hour
+	s.present = true
 	file, err := f.root.Open(Path(h), false)
 	if err == nil {
+		if st, failed := file.Stat(); failed == nil && st.Size == 0 && swapped {
+			// The file that was compressed is gone. This one was made for late
+			// lines, and none was written to it: the journal would know it.
+			s.base, k = s.compressed.To, known{stream: stream{Generation: k.Generation}}
+		}
 		err = errors.Join(f.recoverLength(s, file, k), file.Close())
-	} else if k.named || f.tx.prepared != nil && f.tx.prepared.Files[h] > 0 {
+	} else if k.named || s.compressed != nil || f.tx.prepared != nil && f.tx.prepared.Files[h] > 0 {
 		return err // what the journal knows of it would be forgotten
 	} else {
 		f.log.Warn("an hour's file cannot be opened: passing it over", "file", Path(h), "err", err)
@@ -270,18 +334,19 @@ func (f *Files) compact() error {
 	floor := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
 	exact := entry{Kind: kindOpen, Files: map[codec.Hour]int64{}}
 	for _, s := range f.segments {
-		if !s.present {
+		if !s.stored() {
 			continue
 		}
 		synced := f.onDisk(s)
-		k := stream{s.generation, s.base, min(s.visible, synced), 0}
+		k := s.stream()
+		k.Length = min(s.visible, synced)
 		switch {
 		case s.file != nil && !s.moved:
 			var err error
 			if k.Tail, err = tailSum(s.file, k.Length); err != nil {
 				return err
 			}
-		case s.written == k.Length:
+		case s.written == k.Length && s.present:
 			k.Tail = s.tail
 		}
 		hours[s.hour] = k

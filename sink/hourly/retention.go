@@ -128,7 +128,7 @@ type retentionPass struct {
 // storedHour is an hour that has a file.
 type storedHour struct {
 	Extent
-	bytes int64 // of the file
+	bytes int64 // of its files
 	gone  bool  // removed in this pass
 }
 
@@ -208,9 +208,9 @@ func (f *Files) stored() (oldest codec.Hour, bytes int64) {
 	defer f.mu.Unlock()
 	oldest = math.MaxInt32
 	for h, s := range f.segments {
-		if s.present {
+		if s.stored() {
 			oldest = min(oldest, h)
-			bytes += s.written
+			bytes += s.bytes()
 		}
 	}
 	return oldest, bytes
@@ -221,8 +221,8 @@ func (f *Files) storedHours() (hours []storedHour) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, s := range f.segments {
-		if s.present {
-			hours = append(hours, storedHour{Extent: s.extent(), bytes: s.written})
+		if s.stored() {
+			hours = append(hours, storedHour{Extent: s.extent(), bytes: s.bytes()})
 		}
 	}
 	slices.SortFunc(hours, func(a, b storedHour) int { return cmp.Compare(a.Hour, b.Hour) })

@@ -27,6 +27,11 @@ type segment struct {
 	generation uint64
 	base       int64
 
+	// compressed is the part of the hour that is in another file, before base; nil
+	// if there is none. next is what it becomes once the swap that the journal
+	// announces has come to its end.
+	compressed, next *compressed
+
 	visible, written, synced int64
 	size                     int64
 	journaled                int64 // unknown: not in the journal
@@ -38,6 +43,8 @@ type segment struct {
 	moved   bool    // the file's name leads elsewhere
 	tail    uint32  // checksum of the end of the file, when it was closed
 
+	// quietAt is when to look next whether the hour can be compressed.
+	quietAt time.Time
 	// ahead is when retention first saw that the file's last change is still to
 	// come; zero if it is not.
 	ahead time.Time

@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
+	"time"
 
 	"logforge/codec"
 	"logforge/sink/durable"
@@ -81,9 +80,6 @@ func lookAtJournal(name string) (*history, error) {
 	return h, errors.Join(err, file.Close())
 }
 
-// compressedEnd ends the name of the older lines of an hour.
-const compressedEnd = ".zst"
-
 // Node returns the instance id; empty if no process has made one.
 func (s *Snapshot) Node() string { return s.node }
 
@@ -98,54 +94,144 @@ func (s *Snapshot) Generation(h codec.Hour) uint64 { return s.files[h].Generatio
 // they count. More may have been written by the time it ends. The caller has to
 // close it.
 func (s *Snapshot) Open(h codec.Hour) (io.ReadCloser, error) {
-	name := filepath.Join(s.dir, Path(h))
-	var parts []io.Reader
-	var closers []func() error
-	closeAll := func() error {
-		var errs []error
-		for _, c := range closers {
-			errs = append(errs, c())
+	const tries = 10 // the hour may be compressed at this moment
+	for try := 1; ; try++ {
+		r, err := s.openOnce(h)
+		if !errors.Is(err, errChanged) || try == tries {
+			return r, err
 		}
-		return errors.Join(errs...)
+		time.Sleep(time.Duration(try) * time.Millisecond)
 	}
-	k := s.files[h]
-	skip := max(0, -k.Base)
-	packed, err := durable.OpenRegular(name + compressedEnd)
-	switch {
-	case err == nil:
-		closers = append(closers, packed.Close)
-		d, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1))
+}
+
+// openOnce tries it once. The error is errChanged if it is to be tried again.
+func (s *Snapshot) openOnce(h codec.Hour) (_ io.ReadCloser, err error) {
+	r := &snapshotReader{}
+	defer func() {
 		if err != nil {
-			return nil, errors.Join(err, closeAll())
+			err = errors.Join(err, r.Close())
 		}
-		closers = append(closers, func() error { d.Close(); return nil })
-		parts, skip = append(parts, d), 0
-	case !errors.Is(err, fs.ErrNotExist):
+	}()
+	plain, err := s.open(r, Path(h))
+	if err != nil {
 		return nil, err
 	}
-	plain, err := durable.OpenRegular(name)
+	packed, err := s.open(r, compressedPath(h))
+	if err != nil {
+		return nil, err
+	}
+	k := s.files[h]
+	var c *compressed
 	switch {
-	case err == nil:
-		closers = append(closers, plain.Close)
-		end, err := s.end(plain, h)
+	case packed != nil:
+		if c, err = s.compressed(h, &k, plain, packed); err != nil {
+			return nil, err
+		}
+	case plain == nil:
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(s.dir, Path(h)), Err: fs.ErrNotExist}
+	case k.Compressed != nil:
+		return nil, fmt.Errorf("%w: %s is missing, and has the beginning of the hour", errChanged, compressedPath(h))
+	}
+	var parts []io.Reader
+	skip := max(0, -k.Base)
+	if c != nil {
+		if from := max(0, c.from()); from < c.To {
+			parts = append(parts, c.linesOf(compressedPath(h), packed, from, c.To))
+		}
+		skip = max(skip, c.To-k.Base)
+	}
+	if plain != nil {
+		end, err := s.end(plain, k)
 		if err != nil {
-			return nil, errors.Join(err, closeAll())
+			return nil, err
 		}
 		parts = append(parts, io.NewSectionReader(plain, skip, max(0, end-skip)))
-	case !errors.Is(err, fs.ErrNotExist) || len(parts) == 0:
-		return nil, errors.Join(err, closeAll())
 	}
-	return &snapshotReader{io.MultiReader(parts...), closeAll}, nil
+	r.Reader = io.MultiReader(parts...)
+	return r, nil
+}
+
+// open opens one file of an hour, which r closes; nil if there is none.
+func (s *Snapshot) open(r *snapshotReader, name string) (*os.File, error) {
+	file, err := durable.OpenRegular(filepath.Join(s.dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		r.files = append(r.files, file)
+	}
+	return file, err
+}
+
+// compressed returns what the compressed part of an hour is, which is open as
+// packed: nil for a file that is none. What the journal said of the hour may be
+// older than its files: k is then what it says now. The error is errChanged if the
+// files were replaced meanwhile.
+func (s *Snapshot) compressed(h codec.Hour, k *known, plain, packed *os.File) (*compressed, error) {
+	matches := func(c *compressed) bool {
+		if c == nil {
+			return false
+		}
+		same, err := c.isIn(packed)
+		return same && err == nil
+	}
+	if plain != nil || k.Next != nil || !matches(k.Compressed) {
+		now, err := lookAtJournal(filepath.Join(s.dir, journalName))
+		if err != nil {
+			return nil, fmt.Errorf("reading the journal: %w", err)
+		}
+		if now, ok := now.files[h]; ok {
+			if now.Generation != k.Generation && k.Generation != 0 {
+				return nil, ErrGone
+			}
+			*k = now
+		}
+		for name, file := range map[string]*os.File{Path(h): plain, compressedPath(h): packed} {
+			if !s.leadsTo(name, file) {
+				return nil, errChanged
+			}
+		}
+	}
+	switch {
+	case matches(k.Next):
+		return k.Next, nil
+	case matches(k.Compressed):
+		return k.Compressed, nil
+	case k.Compressed != nil:
+		return nil, fmt.Errorf("%s: %w", compressedPath(h), errDamaged)
+	case k.Generation != 0 || k.named:
+		return nil, nil // somebody else's: Files passes it over as well
+	}
+	info, err := packed.Stat()
+	if err != nil {
+		return nil, err
+	}
+	lines, err := walkFrames(packed, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", compressedPath(h), err)
+	}
+	k.Base = lines
+	return &compressed{To: lines, Lines: lines, Size: info.Size()}, nil
+}
+
+// leadsTo reports whether the name is that of the open file; with nil, of none.
+func (s *Snapshot) leadsTo(name string, file *os.File) bool {
+	named, err := os.Lstat(filepath.Join(s.dir, name))
+	if file == nil || err != nil {
+		return file == nil && errors.Is(err, fs.ErrNotExist)
+	}
+	open, err := file.Stat()
+	return err == nil && os.SameFile(named, open)
 }
 
 // end returns up to where a file that is not compressed counts.
-func (s *Snapshot) end(file *os.File, h codec.Hour) (int64, error) {
+func (s *Snapshot) end(file *os.File, k known) (int64, error) {
 	info, err := file.Stat()
 	if err != nil {
 		return 0, err
 	}
 	end := info.Size()
-	if k := s.files[h]; k.exact {
+	if k.exact {
 		// Behind it is what is not decided, or has been decided since.
 		end = min(end, k.length)
 	}
@@ -168,10 +254,16 @@ func (s *Snapshot) end(file *os.File, h codec.Hour) (int64, error) {
 
 type snapshotReader struct {
 	io.Reader
-	close func() error
+	files []*os.File
 }
 
-func (r *snapshotReader) Close() error { return r.close() }
+func (r *snapshotReader) Close() error {
+	var errs []error
+	for _, file := range r.files {
+		errs = append(errs, file.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // String names the directory.
 func (s *Snapshot) String() string { return fmt.Sprintf("logs directory %s", s.dir) }

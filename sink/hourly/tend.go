@@ -109,16 +109,18 @@ func (f *Files) raiseFloors() error {
 		return nil
 	}
 	e := entry{Kind: kindFloor, Files: map[codec.Hour]int64{}}
+	late := false // A file without a length is not missed where the hour goes on without it.
 	for _, s := range f.open {
 		if synced := f.onDisk(s); s.journaled != unknown && synced > s.journaled {
 			e.Files[s.hour], s.journaled = synced, synced
+			late = late || s.compressed != nil
 		}
 	}
 	if len(e.Files) == 0 {
 		return nil
 	}
 	// Without room it can wait.
-	if err := f.journal.add(e, false); err != nil && !isDiskFull(err) {
+	if err := f.journal.add(e, late); err != nil && !isDiskFull(err) {
 		return f.classify(err, nil, 0)
 	}
 	return nil

@@ -253,7 +253,7 @@ func (f *Files) note(part []*segment) error {
 			if !f.transactional {
 				e.Files[s.hour] = min(s.visible, f.onDisk(s))
 			}
-			e.Hours[s.hour] = stream{Generation: s.generation, Base: s.base}
+			e.Hours[s.hour] = s.stream()
 		}
 	}
 	if len(e.Files) == 0 {
