@@ -57,6 +57,7 @@ type Batch struct {
 	log          logLine
 	recent       recent
 	shape        shape
+	envelope     envelope
 	common       commonHour
 	moment       [32]byte // the last time that was not RFC 3339
 	plain        []byte   // a string without its escapes

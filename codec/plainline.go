@@ -11,17 +11,17 @@ import "bytes"
 // the index after its last quote. For any other line, and when the output has to
 // grow, it returns 0 and has added nothing; the line is then read by the general
 // path. Within a JSON string escape is 1, because each quote of the line has a
-// backslash before it; otherwise it is 0. The extra members in before, each after
-// a comma, are written before those of the line.
+// backslash before it; otherwise it is 0. The extra members in before, without a
+// comma before the first, are written before those of the line, if they are kept.
 func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	const maxAddress, timeBytes, pathAt = 47, 26, hourAt + len(`2026-02-09T15:23:00Z","path":"`)
 	start := i
-	// The client's address, and no user: everything up to the bracket.
-	for i < min(start+maxAddress, len(b)) && inAddress[b[i]] {
-		i++
+	// The client's address or name, and no user: everything up to the bracket.
+	if i = wordEnd(b, i); i == start || i > start+maxAddress || i+6+timeBytes+2+escape+16 > len(b) || string(b[i:i+6]) != " - - [" {
+		return 0
 	}
 	address := b[start:i]
-	if i == start || i+5+timeBytes+2+escape+16 > len(b) || string(b[i:i+6]) != " - - [" {
+	if len(address) == 1 && address[0] == '-' || b[start+4] == '-' && b[start+7] == '-' { // nobody; the date of a load balancer
 		return 0
 	}
 	i += len(" - - [")
@@ -71,24 +71,26 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	if i == size || i-size > 18 || b[size] == '0' && i > size+1 {
 		return 0
 	}
-	if i = opening(b, i, ` `, escape); i == 0 || i == len(b) {
-		return 0
-	}
 	// The referer comes after the user agent in the output: only its end is found
 	// here.
-	referer, refererEnd := i, i+1
-	if b[i] != '-' || closing(b, refererEnd, escape) == 0 {
+	var referer, refererEnd int
+	if n := refererless(b, i, escape); n > 0 {
+		i += n
+	} else {
+		if i = opening(b, i, ` `, escape); i == 0 {
+			return 0
+		}
 		quote := bytes.IndexByte(b[i:], '"')
 		if quote < escape {
 			return 0
 		}
-		refererEnd = i + quote - escape
-	}
-	if i = closing(b, refererEnd, escape); i == 0 {
-		return 0
-	}
-	if i = opening(b, i, ` `, escape); i == 0 {
-		return 0
+		referer, refererEnd = i, i+quote-escape
+		if i = closing(b, refererEnd, escape); i == 0 {
+			return 0
+		}
+		if i = opening(b, i, ` `, escape); i == 0 {
+			return 0
+		}
 	}
 	const agentName = `","userAgent":"`
 	n := pathAt + pathEnd - pathStart
@@ -110,7 +112,8 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	n++
 	if d.rules.keep {
 		if len(before) > 0 {
-			n += copy(line[n:], before)
+			line[n] = ','
+			n += 1 + copy(line[n+1:], before)
 		}
 		copy(line[n:n+15], `,"remoteAddr":"`)
 		n += 15
@@ -146,7 +149,7 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 			n += length
 			n += copy(line[n:], `"`)
 		}
-	} else if ordinary(b, referer) != refererEnd {
+	} else if refererEnd > 0 && ordinary(b, referer) != refererEnd {
 		return 0
 	}
 	copy(line[n:n+2], "}\n")
@@ -164,7 +167,19 @@ func (d *decoder) plainLine(b []byte, i, escape int, before []byte) int {
 	return i
 }
 
-// inAddress marks what the address or the name of a client has.
+// wordEnd returns the index of the first byte from b[i] on that is a space, or cannot be
+// copied as it is; or, near the end of b, any before that.
+func wordEnd(b []byte, i int) int {
+	for ; i <= len(b)-8; i += 8 {
+		w := load(b, i)
+		if m := (marks(w) | (w - 0x21*ones)) & highs; m != 0 {
+			return i + firstMark(m)
+		}
+	}
+	return i
+}
+
+// inAddress marks what the address or the name of a client may begin with.
 var inAddress = func() (t [256]bool) {
 	for c := range t {
 		t[c] = isAlphanumeric(byte(c)) || c == '.' || c == ':' || c == '-'
@@ -180,6 +195,19 @@ func opening(b []byte, i int, text string, escape int) int {
 		return 0
 	}
 	return closing(b, i+len(text), escape)
+}
+
+// refererless returns the length of what stands between the bytes and the user agent of a
+// line without a referer, or 0 if something else is at b[i].
+func refererless(b []byte, i, escape int) int {
+	const plain, escaped = ` "-" "`, ` \"-\" \"`
+	switch {
+	case escape == 0 && i <= len(b)-len(plain) && string(b[i:i+len(plain)]) == plain:
+		return len(plain)
+	case escape == 1 && i <= len(b)-len(escaped) && string(b[i:i+len(escaped)]) == escaped:
+		return len(escaped)
+	}
+	return 0
 }
 
 // closing returns the index after the quote at b[i], or 0 if there is none.
@@ -232,17 +260,12 @@ func (d *decoder) plainWithin(b []byte, i int, follows string, extra []byte) int
 	return end
 }
 
-// plainExtra is plainLine with extra members that have no comma before the first.
+// plainExtra is plainLine for a line by itself.
 func (d *decoder) plainExtra(b []byte, i, escape int, extra []byte) int {
 	if !d.rules.shipper || d.b.extended.known || i >= len(b) || !inAddress[b[i]] {
 		return 0
 	}
-	var before []byte
-	if len(extra) > 0 && d.rules.keep {
-		before = append(append(d.b.extra[:0], ','), extra...)
-		d.b.extra = before
-	}
-	return d.plainLine(b, i, escape, before)
+	return d.plainLine(b, i, escape, extra)
 }
 
 // plainLines adds the records of the lines from b[i] on, as long as they are
@@ -271,38 +294,4 @@ func (d *decoder) plainLines(b []byte, i int) int {
 		i = end
 	}
 	return i
-}
-
-// plainWrapped adds the record of an object at b[i] such as Fluent Bit sends: a
-// time that is a number, and a plain line. It returns the index after it. For
-// anything else it returns 0 and has added nothing.
-func (d *decoder) plainWrapped(b []byte, i int) int {
-	start := i
-	if i+2 >= len(b) || b[i+1] != '"' || d.limits.Records > 0 && d.index >= d.limits.Records {
-		return 0
-	}
-	i += 2
-	end := shortText(b, i)
-	if end == 0 || end == len(b) || b[end] != ':' {
-		return 0
-	}
-	u, exactly := d.b.recent.find(d.rules.table, nil, b, i, end-1, 0)
-	if u == nil || u.rank[timestamp] == 0 || u.reserved && exactly || u.rank[lineUse]+u.rank[path]+u.rank[userAgent] > 0 {
-		return 0
-	}
-	after, ok := number(b, end+1)
-	if !ok || after+2 >= len(b) || b[after] != ',' || b[after+1] != '"' {
-		return 0
-	}
-	name := after + 2
-	if end = shortText(b, name); end == 0 || end+1 >= len(b) || b[end] != ':' || b[end+1] != '"' {
-		return 0
-	}
-	if u, _ = d.b.recent.find(d.rules.table, nil, b, name, end-1, 1); u == nil || u.rank[lineUse] == 0 || u.rank[timestamp]+u.rank[path]+u.rank[userAgent] > 0 {
-		return 0
-	}
-	if most := d.limits.SentBytes; most > 0 && name-start > plainAround {
-		return 0
-	}
-	return d.plainWithin(b, end+2, `"}`, b[start+1:after])
 }

@@ -15,6 +15,9 @@ import (
 // new batch, cannot take the fast path, as no hour is known there.
 func TestPlainLines_BecomeWhatTheGeneralPathMakesOfThem(t *testing.T) {
 	lines := []string{combined1, combined2}
+	for _, client := range []string{"-", ":", "::1", "a[b", "x_y%20z", "2015-05-17T10:05:03Z", "host-4-a", "é", "2001:db8:85a3:8d3:1319:8a2e:370:7348", strings.Repeat("h", 47), strings.Repeat("h", 48), "http", "<190>x:"} {
+		lines = append(lines, client+combined1[strings.Index(combined1, " "):])
+	}
 	for _, r := range corpus.Records(9, 100, 1) {
 		lines = append(lines, string(appendCombined(nil, r)))
 	}
@@ -62,6 +65,43 @@ func TestShipper_AllocatesNothingARecord(t *testing.T) {
 		decode()
 		if allocs := testing.AllocsPerRun(10, decode); allocs > 0 {
 			t.Errorf("%s: %v allocations for 500 records", f.name, allocs)
+		}
+	}
+}
+
+// The names around a line may be others from one object to the next.
+func TestPlainLines_InObjectsBecomeWhatTheGeneralPathMakesOfThem(t *testing.T) {
+	line := `"` + escape(combined1) + `"`
+	objects := []string{
+		`{"date":1795593680.506585,"log":` + line + `}`, `{"date":1,"log":` + line + `}`, `{"date":-1.5e3,"log":` + line + `}`,
+		`{"time":1795593680,"log":` + line + `}`, `{"ts":1795593680,"msg":` + line + `}`, `{"date":1795593680,"message":` + line + `}`,
+		`{"x":1795593680,"log":` + line + `}`, `{"date":1795593680,"x":` + line + `}`, `{"path":1795593680,"log":` + line + `}`,
+		`{"timestamp":1795593680,"log":` + line + `}`, `{"date":1795593680,"path":` + line + `}`, `{"date":01,"log":` + line + `}`,
+		`{"date":1795593680,"log":` + line + `,"x":1}`, `{"date":1795593680,"log": ` + line + `}`, `{"date":"1795593680","log":` + line + `}`,
+		`{"date":1795593680,"LOG":` + line + `}`, `{"log":` + line + `}`, `{}`, `{"date":1`,
+	}
+	for _, change := range []func(*codec.Options){nil, func(o *codec.Options) { o.Extra = codec.DropExtra }, func(o *codec.Options) { o.Limits.SentBytes = 400 }} {
+		r := lenient(t, change)
+		for _, one := range objects {
+			for _, other := range objects[:8] {
+				want, asideWant := []string(nil), 0
+				for _, object := range []string{other, other, one, other} {
+					lines, aside := ingested(t, object, codec.Auto, r)
+					want, asideWant = append(want, lines...), asideWant+len(aside)
+				}
+				slices.Sort(want)
+				for _, form := range [][3]string{{"", "\n", ""}, {"[", ",", "]"}} {
+					if _, bad := ingested(t, one, codec.Auto, r); len(bad) > 0 && form[0] == "[" {
+						continue // where what is no JSON ends is another matter
+					}
+					body := form[0] + strings.Join([]string{other, other, one, other}, form[1]) + form[2]
+					got, aside := ingested(t, body, codec.Auto, r)
+					slices.Sort(got)
+					if !slices.Equal(got, want) || len(aside) != asideWant {
+						t.Fatalf("%s\nbecomes %q\nnot     %q\naside %q", body, got, want, aside)
+					}
+				}
+			}
 		}
 	}
 }

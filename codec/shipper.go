@@ -101,7 +101,7 @@ func (d *decoder) shipperObject(b []byte, i int, again *int) int {
 		return len(b)
 	}
 	if d.rules.shipper {
-		if end := d.plainWrapped(b, i); end > 0 {
+		if end := d.plainWrapped(b, i, '\n'); end > 0 {
 			return end
 		}
 	}
@@ -314,7 +314,7 @@ func (d *decoder) element(b []byte, i int, again *int) int {
 	switch {
 	case i < len(b) && b[i] == '{':
 		if d.rules.shipper {
-			if end = d.plainWrapped(b, i); end > 0 {
+			if end = d.plainWrapped(b, i, ','); end > 0 {
 				return end
 			}
 		}

@@ -186,7 +186,14 @@ func number(b []byte, i int) (int, bool) {
 	return i, true
 }
 
+// digits returns the index after the digits from b[i] on.
 func digits(b []byte, i int) int {
+	for ; i <= len(b)-8; i += 8 {
+		w := load(b, i) ^ '0'*ones
+		if m := (w + 0x76*ones | w) & highs; m != 0 {
+			return i + firstMark(m)
+		}
+	}
 	for i < len(b) && b[i]-'0' < 10 {
 		i++
 	}
