@@ -336,25 +336,22 @@ func (c *compressor) copyBefore(ctx context.Context, q *quiet, out durable.File)
 		return err
 	}
 	err = func() error {
-		lines, err := walkFrames(fileAt{file}, q.before.Size)
-		if err == nil && lines != q.before.Lines {
-			err = fmt.Errorf("it has %d bytes of lines, and should have %d", lines, q.before.Lines)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w (%w)", compressedPath(q.Hour), errDamaged, err)
-		}
 		w := durable.Writer(out)
-		for at := int64(0); at < q.before.Size; {
-			if c.frame, err = readAt(fileAt{file}, c.frame, at, min(frameBytes, q.before.Size-at)); err != nil {
+		r := &frameReader{name: compressedPath(q.Hour), file: fileAt{file}, end: q.before.Size, left: q.before.Lines, frame: c.frame, lines: c.back}
+		for r.left > 0 {
+			if err := r.next(); err != nil {
+				return r.explain(err)
+			}
+			if _, err := w.Write(r.frame); err != nil {
 				return err
 			}
-			if _, err := w.Write(c.frame); err != nil {
-				return err
-			}
-			at += int64(len(c.frame))
+			r.left -= int64(len(r.lines))
 			if err := c.pause(ctx); err != nil {
 				return err
 			}
+		}
+		if r.at != r.end || r.left < 0 {
+			return r.explain(errForeign)
 		}
 		return nil
 	}()

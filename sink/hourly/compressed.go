@@ -163,7 +163,7 @@ func frameAt(file io.ReaderAt, off, end int64) (size, lines int64, err error) {
 	if err := h.Decode(head); err != nil {
 		return 0, 0, err
 	}
-	if h.Skippable || !h.HasFCS || h.DictionaryID != 0 || h.FrameContentSize == 0 || h.FrameContentSize > frameBytes {
+	if h.Skippable || !h.HasFCS || !h.HasCheckSum || h.DictionaryID != 0 || h.FrameContentSize == 0 || h.FrameContentSize > frameBytes {
 		return 0, 0, errForeign
 	}
 	at := off + int64(h.HeaderSize)
@@ -183,10 +183,7 @@ func frameAt(file io.ReaderAt, off, end int64) (size, lines int64, err error) {
 			return 0, 0, io.ErrUnexpectedEOF
 		}
 	}
-	if h.HasCheckSum {
-		at += 4
-	}
-	if at > end {
+	if at += 4; at > end { // its checksum
 		return 0, 0, io.ErrUnexpectedEOF
 	}
 	return at - off, int64(h.FrameContentSize), nil
@@ -296,36 +293,45 @@ func (s *segment) stream() stream {
 	return stream{Generation: s.generation, Base: s.base, Compressed: s.compressed, Next: s.next}
 }
 
-// continueCompressed makes ready that a file begins behind the compressed part of
-// its hour: with forgotten, one that takes the place of another. The compressed
-// part may have been removed meanwhile; then the hour begins anew.
-func (f *Files) continueCompressed(s *segment, forgotten bool) error {
+// lookCompressed looks whether the compressed part of the hour is still there.
+// Where somebody has removed it, what is still to come is a new generation: offsets
+// in what is gone mean nothing any more.
+func (f *Files) lookCompressed(s *segment) error {
+	if s.compressed == nil {
+		return nil
+	}
 	file, err := openCompressed(f.root, s.hour, s.compressed)
 	switch {
+	case err == nil:
+		return file.Close()
 	case errors.Is(err, fs.ErrNotExist):
-		f.log.Warn("the compressed part of an hour was removed or moved: the hour begins anew", "file", compressedPath(s.hour), "bytes", s.compressed.Size)
+		f.log.Warn("the compressed part of an hour was removed or moved", "file", compressedPath(s.hour), "bytes", s.compressed.Size)
 		if err := f.syncRemoval(Path(s.hour)); err != nil {
 			return err
 		}
 		f.mu.Lock()
 		s.setCompressed(nil)
 		f.mu.Unlock()
+		if s.present {
+			f.begin(s, s.visible)
+		}
 		return nil
 	case errors.Is(err, errDamaged):
-		f.log.Error("the compressed part of an hour cannot be used; what comes for the hour is stored behind it", "dir", f.cfg.LogsDir, "err", err)
-	case err != nil:
+		return nil // said by those who want to read it
+	}
+	return err
+}
+
+// continueCompressed makes ready that a file begins behind the compressed part of
+// its hour: with forgotten, one that takes the place of another.
+func (f *Files) continueCompressed(s *segment, forgotten bool) error {
+	if err := f.lookCompressed(s); err != nil || s.compressed == nil || !forgotten {
 		return err
-	default:
-		if err := file.Close(); err != nil {
-			return err
-		}
 	}
-	if forgotten {
-		f.begin(s, 0)
-		f.mu.Lock()
-		s.present = false
-		f.mu.Unlock()
-	}
+	f.begin(s, 0)
+	f.mu.Lock()
+	s.present = false
+	f.mu.Unlock()
 	return nil
 }
 

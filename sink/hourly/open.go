@@ -53,6 +53,11 @@ func (f *Files) ensureOpen(s *segment) error {
 	f.opened.Store(int64(len(f.open)))
 	f.mu.Unlock()
 
+	if s.present {
+		if err := f.lookCompressed(s); err != nil {
+			return err
+		}
+	}
 	replaced := false
 	if s.present && st.Size >= s.written && s.written > 0 {
 		sum, err := tailSum(file, s.written)
@@ -177,11 +182,13 @@ func (f *Files) shut(s *segment) error {
 			return nil
 		}
 	}
-	var err error
-	s.tail, err = tailSum(s.file, s.written)
+	tail, err := tailSum(s.file, s.written)
+	if err != nil && !f.closed {
+		return err // without it the file would be taken for another one when it is opened again
+	}
 	f.mu.Lock()
 	file := s.file
-	s.file = nil
+	s.file, s.tail = nil, tail
 	i := slices.Index(f.open, s)
 	f.open = slices.Delete(f.open, i, i+1)
 	f.opened.Store(int64(len(f.open)))
@@ -214,6 +221,9 @@ func (f *Files) look(s *segment) error {
 		return f.moveOver(s)
 	}
 	s.moved = false
+	if err := f.lookCompressed(s); err != nil {
+		return err
+	}
 	if st.Size != s.size {
 		return f.adopt(s, st.Size, s.written)
 	}
