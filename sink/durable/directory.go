@@ -339,6 +339,8 @@ func (f *osFile) Truncate(size int64) error {
 	return err
 }
 
+func (f *osFile) StartWriteback(off, n int64) { startWriteback(f.fd, off, n) }
+
 func (f *osFile) Sync() error {
 	if _, err := retry(func() (int, error) { return 0, datasync(f.fd) }); err != nil {
 		return &SyncError{f.dir.name(f.name), err}

@@ -39,6 +39,10 @@ type File interface {
 	// ReadAt returns 0 and no error at the end of the file.
 	ReadAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error
+	// StartWriteback has the kernel begin to put n bytes from off on disk, and
+	// does not wait for it. It promises nothing: the next Sync waits for what is
+	// not there yet, and reports what failed.
+	StartWriteback(off, n int64)
 	// Sync puts data and size on disk, not the file's name. A failure is a
 	// SyncError.
 	Sync() error

@@ -32,6 +32,7 @@ type Files struct {
 	writes *sink.Group[*codec.Batch]
 	syncs  *sink.Group[*codec.Batch] // whose lines have to be on disk; nil: all there are
 	wide   chan struct{}             // holds one while a batch of many hours is written
+	behind chan struct{}             // holds one when writeBack has something to do
 
 	// writing is held by whoever changes files, for as long as the disk takes: a
 	// group of writes, a step of a transaction, upkeep. It is taken before mu,
@@ -144,6 +145,7 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 		freeBytes: func() uint64 { return freeBytes(cfg.LogsDir) },
 	}
 	f.wide = make(chan struct{}, 1)
+	f.behind = make(chan struct{}, 1)
 	f.writes = sink.NewGroup(f.writeGroup, (*codec.Batch).Keep, codec.PutBatch)
 	f.syncs = sink.NewGroup(f.syncGroup, keepBatch, putBatch)
 	f.register(set)
@@ -163,6 +165,7 @@ func openOn(cfg config.Storage, ack sink.Ack, log *slog.Logger, set *metrics.Set
 	ctx, stop := context.WithCancel(context.Background())
 	f.stop = stop
 	f.upkeep.Go(func() { f.tend(ctx) })
+	f.upkeep.Go(func() { f.writeBack(ctx) })
 	return f, nil
 }
 

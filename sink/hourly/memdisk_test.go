@@ -318,6 +318,9 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, f.node.data[off:]), nil
 }
 
+// StartWriteback does nothing: what it has put on disk may be lost as well.
+func (f *memFile) StartWriteback(off, n int64) {}
+
 func (f *memFile) Truncate(size int64) error {
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()

@@ -33,6 +33,7 @@ type segment struct {
 	compressed, next *compressed
 
 	visible, written, synced int64
+	started                  int64 // up to where the kernel was asked to begin writing to the disk
 	size                     int64
 	journaled                int64 // unknown: not in the journal
 

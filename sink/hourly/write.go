@@ -159,6 +159,7 @@ func (f *Files) appendTouched() error {
 		s.before = s.written
 	}
 	var bytes int64
+	behind := false
 	for rest := f.touched; len(rest) > 0; {
 		part := rest[:min(len(rest), max(1, f.limit/2))]
 		rest = rest[len(part):]
@@ -175,6 +176,7 @@ func (f *Files) appendTouched() error {
 			s.written += s.added
 			bytes += s.added
 			s.added = 0
+			behind = behind || s.isBehind()
 		}
 		if len(rest) == 0 && !f.transactional {
 			for _, s := range f.touched {
@@ -182,6 +184,12 @@ func (f *Files) appendTouched() error {
 			}
 		}
 		f.mu.Unlock()
+	}
+	if behind {
+		select {
+		case f.behind <- struct{}{}:
+		default:
+		}
 	}
 	if t := f.trouble.Load(); t != nil {
 		for _, s := range f.touched {
