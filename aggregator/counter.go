@@ -115,12 +115,3 @@ func (c *counter) sorted() []entry {
 	})
 	return c.order
 }
-
-// total returns the sum of all counts.
-func (c *counter) total() uint64 {
-	sum := c.other
-	for _, n := range c.counts {
-		sum += *n
-	}
-	return sum
-}

@@ -55,9 +55,6 @@ func TestACounterCountsLikeAMap(t *testing.T) {
 			if diff := cmp.Diff(countInMap(keys, maxKeys), countsOf(c)); diff != "" {
 				t.Fatal(diff)
 			}
-			if c.total() != uint64(len(keys)) {
-				t.Fatalf("total %d of %d", c.total(), len(keys))
-			}
 			c.reset()
 		}
 	})
@@ -85,8 +82,12 @@ func TestLongKeysCannotTakeMoreThanTheirShareOfMemory(t *testing.T) {
 	if limit := maxKeys * keyBytes; c.bytes > limit {
 		t.Errorf("the keys have %d bytes, over %d", c.bytes, limit)
 	}
-	if c.total() != 1000 || countsOf(c)[Other] == 0 {
-		t.Errorf("counted %d of 1000, %d under %s", c.total(), countsOf(c)[Other], Other)
+	total := 0
+	for _, n := range countsOf(c) {
+		total += int(n)
+	}
+	if total != 1000 || countsOf(c)[Other] == 0 {
+		t.Errorf("counted %d of 1000, %d under %s", total, countsOf(c)[Other], Other)
 	}
 }
 

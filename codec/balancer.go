@@ -58,10 +58,10 @@ func (l *logLine) splitBalancer(s []byte) string {
 	}
 	const timeField, client, status, sent, request, agent = 1, 3, 8, 11, 12, 13
 	var ok bool
-	if l.status, _, ok = wholeNumber(fields[status]); !ok || len(l.status) > 3 {
+	if l.status, ok = wholeNumber(fields[status]); !ok || len(l.status) > 3 {
 		return notBalancer + ": it has no status where it should be"
 	}
-	if l.bytes, _, ok = wholeNumber(fields[sent]); !ok || len(l.bytes) > 18 {
+	if l.bytes, ok = wholeNumber(fields[sent]); !ok || len(l.bytes) > 18 {
 		return notBalancer + ": it has no number of bytes where it should be"
 	}
 	l.time = fields[timeField]
@@ -75,10 +75,10 @@ func (l *logLine) splitBalancer(s []byte) string {
 }
 
 // wholeNumber is digitsOrDash for all of b.
-func wholeNumber(b []byte) (number []byte, next int, ok bool) {
+func wholeNumber(b []byte) (number []byte, ok bool) {
 	if len(b) == 0 {
-		return nil, 0, false
+		return nil, false
 	}
-	number, next, ok = digitsOrDash(b, 0)
-	return number, next, ok && next == len(b)
+	number, next, ok := digitsOrDash(b, 0)
+	return number, ok && next == len(b)
 }

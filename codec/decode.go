@@ -26,17 +26,6 @@ const (
 	ALB             // access log lines of AWS load balancers
 )
 
-var formats = map[string]Format{
-	"json": JSON, "ndjson": NDJSON, "csv": CSV, "combined": Combined, "common": Common, "w3c": W3C, "alb": ALB,
-}
-
-// ParseFormat returns the form of that name: json, ndjson, csv, combined,
-// common, w3c or alb.
-func ParseFormat(name string) (f Format, ok bool) {
-	f, ok = formats[name]
-	return f, ok
-}
-
 // SentPerStored is how many bytes a record may have as it was sent for each byte
 // that its canonical line may have: Limits.SentBytes of a server that limits
 // RecordBytes. A character that is written as an escape has up to six bytes for

@@ -19,16 +19,6 @@ type Line struct {
 	Extra     []byte // the members after the three, without the comma before them: "status":200,"method":"GET"; nil for none
 }
 
-// Fields splits one canonical line, with its newline or without. ok is false if
-// line is anything else than what a Batch gives out.
-func Fields(line []byte) (timestamp, path, userAgent, extra []byte, ok bool) {
-	var l Line
-	if n := l.Split(line); n == 0 || n != len(line) || !l.Valid() {
-		return nil, nil, nil, nil, false
-	}
-	return l.Timestamp, l.Path, l.UserAgent, l.Extra, true
-}
-
 // Split splits the first of the lines that b begins with, and returns its
 // length with its newline, which may be missing at the end of b. It returns 0
 // if that line is not canonical.

@@ -138,8 +138,8 @@ func (d *decoder) extendedRow(s []byte) {
 		target: of[targetPart], query: of[queryPart], noRequest: true, noEscapes: true,
 		agent: of[agentPart], agentIsEncoded: true, plusSpace: separator == ' ' && !bytes.Contains(of[agentPart], []byte("%20")),
 	}
-	l.status, _, _ = wholeNumber(of[statusPart])
-	l.bytes, _, _ = wholeNumber(of[bytesPart])
+	l.status, _ = wholeNumber(of[statusPart])
+	l.bytes, _ = wholeNumber(of[bytesPart])
 	if of[targetPart] == nil && of[agentPart] == nil {
 		d.report("record", "has neither a path nor a user agent")
 		return

@@ -38,7 +38,7 @@ func ingested(t testing.TB, body string, f codec.Format, r *codec.Rules) (lines,
 		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}
 	for _, l := range lines {
-		if _, _, _, _, ok := codec.Fields([]byte(l)); !ok {
+		if _, ok := canonicalLine([]byte(l)); !ok {
 			t.Errorf("%q is not canonical", l)
 		}
 	}

@@ -84,9 +84,6 @@ func (f *settingFlag) String() string {
 
 func (f *settingFlag) Set(text string) error { return f.setting.assign(text) }
 
-// File returns the path of the configuration file; empty without one.
-func (l *Loader) File() string { return l.file }
-
 // Origin returns where the value of the setting with this key comes from, after
 // Load.
 func (l *Loader) Origin(key string) Origin { return l.origins[key] }

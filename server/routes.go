@@ -255,7 +255,7 @@ func spellExpect(h *fasthttp.RequestHeader) (same fasthttp.RequestConfig) {
 	if raw := h.RawHeaders(); bytes.IndexByte(raw, 'x') < 0 && bytes.IndexByte(raw, 'X') < 0 {
 		return same // in most there is no such letter, which is soon seen
 	}
-	if !hasHeader(h, "expect:", "expect:") {
+	if !hasHeader(h, "expect:") {
 		return same
 	}
 	others := false
@@ -356,18 +356,20 @@ func framedTwice(h *fasthttp.RequestHeader) bool {
 		return false
 	}
 	if h.ContentLength() >= 0 {
-		return hasHeader(h, "transfer-encoding:", "transfer-encoding:")
+		return hasHeader(h, "transfer-encoding:")
 	}
-	return hasHeader(h, "content-length:", "content-length:") // it is chunked
+	return hasHeader(h, "content-length:") // it is chunked
 }
 
-// hasHeader says whether there is a header of one of two names, which are as those
+// hasHeader says whether there is a header of one of the names, which are as those
 // of hasName. Peek, which writes its name anew each time, costs more than a pass
 // over the few headers that shippers send.
-func hasHeader(h *fasthttp.RequestHeader, one, other string) bool {
+func hasHeader(h *fasthttp.RequestHeader, names ...string) bool {
 	for raw := h.RawHeaders(); len(raw) > 0; {
-		if first := raw[0] | 0x20; first == one[0] && hasName(raw, one) || first == other[0] && hasName(raw, other) {
-			return true
+		for _, name := range names {
+			if raw[0]|0x20 == name[0] && hasName(raw, name) {
+				return true
+			}
 		}
 		end := bytes.IndexByte(raw, '\n')
 		if end < 0 {

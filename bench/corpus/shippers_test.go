@@ -38,9 +38,9 @@ func TestShipperForms_AllSayTheSameRecords(t *testing.T) {
 			i := 0
 			for _, run := range w.Batch.Runs() {
 				for line := range bytes.Lines(w.Batch.Lines(run)) {
-					at, _, agent, _, ok := codec.Fields(line)
+					var l codec.Line
 					want := appendText(nil, recs[i].UserAgent)
-					if !ok || string(at) != recs[i].Time.UTC().Format("2006-01-02T15:04:05Z07:00") || !bytes.Equal(agent, want) {
+					if l.Split(line) != len(line) || !l.Valid() || string(l.Timestamp) != recs[i].Time.UTC().Format("2006-01-02T15:04:05Z07:00") || !bytes.Equal(l.UserAgent, want) {
 						t.Errorf("%s, record %d: %s, want %s", f.Name, i, line, AppendLine(nil, recs[i]))
 					}
 					i++

@@ -264,6 +264,3 @@ func (r *snapshotReader) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// String names the directory.
-func (s *Snapshot) String() string { return fmt.Sprintf("logs directory %s", s.dir) }

@@ -128,7 +128,6 @@ type Cable struct {
 	mu           sync.Mutex
 	conns        map[net.Conn]struct{}
 	disconnectAt func(fromClient []byte) bool
-	down         bool
 }
 
 // NewCable starts a cable to addr.
@@ -169,22 +168,9 @@ func (c *Cable) Disconnect() {
 	}
 }
 
-// Down lets no connection through until it is called with false.
-func (c *Cable) Down(down bool) {
-	c.mu.Lock()
-	c.down = down
-	c.mu.Unlock()
-	if down {
-		c.Disconnect()
-	}
-}
-
 func (c *Cable) carry(client net.Conn, addr string) {
-	c.mu.Lock()
-	down := c.down
-	c.mu.Unlock()
 	server, err := net.Dial("tcp", addr)
-	if err != nil || down {
+	if err != nil {
 		_ = client.Close()
 		return
 	}
