@@ -16,7 +16,10 @@ type shape struct {
 	kept    [8]struct{ first, last int }
 	pieces  int // of kept: runs of extra members, one after another
 	names   [1024]byte
-	missed  uint8 // objects of other shapes since the last of this one
+	// timeBytes is the length of the times, if they are of the kind that writeTime reads:
+	// their end is then not looked for. Otherwise it is 0.
+	timeBytes int
+	missed    uint8 // objects of other shapes since the last of this one
 
 	of [32]span // where the members of the object that is read are, from what stands before them on
 }
@@ -27,7 +30,9 @@ type shapeMember struct {
 	words16
 	name int  // where the same stands in names
 	long bool // longer than the words
-	text bool // the value has to be a string
+	text bool // the value has to be a string: it is the path or the user agent
+
+	isTime bool // the value is the time
 
 	// The same with the value of an earlier record behind it, where both are short:
 	// methods, states and users that are "-" are mostly those of the record before.
@@ -133,7 +138,11 @@ func (d *decoder) shapedObject(b []byte, i, follows int) int {
 			return 0
 		}
 		if b[i] == '"' {
-			if i++; i <= len(b)-16 {
+			if i++; m.text { // a path or a user agent is rarely short
+				i = ordinary(b, i)
+			} else if m.isTime && s.timeBytes > 0 && i+s.timeBytes < len(b) && b[i+s.timeBytes] == '"' {
+				i += s.timeBytes // writeTime looks at each byte
+			} else if i <= len(b)-16 {
 				w := b[i : i+16 : i+16]
 				if v := special(load(w, 0)); v != 0 { // many texts are short
 					i += firstMark(v)
@@ -167,8 +176,16 @@ func (d *decoder) shapedObject(b []byte, i, follows int) int {
 	if len(line) < hourAt+atMost {
 		return 0
 	}
-	t := d.writeMoment(line[hourAt:hourAt+atMost], at)
-	if t == 0 || d.b.clock.hour != d.hour {
+	t := d.writeTime(line[hourAt:hourAt+atMost], at)
+	timeBytes := len(at)
+	if t == 0 {
+		if t = d.writeMoment(line[hourAt:hourAt+atMost], at); t == 0 || s.timeBytes > 0 {
+			s.timeBytes = 0
+			return 0
+		}
+		timeBytes = 0
+	}
+	if d.b.clock.hour != d.hour {
 		return 0
 	}
 	pieces := s.kept[:s.pieces]
@@ -221,6 +238,7 @@ func (d *decoder) shapedObject(b []byte, i, follows int) int {
 	s.missed = 0
 	if n := d.index % 16; n == 2 || n == 3 { // two after each other, now and then
 		s.compare(b)
+		s.timeBytes = timeBytes
 	}
 	return i
 }
@@ -291,7 +309,7 @@ func (d *decoder) learn(o *object) {
 	if s.missed > 3 && d.index%16 != 0 {
 		return
 	}
-	s.n, s.pieces, s.table = 0, 0, d.rules.table.id
+	s.n, s.pieces, s.timeBytes, s.table = 0, 0, 0, d.rules.table.id
 	var best [columns]struct{ rank, member int }
 	var dropped [len(s.members)]bool
 	b, i, n, at := o.src, o.at, 0, 0
@@ -343,6 +361,7 @@ func (d *decoder) learn(o *object) {
 		}
 		isColumn[x.member] = true
 		s.columns[c] = x.member
+		s.members[x.member].isTime = c == timestamp
 		s.members[x.member].text = c != timestamp
 	}
 	for k := range n {
