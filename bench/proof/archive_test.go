@@ -15,16 +15,28 @@ var archiveKills = flag.Int("archive.kills", 16, "how often a server with an arc
 // TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce kills the server at every step of a part, loses answers on the
 // way to both destinations, and takes the logs directory away in between.
 func TestArchive_KilledAtAnyMomentEachDestinationHasEachRecordOnce(t *testing.T) {
-	archiveKilled(t, *archiveKills, false)
+	archiveKilled(t, *archiveKills, false, "")
 }
 
 // Ensure that the same holds while hours are removed as soon as they may be, and
 // that their summaries then count each record of theirs once as well.
 func TestArchive_KilledWhileHoursAreRemovedEachDestinationHasEachRecordOnce(t *testing.T) {
-	archiveKilled(t, max(4, *archiveKills/2), true)
+	archiveKilled(t, max(4, *archiveKills/2), true, "storage: {maxAge: 1h, syncInterval: 10ms}\n")
 }
 
-func archiveKilled(t *testing.T, kills int, removing bool) {
+// Ensure that the same holds while hours are compressed as soon as they are quiet.
+func TestArchive_KilledWhileHoursAreCompressedEachDestinationHasEachRecordOnce(t *testing.T) {
+	archiveKilled(t, max(4, *archiveKills/2), false, "storage: {compressAfter: 20ms, syncInterval: 10ms}\n")
+}
+
+// Ensure that the same holds while hours are compressed, and removed.
+func TestArchive_KilledWhileHoursAreCompressedAndRemovedEachDestinationHasEachRecordOnce(t *testing.T) {
+	archiveKilled(t, max(4, *archiveKills/2), true, "storage: {compressAfter: 20ms, maxAge: 1h, syncInterval: 10ms}\n")
+}
+
+// archiveKilled kills servers with settings more; removing says that they remove
+// hours.
+func archiveKilled(t *testing.T, kills int, removing bool, more string) {
 	if *seed == 0 {
 		*seed = uint64(time.Now().UnixNano())
 	}
@@ -32,10 +44,6 @@ func archiveKilled(t *testing.T, kills int, removing bool) {
 	a, dir, addr := newArchives(t), directory(t), freeAddr(t)
 	o := &oracle{log: realLog(t)}
 	r := rand.New(rand.NewPCG(*seed, 1))
-	more := ""
-	if removing {
-		more = "storage: {maxAge: 1h, syncInterval: 10ms}\n"
-	}
 	config := a.config(t, dir, more)
 	for k := range kills {
 		p := start(t, dir, addr, "-config", config)
@@ -86,11 +94,22 @@ func archiveKilled(t *testing.T, kills int, removing bool) {
 // verified has server verify -archive say that everything is whole.
 func verified(t *testing.T, dir, config string) {
 	t.Helper()
+	verify(t, dir, "-archive", "-config", config)
+}
+
+// verifiedLocally has server verify say that the files and the summaries are whole.
+func verifiedLocally(t *testing.T, dir string) {
+	t.Helper()
+	verify(t, dir)
+}
+
+func verify(t *testing.T, dir string, flags ...string) {
+	t.Helper()
 	server, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(server, "verify", "-archive", "-config", config, "-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics"))
+	cmd := exec.Command(server, append([]string{"verify", "-logs-dir", filepath.Join(dir, "logs"), "-analytics-dir", filepath.Join(dir, "analytics")}, flags...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("server verify: %v\n%s", err, tail(string(out)))
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"logforge/bench/corpus"
 )
@@ -171,8 +172,8 @@ func idOf(line string) (int, error) {
 // hourFile is the layout of an hourly file's name below the logs directory.
 const hourFile = "2006-01-02/15.log.json"
 
-// eachLine calls f with every line of every hourly file below dir/logs, without
-// its line end. A last line without one is an error.
+// eachLine calls f with every line of every hourly file below dir/logs, compressed
+// or not, without its line end. A last line without one is an error.
 func eachLine(dir string, f func(file, line string) error) error {
 	logs := filepath.Join(dir, "logs")
 	return filepath.WalkDir(logs, func(name string, d fs.DirEntry, err error) error {
@@ -198,6 +199,15 @@ func eachLine(dir string, f func(file, line string) error) error {
 		}
 		defer in.Close() //nolint:errcheck // only read
 		r := bufio.NewReaderSize(in, 1<<20)
+		if plain, ok := strings.CutSuffix(rel, ".zst"); ok {
+			z, err := zstd.NewReader(in)
+			if err != nil {
+				return err
+			}
+			defer z.Close()
+			rel = plain
+			r.Reset(z)
+		}
 		for {
 			line, err := r.ReadString('\n')
 			if err != nil {
