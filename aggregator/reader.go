@@ -44,8 +44,8 @@ type summaryReader struct {
 	dec  *jsontext.Decoder
 	key  []byte
 	ctx  context.Context
-	read int    // keys
-	buf  []byte // of verify
+	read int    // keys so far
+	buf  []byte // into which verify reads
 }
 
 // reset makes r the file that is read next. When ctx ends, reading
@@ -150,7 +150,7 @@ func (s *summaryReader) head(h codec.Hour) (summaryHead, error) {
 	if head.records, head.malformed, err = s.sums(); err != nil {
 		return head, err
 	}
-	name, err := s.name()
+	name, err := s.str()
 	if err != nil {
 		return head, err
 	}
@@ -181,6 +181,7 @@ func (s *summaryReader) head(h codec.Hour) (summaryHead, error) {
 	return head, err
 }
 
+// sums reads how many records and malformed lines were counted.
 func (s *summaryReader) sums() (records, malformed uint64, err error) {
 	if records, err = s.number(nameRecords); err != nil {
 		return 0, 0, err
@@ -232,10 +233,10 @@ func (s *summaryReader) counts(name string, use func(key []byte, n uint64)) erro
 // verify has looked at.
 func (s *summaryReader) rest(head summaryHead, earlier *tally) error {
 	if !head.legacy {
-		name, err := s.name()
+		name, err := s.str()
 		if err == nil && name == nameEarlier {
 			if err = s.earlier(earlier); err == nil {
-				name, err = s.name()
+				name, err = s.str()
 			}
 		}
 		if err != nil {
@@ -257,6 +258,7 @@ func (s *summaryReader) rest(head summaryHead, earlier *tally) error {
 	return nil
 }
 
+// earlier reads what the maps have of earlier generations into t.
 func (s *summaryReader) earlier(t *tally) (err error) {
 	if err := s.expect('{', ""); err != nil {
 		return err
@@ -273,8 +275,8 @@ func (s *summaryReader) earlier(t *tally) (err error) {
 	return s.expect('}', "")
 }
 
-// syntax says of an error of the decoder that the summary is damaged, unless it
-// is one of reading the file.
+// syntax returns errDamaged for an error of the decoder, unless the file could not
+// be read.
 func (s *summaryReader) syntax(err error) error {
 	var read syscall.Errno
 	if errors.As(err, &read) {
@@ -295,14 +297,14 @@ func (s *summaryReader) expect(kind jsontext.Kind, value string) error {
 	return nil
 }
 
-// name reads the name of a member.
-func (s *summaryReader) name() (string, error) {
+// str reads a string: the name of a member, or a value.
+func (s *summaryReader) str() (string, error) {
 	t, err := s.dec.ReadToken()
 	if err != nil {
 		return "", s.syntax(err)
 	}
 	if t.Kind() != '"' {
-		return "", fmt.Errorf("%w: %s where a member was expected", errDamaged, t)
+		return "", fmt.Errorf("%w: %s where a string was expected", errDamaged, t)
 	}
 	return t.String(), nil
 }
@@ -312,10 +314,10 @@ func (s *summaryReader) text(name string) (string, error) {
 	if err := s.expect('"', name); err != nil {
 		return "", err
 	}
-	return s.name()
+	return s.str()
 }
 
-// number reads a member whose value is a whole number from 0 on.
+// number reads a member whose value is a whole number from 0 to math.MaxInt64.
 func (s *summaryReader) number(name string) (uint64, error) {
 	if err := s.expect('"', name); err != nil {
 		return 0, err
@@ -327,7 +329,7 @@ func (s *summaryReader) number(name string) (uint64, error) {
 	return n, err
 }
 
-// uint reads a whole number from 0 on.
+// uint reads a whole number from 0 to math.MaxUint64.
 func (s *summaryReader) uint() (uint64, error) {
 	t, err := s.dec.ReadToken()
 	if err != nil {

@@ -25,7 +25,7 @@ type Line struct {
 //
 // It compares what is the same in every line and finds where the values end, and
 // no more: the digits of the date and hour, and what is inside of the values,
-// may be anything, but a quote. That is what a reader wants who looks at many
+// may be anything but a quote. That is what a reader wants who looks at many
 // lines that were written by this package, and checks a value when it is new
 // (IsText) or a whole line when it matters (Valid).
 func (l *Line) Split(b []byte) int {

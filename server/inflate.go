@@ -16,14 +16,15 @@ import (
 // coding is one Content-Encoding: inflate takes the whole compressed body and
 // returns the plain one in a buffer taken from u, which holds at most
 // server.maxBodyBytes. No size that the body states about itself is trusted:
-// memory is taken for what has come out, or for what usually does. Errors: errTooLarge, errBusy, and any other
-// for a body that is cut short or damaged.
+// memory is taken for what has come out, or for what usually does. Errors:
+// errTooLarge, errBusy, errNeverFits, and any other for a body that is cut short
+// or damaged.
 type coding struct {
 	name    string
 	inflate func(s *Server, src []byte, u *usage) (*buffer, error)
 }
 
-// codingsByName are all of them.
+// codingsByName are all codings, under each name that clients use.
 var codingsByName = []coding{
 	{"gzip", (*Server).gunzip},
 	{"deflate", (*Server).undeflate},
@@ -197,7 +198,7 @@ const zstdSlack = zstdBlock + 64
 // times what was sent.
 func (s *Server) unzstd(src []byte, u *usage) (*buffer, error) {
 	const trustedRatio = 64
-	// A block takes four bytes at least: a body that states more is lying.
+	// A block takes four bytes at least, so no valid body inflates to more than this.
 	most := len(src) / 4 * zstdBlock
 	var header zstd.Header
 	if err := header.Decode(src); err != nil {
@@ -233,8 +234,9 @@ func (s *Server) unzstd(src []byte, u *usage) (*buffer, error) {
 		switch {
 		case len(b) > s.maxBody:
 			return nil, errTooLarge
-		// Not every want of space is called so. What is certain: where there was
-		// room for a whole block, it was not that.
+		// The decoder does not report every lack of space as
+		// ErrDecoderSizeExceeded. But where a whole block had room, space was not
+		// what was missing: the body is damaged.
 		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) && space-len(b) >= zstdSlack:
 			return nil, err
 		case size == s.maxBody:
@@ -257,7 +259,8 @@ func (s *Server) unsnap(src []byte, u *usage) (*buffer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Three bytes copy at most 64: what claims more is lying, and gets no memory.
+	// Three bytes copy at most 64: a block that states more is damaged, and gets no
+	// memory.
 	if n/22 > len(src) {
 		return nil, errCorrupt
 	}
@@ -282,7 +285,7 @@ func (s *Server) unsnap(src []byte, u *usage) (*buffer, error) {
 
 // unframe undoes the framed stream.
 func (s *Server) unframe(src []byte, u *usage) (*buffer, error) {
-	const chunks = 160 << 10
+	const chunks = 160 << 10 // bytes: the buffers of one reader
 	first := s.firstInflated(len(src))
 	if err := u.take(chunks); err != nil {
 		return nil, err

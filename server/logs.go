@@ -24,6 +24,8 @@ func planLogs(s *Server, ctx *fasthttp.RequestCtx) (w wants, err error) {
 	return w, err
 }
 
+// decodeLogs decodes a body, and sets records aside where the request or the
+// configuration asks for that.
 func decodeLogs(s *Server, in *intake, body []byte) error {
 	if !in.setAside {
 		return in.batch.DecodeWith(body, in.format, s.strict, in.at, nil)
@@ -38,6 +40,7 @@ func decodeLogs(s *Server, in *intake, body []byte) error {
 	return err
 }
 
+// answerLogs answers 202 with the number of records, and with what was set aside.
 func answerLogs(_ *Server, ctx *fasthttp.RequestCtx, in *intake) {
 	ctx.SetStatusCode(fasthttp.StatusAccepted)
 	if in.setAside {

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Each is the error of a commit whose items fared differently: the error of the
-// n-th item is the n-th.
+// Each is the error of a commit of which some items failed and others did not, or
+// in different ways. Each[n] is the error of item n, nil if it was committed.
 type Each []error
 
 func (e Each) Error() string { return errors.Join(e...).Error() }

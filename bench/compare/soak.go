@@ -11,7 +11,8 @@ import (
 	"logforge/bench/child"
 )
 
-// SoakReport is one server under a moderate load for a long time.
+// SoakReport is one server under a moderate load for a long time. The percentiles
+// are of the time from sending a request to having its answer, in milliseconds.
 type SoakReport struct {
 	Machine   Machine  `json:"machine"`
 	Command   string   `json:"command"`
@@ -36,8 +37,8 @@ type Sample struct {
 	CPUSeconds    float64 `json:"cpuSeconds"` // since the start
 }
 
-// every how long a soak looks at the server.
-const every = time.Second
+// sampleInterval is how often a soak looks at the server.
+const sampleInterval = time.Second
 
 // soak loads each server at -rate for a long time, and looks at its memory.
 func soak(ctx context.Context, s *settings) error {
@@ -90,7 +91,7 @@ func (s *settings) soakOne(ctx context.Context, c contender, dir string, r *Soak
 // watch samples the server until ctx ends or the server does.
 func (r *SoakReport) watch(ctx context.Context, p *child.Process) error {
 	start := time.Now()
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
 	for {
 		select {

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 
 	"logforge/cmd/server/audit"
 	"logforge/codec"
@@ -34,12 +35,12 @@ func (o *auditOptions) hours() (first, last codec.Hour, err error) {
 	first, last = archive.First, archive.Last
 	for _, w := range []struct {
 		flag, text string
-		to         *codec.Hour
+		hour       *codec.Hour
 	}{{"from", o.from, &first}, {"to", o.to, &last}} {
 		if w.text == "" {
 			continue
 		}
-		if *w.to, err = codec.ParseHour(w.text); err != nil {
+		if *w.hour, err = codec.ParseHour(w.text); err != nil {
 			return 0, 0, fmt.Errorf("-%s: %q is not an hour: write it as 2026-02-09T15", w.flag, w.text)
 		}
 	}
@@ -67,7 +68,7 @@ func export(p *program) error {
 		return err
 	}
 	if !slices.Contains(audit.Formats, p.audit.format) {
-		return fmt.Errorf("-format: %q is not one of ndjson, csv, parquet", p.audit.format)
+		return fmt.Errorf("-format: %q is not one of %s", p.audit.format, strings.Join(audit.Formats, ", "))
 	}
 	if p.audit.output == "" {
 		return errors.New("-o: the file has no name")

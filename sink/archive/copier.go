@@ -33,7 +33,7 @@ type copier struct {
 	eof     bool
 	scratch []byte
 
-	altered, leftOut int
+	altered, leftOut int // rows that were stored otherwise than they came, and that were not stored
 }
 
 const (
@@ -266,7 +266,7 @@ func (p *postgres) copyStep(ctx context.Context, tx pgx.Tx, c *copier, lines []b
 	return err
 }
 
-// try stores lines behind a savepoint.
+// try stores lines after a savepoint, to which a failure returns.
 func (p *postgres) try(ctx context.Context, tx pgx.Tx, c *copier, lines []byte, encode func(*copier, []byte)) error {
 	step := &copier{r: bytes.NewReader(nil), hour: c.hour}
 	step.begun, step.out = true, append(step.out, copyHeader...)
@@ -311,5 +311,5 @@ func (c *copier) quotedRow(line []byte) {
 			c.out = append(append(append(c.out, 1, '"'), codec.AppendText(nil, bytes.ReplaceAll(object, []byte(`\u0000`), []byte(`\ufffd`)))...), '"')
 		})
 	}
-	c.altered = 1
+	c.altered = 1 // once, although row may have counted it too
 }

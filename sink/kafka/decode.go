@@ -44,7 +44,7 @@ func splitPieces(work []piece, p *part, records []*kgo.Record, count int) []piec
 
 // result is a decoded piece.
 type result struct {
-	piece piece // its records are used up
+	piece piece // its records have been given back to franz-go
 	batch *codec.Batch
 	dead  []*kgo.Record // dead letters
 	bytes int64         // of the values
@@ -53,7 +53,7 @@ type result struct {
 // decoding is a group of goroutines that decode.
 type decoding struct {
 	limits  codec.Limits
-	ahead   int
+	ahead   int // how many pieces may be decoded, or wait to be, before the first of them is put
 	jobs    chan *job
 	workers sync.WaitGroup
 }
@@ -84,8 +84,8 @@ func (d *decoding) close() {
 }
 
 // run decodes work and calls put for each piece, in order. A result is valid
-// during the call only, except for its dead letters. It returns put's first error,
-// and puts nothing after it.
+// during the call only, except for its dead letters. run returns the first error of
+// put, which it does not call again after one.
 func (d *decoding) run(work []piece, put func(*result) error) error {
 	if len(work) == 1 { // no other piece could be decoded meanwhile
 		r := decode(work[0], d.limits)
@@ -120,8 +120,8 @@ func (d *decoding) run(work []piece, put func(*result) error) error {
 }
 
 // decode reads the lines of a piece's records: one each, or many. An empty value
-// has none, and neither has the control record of a transaction. The records are
-// used up.
+// has none, and neither has the control record of a transaction. The records go
+// back to franz-go's pool.
 func decode(p piece, limits codec.Limits) result {
 	r := result{piece: p, batch: codec.GetBatch()}
 	var bad badLines

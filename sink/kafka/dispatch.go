@@ -25,8 +25,9 @@ const (
 // errAway is the error of a chunk that was never sent.
 var errAway = errors.New("kafka was away for longer than kafka.deliveryTimeout, or until the end of the process")
 
-// join copies b into the open chunks of its hours and appends to in the chunks
-// it is in. It sends those that are worth sending.
+// join copies b into the open chunks of its hours, and sends the chunks that are
+// full enough. It returns in with the chunks appended that have a part of b.
+// charge is what b takes of the producer's buffer, in bytes; the chunks give it back.
 //
 // A chunk is sent alone when it is half full, so that large batches do not
 // wait. All others are sent as a group, one group at a time: at once when none is
@@ -131,8 +132,8 @@ func (p *Producer) takeOpen(ready []*chunk) []*chunk {
 	return ready
 }
 
-// takeWaiting appends to ready all chunks that began before a time and are not
-// sent. The caller gives them up. p.mu is held.
+// takeWaiting appends to ready all chunks that were begun before that time and have
+// not been sent. The caller gives them up. p.mu is held.
 func (p *Producer) takeWaiting(ready []*chunk, before time.Time) []*chunk {
 	for key, c := range p.open {
 		if c.began.Before(before) {
@@ -234,9 +235,10 @@ func (p *Producer) fail(c *chunk) {
 	c.free()
 }
 
-// tend sends what has waited too long for others to join it, sends what was not sent when
-// the cluster is back, gives up what has waited for too long, renews what the
-// client knows of the topic, and notices when nothing is acknowledged any more.
+// tend sends what has waited too long for others to join it, and, when the cluster
+// is back, what could not be sent. It gives up what has waited for longer than
+// kafka.deliveryTimeout, renews what the client knows of the topic, and notices when
+// nothing is acknowledged any more.
 func (p *Producer) tend(ctx context.Context) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()

@@ -42,11 +42,11 @@ type progress struct {
 	ID          string  `json:"id"` // random; what the ids of the records begin with
 	Topic       string  `json:"topic"`
 	TopicID     topicID `json:"topicID"`
-	RecordBytes int     `json:"recordBytes"` // how lines become records
-	// Done is how much of the file is in the topic.
+	RecordBytes int     `json:"recordBytes"` // of lines in one Kafka record: the ids depend on it
+	// Done is how many bytes of the file are in the topic, or rejected.
 	Done     int64 `json:"done"`
-	Records  int   `json:"records"`  // in that
-	Rejected int   `json:"rejected"` // bytes of the .rejected file that are of that
+	Records  int   `json:"records"`  // that these bytes had
+	Rejected int   `json:"rejected"` // bytes that they have added to the .rejected file
 	// From holds the ends of the partitions before the piece at Done was sent
 	// for the first time.
 	From map[int32]int64 `json:"from"`
@@ -58,8 +58,7 @@ type progress struct {
 // can be replayed again, by this process or another.
 //
 // What was sent before it became a dead letter, with an unknown outcome, is
-// looked for in the topic first, so that it does not become a
-// duplicate.
+// looked for in the topic first, so that it does not become a duplicate.
 //
 // Lines that do not parse, in a file that was edited by hand, stay behind in a
 // file whose name ends in .rejected.
@@ -99,13 +98,13 @@ func (p *Producer) Replay(ctx context.Context, dir string) (records int, err err
 	return records, err
 }
 
-// replay is one file on its way.
+// replay is one file that is being sent again.
 type replay struct {
 	p        *Producer
 	dir      *durable.Directory
 	name     string // without its end
 	at       progress
-	rejected []byte
+	rejected []byte // the lines that do not parse, as in the .rejected file
 }
 
 func (r *replay) progressName() string { return "." + r.name + progressSuffix }
@@ -137,7 +136,8 @@ func (r *replay) file(ctx context.Context) error {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	// The lines first: without them neither of the others means anything.
+	// The lines first: without them the progress and the reason mean nothing, and
+	// with them a replay that is interrupted here can still go on.
 	for _, name := range []string{r.name + linesSuffix, r.progressName(), r.name + reasonSuffix} {
 		if err := r.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -229,8 +229,8 @@ func (r *replay) reason() (reason, error) {
 	return why, nil
 }
 
-// piece sends what begins at Done and waits until the topic has it. With
-// resumed some of it may be there.
+// piece sends the lines that begin at Done and waits until the topic has them.
+// resumed says that an interrupted replay may have sent some of them.
 func (r *replay) piece(ctx context.Context, lines []byte, why reason, resumed bool) error {
 	size := int64(len(lines))
 	if len(why.Sent) > 0 {
@@ -246,7 +246,7 @@ func (r *replay) piece(ctx context.Context, lines []byte, why reason, resumed bo
 		r.rejected = append(append(r.rejected, line...), '\n')
 	})
 	records := r.records(b)
-	var there map[string]bool
+	var there map[string]bool // ids of the records that the topic has already
 	var err error
 	if resumed && r.at.From != nil {
 		ids := map[string]bool{}
@@ -280,7 +280,8 @@ func (r *replay) piece(ctx context.Context, lines []byte, why reason, resumed bo
 	return r.save()
 }
 
-// records makes the Kafka records of a piece. The same piece makes the same ones.
+// records makes the Kafka records of a piece. The same piece gives the same records
+// with the same ids, also after a restart.
 func (r *replay) records(b *codec.Batch) []kgo.Record {
 	var records []kgo.Record
 	for _, run := range b.Runs() {
@@ -299,8 +300,8 @@ func (r *replay) records(b *codec.Batch) []kgo.Record {
 	return records
 }
 
-// produceAll sends records but those whose ids are there, and waits until all
-// are acknowledged. When ctx ends before that, they may still arrive.
+// produceAll sends the records whose ids are not in there, and waits until all of
+// them are acknowledged. When ctx ends before that, they may still arrive.
 func (p *Producer) produceAll(ctx context.Context, records []kgo.Record, there map[string]bool) error {
 	outcome := make(chan error, len(records)+1)
 	count := 0
@@ -311,7 +312,7 @@ func (p *Producer) produceAll(ctx context.Context, records []kgo.Record, there m
 		count++
 		p.toTopic.Load().Produce(context.Background(), &records[i], func(_ *kgo.Record, err error) { outcome <- err })
 	}
-	pending := make(chan struct{})
+	pending := make(chan struct{}) // the next Replay waits for it: what is still on its way must not be looked for yet
 	p.replaying = pending
 	failed := make(chan error, 1)
 	go func() {
