@@ -45,6 +45,12 @@ const (
 	noFieldsLine  = "is a line in W3C form without a #Fields line before it"
 )
 
+// The most digits of a status, and of a number of bytes.
+const (
+	maxStatus = 3
+	maxBytes  = 18
+)
+
 // splitLine splits s, an access log line of form f (Auto, Combined, Common or
 // ALB), into l. It returns why it is none, or "".
 func (l *logLine) splitLine(s []byte, f Format) string {
@@ -57,13 +63,11 @@ func (l *logLine) splitLine(s []byte, f Format) string {
 		return noTime
 	}
 	l.splitHead(s[:open-1])
-	end := open + 26 // as it nearly always is
-	if end >= len(s) || s[end] != ']' {
-		if end = bytes.IndexByte(s[open:], ']'); end < 0 {
-			return noTime
-		}
-		end += open
+	end := bytes.IndexByte(s[open:], ']')
+	if end < 0 {
+		return noTime
 	}
+	end += open
 	l.time = s[open:end]
 	i := end + 1
 	if len(s)-i < 2 || s[i] != ' ' || s[i+1] != '"' {
@@ -84,13 +88,13 @@ func (l *logLine) splitTail(s []byte, i int, f Format) string {
 		return noStatus
 	}
 	var ok bool
-	if l.status, i, ok = digitsOrDash(s, i+1); !ok || len(l.status) > 3 {
+	if l.status, i, ok = digitsOrDash(s, i+1); !ok || len(l.status) > maxStatus {
 		return noStatus
 	}
 	if len(s)-i < 2 || s[i] != ' ' {
 		return noSize
 	}
-	if l.bytes, i, ok = digitsOrDash(s, i+1); !ok || len(l.bytes) > 18 {
+	if l.bytes, i, ok = digitsOrDash(s, i+1); !ok || len(l.bytes) > maxBytes {
 		return noSize
 	}
 	if i == len(s) {

@@ -53,21 +53,21 @@ func (l *logLine) splitBalancer(s []byte) string {
 			i += end + 1
 		}
 		if n == balancerFields-1 && i < len(s) {
-			l.rest = s[i:]
+			l.rest = unlessDash(bytes.TrimLeft(s[i:], " "))
 		}
 	}
 	const timeField, client, status, sent, request, agent = 1, 3, 8, 11, 12, 13
 	var ok bool
-	if l.status, ok = wholeNumber(fields[status]); !ok || len(l.status) > 3 {
+	if l.status, ok = wholeNumber(fields[status]); !ok || len(l.status) > maxStatus {
 		return notBalancer + ": it has no status where it should be"
 	}
-	if l.bytes, ok = wholeNumber(fields[sent]); !ok || len(l.bytes) > 18 {
+	if l.bytes, ok = wholeNumber(fields[sent]); !ok || len(l.bytes) > maxBytes {
 		return notBalancer + ": it has no number of bytes where it should be"
 	}
 	l.time = fields[timeField]
 	l.remoteAddr = unlessDash(fields[client])
 	if i := bytes.LastIndexByte(l.remoteAddr, ':'); i > 0 {
-		l.remoteAddr = bytes.Trim(l.remoteAddr[:i], "[]")
+		l.remoteAddr = unlessDash(bytes.Trim(l.remoteAddr[:i], "[]"))
 	}
 	l.request = fields[request]
 	l.agent = fields[agent]

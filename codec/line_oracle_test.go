@@ -17,7 +17,7 @@ import (
 // The slow and obvious way to read an access log line.
 
 // members are those of a record that is stored; nil is one that is set aside.
-type members = map[string]any
+type members map[string]any
 
 var (
 	timeOpens    = regexp.MustCompile(` \[\d`)
@@ -74,8 +74,13 @@ func plainText(s string) string {
 		}
 		return e
 	})
+	return inUTF8(s)
+}
+
+// inUTF8 is s with U+FFFD for each byte that is no UTF-8.
+func inUTF8(s string) string {
 	var b strings.Builder
-	for _, r := range s { // a byte that is no UTF-8 is U+FFFD
+	for _, r := range s {
 		b.WriteRune(r)
 	}
 	return b.String()
@@ -155,6 +160,14 @@ func lineOracle(s string, form codec.Format) members {
 			return nil
 		}
 	}
+	vhost, remote, user := headOracle(head)
+	return requestRecord(when, request, status, size, agent, map[string]string{
+		"vhost": vhost, "remoteAddr": remote, "user": user, "referer": referer, "rest": strings.TrimLeft(more, " "),
+	})
+}
+
+// requestRecord is the record of a line with these parts, as they stand in it.
+func requestRecord(when, request, status, size, agent string, others map[string]string) members {
 	method, target, protocol := requestOracle(request)
 	path := "-"
 	if target != "" && target != "-" {
@@ -164,21 +177,22 @@ func lineOracle(s string, form codec.Format) members {
 	if agent != "" && agent != "-" {
 		o["userAgent"] = dashIfBlank(plainText(agent))
 	}
-	keep := func(name, value string) {
+	others["method"], others["protocol"] = method, protocol
+	if method == "" {
+		others["request"] = request
+	}
+	for name, value := range others {
 		if value != "" && value != "-" {
 			o[name] = plainText(value)
 		}
 	}
-	vhost, remote, user := headOracle(head)
-	keep("vhost", vhost)
-	keep("remoteAddr", remote)
-	keep("user", user)
-	if method == "" {
-		keep("request", request)
-	}
-	keep("method", method)
-	keep("protocol", protocol)
-	for name, digits := range map[string]string{"status": status, "bytes": size} {
+	o.addNumbers(map[string]string{"status": status, "bytes": size})
+	return o
+}
+
+// addNumbers adds members that are numbers, unless they are dashes.
+func (o members) addNumbers(all map[string]string) {
+	for name, digits := range all {
 		if digits != "-" {
 			if digits = strings.TrimLeft(digits, "0"); digits == "" {
 				digits = "0"
@@ -186,9 +200,6 @@ func lineOracle(s string, form codec.Format) members {
 			o[name] = json.Number(digits)
 		}
 	}
-	keep("referer", referer)
-	keep("rest", strings.TrimLeft(more, " "))
-	return o
 }
 
 // headOracle splits what is before the time.
@@ -269,6 +280,9 @@ func FuzzLine(f *testing.F) {
 		if c := strings.TrimFunc(line, unicode.IsSpace)[0]; (c == '<' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == ':') && !strings.Contains(line, ",") && !strings.Contains(line, "\xef") && !balancer.MatchString(line) {
 			forms = append(forms, codec.Auto)
 		}
+		if oddTime.MatchString(line) {
+			return // which the oracle does not know
+		}
 		for _, form := range forms {
 			want := lineOracle(line, form)
 			lines, aside := ingested(t, line, form, r)
@@ -286,6 +300,9 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+// oddTime is a time with an exponent or an escape.
+var oddTime = regexp.MustCompile(`\[\d[^\]/]*[eE]|\[\d[^\]]*\\`)
 
 // balancer is what a line of a load balancer begins with.
 var balancer = regexp.MustCompile(`^(https?|h2|grpcs|wss?) `)

@@ -122,7 +122,7 @@ func (d *decoder) extendedRow(s []byte) {
 		if v = unlessDash(v); v == nil {
 			continue
 		}
-		if c.part != otherPart {
+		if c.part != otherPart && fitsPart(c.part, v) {
 			of[c.part] = v
 		} else if d.rules.keep {
 			d.keepText(x.names[c.start:c.end], v)
@@ -136,10 +136,9 @@ func (d *decoder) extendedRow(s []byte) {
 	*l = logLine{
 		remoteAddr: of[addressPart], user: of[userPart], method: of[methodPart], protocol: of[protocolPart], referer: of[refererPart],
 		target: of[targetPart], query: of[queryPart], noRequest: true, noEscapes: true,
+		status: of[statusPart], bytes: of[bytesPart],
 		agent: of[agentPart], agentIsEncoded: true, plusSpace: separator == ' ' && !bytes.Contains(of[agentPart], []byte("%20")),
 	}
-	l.status, _ = wholeNumber(of[statusPart])
-	l.bytes, _ = wholeNumber(of[bytesPart])
 	if of[targetPart] == nil && of[agentPart] == nil {
 		d.report("record", "has neither a path nor a user agent")
 		return
@@ -161,6 +160,18 @@ func (d *decoder) extendedRow(s []byte) {
 		rotate(d.b.extra, others)
 	}
 	d.put()
+}
+
+// fitsPart reports whether v can be that part. A status and a number of bytes are digits; what
+// is none of them is kept as the text that it is, by the name of its column.
+func fitsPart(p part, v []byte) bool {
+	switch p {
+	case statusPart:
+		return len(v) <= maxStatus && digits(v, 0) == len(v)
+	case bytesPart:
+		return len(v) <= maxBytes && digits(v, 0) == len(v)
+	}
+	return true
 }
 
 // rotate moves the first n bytes of b to its end.

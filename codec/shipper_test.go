@@ -182,3 +182,16 @@ func TestShipper_TakesACanonicalLineAsAnyOtherRecord(t *testing.T) {
 		}
 	}
 }
+
+// A status or a size that is no number stays what it is, and the line is JSON.
+func TestShipper_KeepsWhatIsNoNumberInAnExtendedLogFileAsText(t *testing.T) {
+	lines, aside := ingested(t, "#Fields: time sc-status sc-bytes cs-uri-stem date\n15:23:00 abc 20x /a 2026-02-09\n15:23:00 2000 1234567890123456789 /b 2026-02-09\n15:23:00 200 007 /c 2026-02-09", codec.Auto, lenient(t, nil))
+	want := []string{
+		`{"timestamp":"2026-02-09T15:23:00Z","path":"/a","userAgent":"-","sc-status":"abc","sc-bytes":"20x"}`,
+		`{"timestamp":"2026-02-09T15:23:00Z","path":"/b","userAgent":"-","sc-status":"2000","sc-bytes":"1234567890123456789"}`,
+		`{"timestamp":"2026-02-09T15:23:00Z","path":"/c","userAgent":"-","status":200,"bytes":7}`,
+	}
+	if strings.Join(lines, "\n") != strings.Join(want, "\n") || len(aside) > 0 {
+		t.Errorf("%s\nnot %s\naside %v", strings.Join(lines, "\n"), strings.Join(want, "\n"), aside)
+	}
+}
