@@ -225,6 +225,30 @@ func (n *node) drained() {
 }
 
 // errorOf returns what the status of the only destination says is wrong.
+// behindCable returns a node that has archived ten lines into a new database of
+// db, through a cable.
+func behindCable(t *testing.T, db *archivetest.Database) (n *node, url string, cable *archivetest.Cable) {
+	t.Helper()
+	cable = archivetest.NewCable(t, db.Addr())
+	url, n = db.New(t), newNode(t)
+	n.cfg.Postgres.URL = strings.Replace(url, db.Addr(), cable.Addr, 1)
+	n.start()
+	n.some(15, 10)
+	n.drained()
+	return n, url, cable
+}
+
+// inRounds archives lines of several hours, in every round also late ones of the
+// first hour.
+func (n *node) inRounds() {
+	n.t.Helper()
+	for round := range 5 {
+		n.some(15, 100)
+		n.some(16+round, 10)
+		n.drained()
+	}
+}
+
 func (n *node) errorOf() string { return n.archive.Status()[0].Error }
 
 // objects returns the keys in a bucket below a prefix.

@@ -16,11 +16,7 @@ func TestPostgres_EveryLineIsInTheTableOnceAlsoLateOnes(t *testing.T) {
 	url, n := archivetest.PostgreSQL(t).New(t), newNode(t)
 	n.cfg.Postgres.URL = url
 	n.start()
-	for round := range 5 {
-		n.some(15, 100)
-		n.some(16+round, 10)
-		n.drained()
-	}
+	n.inRounds()
 	n.restart()
 	n.write(line(15, 1, `,"status":200`))
 	n.drained()
@@ -84,12 +80,7 @@ func TestPostgres_ACommitWhoseAnswerIsLostCountsOnce(t *testing.T) {
 	db := archivetest.PostgreSQL(t)
 	for _, word := range []string{"commit", "COPY", "INSERT INTO", "UPDATE"} {
 		t.Run(word, func(t *testing.T) {
-			cable := archivetest.NewCable(t, db.Addr())
-			url, n := db.New(t), newNode(t)
-			n.cfg.Postgres.URL = strings.Replace(url, db.Addr(), cable.Addr, 1)
-			n.start()
-			n.some(15, 10)
-			n.drained()
+			n, url, cable := behindCable(t, db)
 			for round := range 4 {
 				disconnect := make(chan struct{})
 				cable.DisconnectAfter(func(sent []byte) bool {

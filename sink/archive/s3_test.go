@@ -19,11 +19,7 @@ func TestS3_EveryLineIsInTheBucketOnceAlsoLateOnes(t *testing.T) {
 	bucket, n := s.Bucket(t), newNode(t)
 	n.toBucket(s.Endpoint(), bucket)
 	n.start()
-	for round := range 5 {
-		n.some(15, 100)
-		n.some(16+round, 10)
-		n.drained()
-	}
+	n.inRounds()
 	n.restart()
 	n.some(15, 1)
 	n.drained()

@@ -116,12 +116,7 @@ func TestPostgres_AFullDiskIsWaitedFor(t *testing.T) {
 // Ensure that a server restarted while it takes a COPY has each line once.
 func TestPostgres_RestartedInTheMiddleOfCopyItHasEveryLineOnce(t *testing.T) {
 	db := archivetest.OwnDatabase(t)
-	cable := archivetest.NewCable(t, db.Addr())
-	url, n := db.New(t), newNode(t)
-	n.cfg.Postgres.URL = strings.Replace(url, db.Addr(), cable.Addr, 1)
-	n.start()
-	n.some(15, 10)
-	n.drained()
+	n, url, cable := behindCable(t, db)
 	for round := range 4 {
 		inCopy := make(chan struct{})
 		begun := false

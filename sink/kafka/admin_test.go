@@ -113,8 +113,7 @@ func TestTopics_TimestampsAndCompressionOfTheirOwnChangeNothing(t *testing.T) {
 // dead letter, and that lines around it are stored.
 func TestConsumer_RecordsOfAnotherProgramAreLinesOrDeadLetters(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 1)
 	r := site.start(t)
 	header := []kgo.RecordHeader{{Key: "hour", Value: []byte("not an hour")}, {Key: "logforge-id", Value: []byte{0xff, 0}}, {Key: "", Value: nil}}
 	foreign := []*kgo.Record{
@@ -161,8 +160,7 @@ func TestConsumer_RecordsOfAnotherProgramAreLinesOrDeadLetters(t *testing.T) {
 func TestConsumer_RecordsRemovedUnderItAreNamedAndCounted(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	for _, onGap := range []string{"stop", "continue"} {
-		s := newStream(t, broker.Addr, broker.Topic(t, 1))
-		site := newSite(t, s, groupName())
+		s, site := newStreamAndSite(t, broker, 1)
 		site.cfg.Kafka.OnGap = onGap
 		s.put(10, 1, 0)
 		end := int64(10)
@@ -236,17 +234,11 @@ func TestConsumer_ALogThatWasTruncatedUnderItIsAGap(t *testing.T) {
 // Ensure that records which are gone when the consumer begins are counted.
 func TestConsumer_RecordsThatAreGoneWhenItBeginsAreCounted(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
-	s.put(10, 1, 0)
-	r := site.start(t)
-	reached(t, 10, r)
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
+	s, site := newStreamAndSite(t, broker, 1)
+	storedBefore(t, s, site, 10)
 	s.put(20, 1, 0)
 	removeBefore(t, adminOf(t, broker.Addr), s.topic, 25)
-	r = site.start(t)
+	r := site.start(t)
 	if err := r.wait(); !errors.Is(err, ErrGap) || !strings.Contains(err.Error(), "15 were removed") {
 		t.Errorf("Run: %v", err)
 	}

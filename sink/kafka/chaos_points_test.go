@@ -22,8 +22,7 @@ func TestChaosACrashAtEachStep(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStream(t, broker.Addr, broker.Topic(t, 4))
-			site := newSite(t, s, groupName())
+			s, site := newStreamAndSite(t, broker, 4)
 			s.put(40, 5, 0, 1, 2, 3)
 			stop := pump(s, 5*time.Millisecond, 0, 1, 2, 3)
 			for _, point := range points {

@@ -57,8 +57,7 @@ func TestChaosKillsAtRandomMoments(t *testing.T) {
 	if *long {
 		kills = 200
 	}
-	s := newStream(t, broker.Addr, broker.Topic(t, 4))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 4)
 	site.cfg.Kafka.SessionTimeout = 45 * time.Second // as by default: it must not be waited for
 	site.cfg.Consumer.FlushInterval = 20 * time.Millisecond
 	stop := pump(s, 2*time.Millisecond, 0, 1, 2, 3)
@@ -200,8 +199,7 @@ func TestChaosTheBrokerIsKilledAndComesBack(t *testing.T) {
 	if *long {
 		times = 10
 	}
-	s := newStream(t, broker.Addr, broker.Topic(t, 4))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 4)
 	stop := pump(s, time.Millisecond, 0, 1, 2, 3)
 	r := site.start(t)
 	for range times {

@@ -28,6 +28,7 @@ import (
 	"logforge/config"
 	"logforge/sink"
 	"logforge/sink/hourly"
+	"logforge/sink/kafka/kafkatest"
 )
 
 // stream is a topic that a test fills. It knows every line it has put there.
@@ -48,6 +49,26 @@ func newStream(t testing.TB, addr, topic string) *stream {
 	s.renew()
 	t.Cleanup(func() { s.client.Close() })
 	return s
+}
+
+// newStreamAndSite returns a stream into a new topic of broker, and the site of a
+// new group that consumes it.
+func newStreamAndSite(t testing.TB, broker *kafkatest.Broker, partitions int) (*stream, *site) {
+	t.Helper()
+	s := newStream(t, broker.Addr, broker.Topic(t, partitions))
+	return s, newSite(t, s, groupName())
+}
+
+// storedBefore has n records of partition 0 stored by a consumer that has stopped
+// since.
+func storedBefore(t testing.TB, s *stream, site *site, n int) {
+	t.Helper()
+	s.put(n, 1, 0)
+	r := site.start(t)
+	reached(t, n, r)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // renew gives the stream a new client. franz-go takes a connection that breaks at

@@ -31,8 +31,7 @@ func TestConsumer_EveryRecordIsInTheFilesOnce(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	f := func(lines, records, consumers int) {
 		t.Helper()
-		s := newStream(t, broker.Addr, broker.Topic(t, 4))
-		site := newSite(t, s, groupName())
+		s, site := newStreamAndSite(t, broker, 4)
 		site.cfg.Kafka.Consumers = consumers
 		s.put(records, lines, 0, 1, 2, 3)
 		r := site.start(t)
@@ -205,8 +204,7 @@ func TestConsumer_ACommitWithoutAnAnswerIsResolvedByTheNextSession(t *testing.T)
 // anew, and gone on. Then it arrives.
 func TestConsumer_ACommitThatArrivesLateIsRefused(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 4))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 4)
 	held := make(chan kmsg.Request, 1)
 	r := site.start(t, func(c *Consumer) {
 		send := c.request
@@ -264,8 +262,7 @@ func TestConsumer_TheCoordinatorMovesAndBrokersComeAndGo(t *testing.T) {
 
 func TestConsumer_GarbageGoesToTheDeadLetterTopicAndTheRestFlows(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 1)
 	r := site.start(t)
 	s.put(2, 3, 0)
 

@@ -50,8 +50,7 @@ func TestConsumer_ACopiedDirectoryEndsTheOlderProcess(t *testing.T) {
 func TestConsumer_ADirectoryRestoredFromAnOlderCopyIsReported(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	for _, onGap := range []string{"stop", "continue"} {
-		s := newStream(t, broker.Addr, broker.Topic(t, 2))
-		site := newSite(t, s, groupName())
+		s, site := newStreamAndSite(t, broker, 2)
 		s.put(30, 1, 0, 1)
 		r := site.start(t)
 		reached(t, 30, r)
@@ -92,14 +91,8 @@ func TestConsumer_ADirectoryRestoredFromAnOlderCopyIsReported(t *testing.T) {
 // has consumed: the whole topic would be stored a second time.
 func TestConsumer_AnotherGroupTopicOrClusterOnTheSameDirectoryIsRefused(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
-	s.put(10, 1, 0)
-	r := site.start(t)
-	reached(t, 10, r)
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
+	s, site := newStreamAndSite(t, broker, 1)
+	storedBefore(t, s, site, 10)
 	f := func(what string, change func(*config.Kafka)) {
 		t.Helper()
 		other := *site
@@ -116,7 +109,7 @@ func TestConsumer_AnotherGroupTopicOrClusterOnTheSameDirectoryIsRefused(t *testi
 
 	cluster, _ := fakeCluster(t, kfake.SeedTopics(1, s.topic))
 	site.cfg.Kafka.Brokers = cluster.ListenAddrs()
-	r = site.start(t)
+	r := site.start(t)
 	if err := r.wait(); !errors.Is(err, ErrElsewhere) || !strings.Contains(err.Error(), "cluster") {
 		t.Errorf("cluster: %v", err)
 	}

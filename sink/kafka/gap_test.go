@@ -18,8 +18,7 @@ func TestConsumer_AGapStopsItUnlessItIsToldToGoOn(t *testing.T) {
 		t.Helper()
 		for _, onGap := range []string{"stop", "continue"} {
 			t.Run(name+", "+onGap, func(t *testing.T) {
-				s := newStream(t, broker.Addr, broker.Topic(t, 1))
-				site := newSite(t, s, groupName())
+				s, site := newStreamAndSite(t, broker, 1)
 				site.cfg.Kafka.OnGap = onGap
 				s.put(30, 1, 0)
 				r := site.start(t)
@@ -142,8 +141,7 @@ func remake(t *testing.T, admin *kadm.Client, topic string) {
 func TestConsumer_ATopicMadeAgainUnderItIsGoneOnWithUnlessRecordsAreMissed(t *testing.T) {
 	broker := kafkatest.Shared(t)
 	for _, all := range []bool{true, false} {
-		s := newStream(t, broker.Addr, broker.Topic(t, 1))
-		site := newSite(t, s, groupName())
+		s, site := newStreamAndSite(t, broker, 1)
 		s.put(30, 1, 0)
 		r := site.start(t)
 		reached(t, 30, r)

@@ -152,8 +152,7 @@ func TestInflation_AFetchAsksForLessTheMoreMemoryItTakes(t *testing.T) {
 // budget: what has no room waits for its turn, and nothing is lost.
 func TestConsumer_ATopicOfHighlyCompressedBatchesIsStoredWithinTheBudget(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 4))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 4)
 	site.cfg.Consumer.MaxInflatedBytes = 2 << 20
 	dense := broker.Client(t, kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(2<<20), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer dense.Close()
@@ -181,8 +180,7 @@ func TestConsumer_ATopicOfHighlyCompressedBatchesIsStoredWithinTheBudget(t *test
 // the others flow. When it is gone from the topic, that one flows as well.
 func TestConsumer_ABombInOnePartitionDoesNotStopTheOthers(t *testing.T) {
 	broker := kafkatest.Shared(t)
-	s := newStream(t, broker.Addr, broker.Topic(t, 2))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 2)
 	site.cfg.Kafka.OnGap = "continue"
 	bomb := broker.Client(t, kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(8<<20), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer bomb.Close()

@@ -166,8 +166,7 @@ func TestConsumer_ControlRecordsAndAbortedOnesThatAreRemovedAreNoGap(t *testing.
 	if !broker.Real {
 		t.Skip("needs transactions")
 	}
-	s := newStream(t, broker.Addr, broker.Topic(t, 1))
-	site := newSite(t, s, groupName())
+	s, site := newStreamAndSite(t, broker, 1)
 	s.put(10, 1, 0)
 	tx := broker.Client(t, kgo.TransactionalID(s.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer tx.Close()
