@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"logforge/codec"
 )
 
 // Rejected is one record that was set aside: it came in a request that was
@@ -64,7 +66,7 @@ func (r *Rejected) AppendJSON(dst []byte) []byte {
 	dst = appendMember(dst, `,"field":`, r.Field)
 	if utf8.Valid(r.Record) {
 		dst = append(dst, `,"record":`...)
-		dst = appendText(dst, r.Record)
+		dst = appendString(dst, r.Record)
 	} else {
 		dst = append(dst, `,"record":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, r.Record)
@@ -78,38 +80,13 @@ func (r *Rejected) AppendJSON(dst []byte) []byte {
 }
 
 func appendMember(dst []byte, name, value string) []byte {
-	dst = append(dst, name...)
-	if !utf8.ValidString(value) {
-		value = string([]rune(value)) // U+FFFD for each byte that is no UTF-8
-	}
-	return appendText(dst, []byte(value))
+	return appendString(append(dst, name...), []byte(value))
 }
 
-// appendText appends valid UTF-8 as a JSON string.
-func appendText(dst, text []byte) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	start := 0
-	for i, c := range text {
-		if c >= ' ' && c != '"' && c != '\\' {
-			continue
-		}
-		dst = append(dst, text[start:i]...)
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	return append(append(dst, text[start:]...), '"')
+// appendString appends text as a JSON string, with U+FFFD for each byte that is no
+// UTF-8.
+func appendString(dst, text []byte) []byte {
+	return append(codec.AppendText(append(dst, '"'), text), '"')
 }
 
 // ParseRejected reads one line of AppendJSON. The error is about the line: what
