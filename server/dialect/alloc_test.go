@@ -45,6 +45,7 @@ func bodies(n int) map[string]form {
 		at := appendProtoUint(appendProtoUint(nil, 1, uint64(arrived.Unix())), 2, uint64(i))
 		stream = appendProtoBytes(stream, 2, appendProtoBytes(appendProtoBytes(nil, 1, at), 2, []byte(line)))
 	}
+	resource := appendProtoBytes(appendProtoBytes(nil, 1, pair("service.name", "nginx")), 1, pair("host.name", "web-1"))
 	const agent = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_9_1) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/32.0.1700.77 Safari/537.36"
 	canonical := each(func(i int, _ string) string {
 		return fmt.Sprintf(`{"timestamp":"2015-05-17T10:05:03Z","path":"/presentations/kibana-search-%d.png","userAgent":"%s"}`+"\n", i, agent)
@@ -67,6 +68,10 @@ func bodies(n int) map[string]form {
 		"otlp-filelog": {"/v1/logs", typeProtobuf, string(appendProtoBytes(nil, 1, appendProtoBytes(nil, 2, scopeAttributes)))},
 		"otlp-json": {"/v1/logs", typeJSON, `{"resourceLogs":[{"resource":{},"scopeLogs":[{"scope":{},"logRecords":[` + list(func(i int, line string) string {
 			return fmt.Sprintf(`{"timeUnixNano":"%d","observedTimeUnixNano":"1","body":{"stringValue":%s},"attributes":[{"key":"log.file.name","value":{"stringValue":"access.log"}}]}`, arrived.UnixNano()+int64(i), quote(line))
+		}) + `]}]}]}`},
+		"otlp-resource": {"/v1/logs", typeProtobuf, string(appendProtoBytes(nil, 1, appendProtoBytes(appendProtoBytes(nil, 1, resource), 2, scope)))},
+		"otlp-json-resource": {"/v1/logs", typeJSON, `{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"nginx"}},{"key":"host.name","value":{"stringValue":"web-1"}}]},"scopeLogs":[{"scope":{},"logRecords":[` + list(func(i int, line string) string {
+			return fmt.Sprintf(`{"timeUnixNano":"%d","observedTimeUnixNano":"1","body":{"stringValue":%s}}`, arrived.UnixNano()+int64(i), quote(line))
 		}) + `]}]}]}`},
 		"loki-json": {"/loki/api/v1/push", typeJSON, `{"streams":[{"stream":{"job":"nginx"},"values":[` + list(func(i int, line string) string {
 			return fmt.Sprintf(`["%d",%s]`, arrived.UnixNano()+int64(i), quote(line))
@@ -137,7 +142,7 @@ func TestDialects_AllocateNothingARecord(t *testing.T) {
 
 func BenchmarkDecode(b *testing.B) {
 	const n = 1000
-	for _, name := range []string{"canonical", "lines", "fluentbit", "aliased", "bulk", "bulk-lines", "otlp", "otlp-filelog", "otlp-json", "loki-json", "loki", "hec"} {
+	for _, name := range []string{"canonical", "lines", "fluentbit", "aliased", "bulk", "bulk-lines", "otlp", "otlp-filelog", "otlp-resource", "otlp-json", "otlp-json-resource", "loki-json", "loki", "hec"} {
 		b.Run(name, func(b *testing.B) {
 			k := newTaking(b, bodies(n)[name])
 			b.SetBytes(int64(len(k.body)))

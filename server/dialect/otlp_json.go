@@ -47,7 +47,7 @@ func (w *Writer) scopeLogsJSON(b []byte, i int) int {
 // where they do not, the list is passed over and read afterwards. strange is why
 // what is no object is set aside.
 func (w *Writer) scopedJSON(b []byte, i int, strange, holder, list, list2 string, attributes *[]byte, element func(b []byte, i int) int) int {
-	*attributes = (*attributes)[:0]
+	*attributes, w.aroundKnown = (*attributes)[:0], false
 	unfit := &w.unfit[0]
 	if attributes == &w.scope {
 		unfit = &w.unfit[1]
@@ -71,7 +71,7 @@ func (w *Writer) scopedJSON(b []byte, i int, strange, holder, list, list2 string
 					return valueEnd(b, i)
 				}
 				dst, end := appendAttributesJSON((*attributes)[:0], b, i, 0)
-				*attributes = dst
+				*attributes, w.aroundKnown = dst, false
 				if *unfit = end < 0 || w.tooLarge(end-i); *unfit {
 					*attributes = dst[:0]
 					return valueEnd(b, i)
@@ -162,7 +162,7 @@ func (w *Writer) logRecordJSON(b []byte, i int) int {
 // false for any other, which has not been taken then.
 func (w *Writer) lineJSON(b []byte, body, attributes, at, observed span) bool {
 	const begin, follows = `{"stringValue":"`, `"}`
-	if w.Fields == nil || len(w.resource)+len(w.scope) > 0 || !bytes.HasPrefix(b[body.start:body.end], []byte(begin)) {
+	if w.Fields == nil || !bytes.HasPrefix(b[body.start:body.end], []byte(begin)) {
 		return false
 	}
 	for _, t := range []span{at, observed} {
@@ -170,7 +170,11 @@ func (w *Writer) lineJSON(b []byte, body, attributes, at, observed span) bool {
 			return false
 		}
 	}
-	extra := w.object[:0]
+	around, ok := w.plainAround()
+	if !ok {
+		return false
+	}
+	extra := append(w.object[:0], around...)
 	if attributes.end > 0 && listOrNull(b, attributes.start, func(i int) int {
 		var end int
 		extra, end = w.appendTextJSON(extra, b, i)

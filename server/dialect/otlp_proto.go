@@ -65,7 +65,7 @@ func (w *Writer) scopeLogsProto(message []byte) bool {
 // scopedProto reads a message whose field 1 is a message with attributes, which
 // count for all messages of field 2. The fields may come in any order.
 func (w *Writer) scopedProto(message []byte, attributes *[]byte, attribute protowire.Number, element func([]byte) bool) bool {
-	*attributes = (*attributes)[:0]
+	*attributes, w.aroundKnown = (*attributes)[:0], false
 	unfit := &w.unfit[0]
 	if attributes == &w.scope {
 		unfit = &w.unfit[1]
@@ -192,14 +192,15 @@ func (w *Writer) logRecordProto(record []byte) bool {
 // attributes are strings that no value is looked for in. It reports false for any
 // other, which has not been taken then.
 func (w *Writer) lineProto(record, body []byte, at, observed uint64) bool {
-	if w.Fields == nil || len(w.resource)+len(w.scope) > 0 {
-		return false
-	}
 	line, ok := onlyString(body)
-	if !ok || startsObject(line) {
+	if w.Fields == nil || !ok || startsObject(line) {
 		return false
 	}
-	extra := w.object[:0]
+	around, ok := w.plainAround()
+	if !ok {
+		return false
+	}
+	extra := append(w.object[:0], around...)
 	whole := fields(record, func(number protowire.Number, kind protowire.Type, rest []byte) int {
 		if number != 6 || kind != protowire.BytesType {
 			return skip(number, kind, rest)

@@ -126,6 +126,11 @@ type Writer struct {
 	resource, scope []byte  // members that records have from around them, each after a comma
 	carried         int     // bytes of them, counted with each record so far
 	unfit           [2]bool // no record can have those of resource, of scope
+
+	// around are the members of both as extra members, without a comma before the first.
+	around      []byte
+	aroundKnown bool // it is that of the present resource and scope
+	aroundPlain bool // all of them are strings that no value of a record is looked for in
 }
 
 // Result is what became of a body's records.
@@ -166,11 +171,11 @@ func GetWriter() *Writer { return writers.Get().(*Writer) }
 // PutWriter gives w back. Its result must not be used afterwards.
 func PutWriter(w *Writer) {
 	items := w.result.Items[:0]
-	if cap(w.object)+cap(w.text)+cap(w.name)+cap(w.resource)+cap(w.scope)+cap(items)*itemBytes > retained {
+	if cap(w.object)+cap(w.text)+cap(w.name)+cap(w.resource)+cap(w.scope)+cap(w.around)+cap(items)*itemBytes > retained {
 		return
 	}
 	clear(items[:cap(items)])
-	*w = Writer{decodedAside: w.decodedAside, object: w.object[:0], text: w.text[:0], name: w.name[:0], resource: w.resource[:0], scope: w.scope[:0]}
+	*w = Writer{decodedAside: w.decodedAside, object: w.object[:0], text: w.text[:0], name: w.name[:0], resource: w.resource[:0], scope: w.scope[:0], around: w.around[:0]}
 	w.result.Items = items
 	writers.Put(w)
 }
@@ -208,7 +213,7 @@ const large = 64 << 10
 // account asks for the memory that w has come to hold. It reports false if there is
 // no room for it: the rest of the body is not looked at then.
 func (w *Writer) account() bool {
-	held := cap(w.object) + cap(w.text) + cap(w.name) + cap(w.resource) + cap(w.scope)
+	held := cap(w.object) + cap(w.text) + cap(w.name) + cap(w.resource) + cap(w.scope) + cap(w.around)
 	if w.Room == nil || held <= w.taken {
 		return true
 	}
@@ -254,6 +259,30 @@ const aroundReason = "has labels or attributes around it that cannot be read, ar
 // inherit appends the members that the record has from around it.
 func (w *Writer) inherit(dst []byte) []byte {
 	return append(append(dst, w.resource...), w.scope...)
+}
+
+// plainAround returns what stands around a record as extra members. ok is false if it is to
+// be put into the record as it is, so that values are looked for in it.
+func (w *Writer) plainAround() (extra []byte, ok bool) {
+	if w.aroundKnown {
+		return w.around, w.aroundPlain
+	}
+	object := append(w.inherit(w.object[:0]), '}')
+	object[0] = '{' // instead of the first comma, or the brace of an empty object
+	w.around, w.object, w.aroundKnown = w.around[:0], object, true
+	w.aroundPlain = len(object) == 1 || members(object, 0, func(name []byte, i int) int {
+		end := valueEnd(object, i)
+		if end < 0 || object[i] != '"' || bytes.IndexByte(name, '\\') >= 0 || w.Fields.has(name) {
+			return -1
+		}
+		text, ok := w.unescape(object[i+1 : end-1])
+		if !ok {
+			return -1
+		}
+		w.around = codec.AppendMember(w.around, name, text)
+		return end
+	}) > 0
+	return w.around, w.aroundPlain
 }
 
 // appendMembers appends the members of a JSON object to extra members. What is
