@@ -33,6 +33,24 @@ func (r *Report) printOwn(w io.Writer, rows []Row) {
 	_ = t.Flush() // to a terminal or a pipe: an error could not be shown
 }
 
+// printForms writes the rows of what shippers send, with the share of the first
+// row of their batch size.
+func (r *Report) printForms(w io.Writer) {
+	fmt.Fprintf(w, "%s; server and %s on one core each; medians of %d rounds of %.0f s\n\n", r.Machine, r.Generator, r.Rounds, r.Seconds)
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(t, "| batch\t| what\t| records a CPU-second\t| ± \t| of the first\t| records a second\t| peak MB\t|")
+	fmt.Fprintln(t, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+	first := map[int]float64{}
+	for _, row := range r.Rows {
+		if first[row.Batch] == 0 {
+			first[row.Batch] = row.PerCPUSecond
+		}
+		fmt.Fprintf(t, "| %d\t| %s\t| %s\t| %.0f %%\t| %.2f\t| %s\t| %d\t|\n",
+			row.Batch, row.About, thousands(row.PerCPUSecond), 50*row.Spread, row.PerCPUSecond/first[row.Batch], thousands(row.PerSecond), row.PeakBytes>>20)
+	}
+	_ = t.Flush()
+}
+
 func (r *Report) printKafka(w io.Writer, rows []Row) {
 	fmt.Fprintf(w, "%s; server, broker and %s share all cores; %s bodies, %d connections; until the records are in the files; medians of %d rounds of %.0f s\n\n",
 		r.Machine, r.Generator, r.Form, kafkaConns, r.Rounds, r.Seconds)
