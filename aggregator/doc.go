@@ -2,9 +2,9 @@
 // it has, and how many of them each path and each user agent was in.
 //
 // An Aggregator asks the sink, at every pass, how far each hour's stream of lines
-// is committed (hourly.Extent). An hour that is not as its summary accounts for
-// is read from where the summary ends to there, whichever hour it is, and its
-// summary replaced. A pass over hours that have not changed opens no file.
+// is committed (hourly.Extent). An hour of which more is committed than its summary
+// accounts for, however long ago it was, is read from where the summary ends, and
+// its summary is replaced. A pass over hours that have not changed opens no file.
 //
 // # The summary
 //

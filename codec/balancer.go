@@ -29,7 +29,7 @@ func (l *logLine) splitBalancer(s []byte) string {
 	var fields [balancerFields][]byte
 	n := 1
 	if isDate(s) {
-		fields[0] = s[:0]
+		fields[0] = s[:0] // a classic load balancer writes no type
 	} else {
 		n = 0
 	}

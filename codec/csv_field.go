@@ -32,8 +32,8 @@ func ordinaryField(b []byte, i int) int {
 }
 
 // field reads the field at b[i]. It returns its text in canonical form, the
-// index after what ends it, and whether that was a comma. The field is absent
-// where b is not CSV, which is so at the index returned then.
+// index after what ends it, and whether that was a comma. Where b is not CSV the
+// field is absent, and next is the index of the byte that is wrong.
 func (d *decoder) field(b []byte, i int) (f field, next int, more bool) {
 	if i < len(b) && b[i] == '"' {
 		return d.quotedField(b, i+1)

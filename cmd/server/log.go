@@ -14,8 +14,8 @@ import (
 	"logforge/config/metric"
 )
 
-// lastWords is how long the end of the process waits for the log's reader.
-const lastWords = time.Second
+// closeTimeout is how long the end of the process waits for the log's reader.
+const closeTimeout = time.Second
 
 // logger is the log and what changes it while the process runs.
 type logger struct {
@@ -48,15 +48,16 @@ func newLogger(w io.Writer, cfg config.Log, set *metrics.Set) *logger {
 	return l
 }
 
+// setLevel sets the level of cfg, which has been validated.
 func (l *logger) setLevel(cfg config.Log) {
 	l.level.Set(map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}[cfg.Level])
 }
 
-// close writes what has not been written yet, and waits for that a second at
-// most. The log can be used no more.
+// close writes what has not been written yet, and waits for that for closeTimeout
+// at most. The log cannot be used after that.
 func (l *logger) close() {
 	l.flush()
-	l.writer.Close(lastWords)
+	l.writer.Close(closeTimeout)
 }

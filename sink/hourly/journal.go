@@ -25,12 +25,12 @@ import (
 //	          (version 1: a line is acknowledged before it is on disk)
 //	open      files are good exactly up to here; what is behind was never
 //	          decided (version 2), until an entry below says otherwise
-//	prepare   transaction tx has put files on disk up to here, and will be
-//	          decided by position; until then nothing of it counts
-//	decide    it counts
-//	rollback  it never will
-//	position  that of the last transaction decided, kept when the journal is
-//	          written anew
+//	prepare   transaction tx has put files on disk up to here, with its position;
+//	          until it is decided nothing of it counts
+//	decide    the transaction counts
+//	rollback  the transaction does not count, and never will
+//	position  the position of the last transaction decided, kept when the
+//	          journal is written anew
 //	hours     the generation of every hour that has a file, and the largest
 //	          ever given; kept when the journal is written anew
 //	compressed
@@ -80,9 +80,9 @@ type stream struct {
 	// was shortened or replaced while no process ran is told.
 	Length int64  `json:"length,omitempty"`
 	Tail   uint32 `json:"tail,omitempty"`
-	// Compressed is the part of the hour in HH.log.json.zst, which ends at Base, and
-	// Next what it becomes with a swap that was begun: of the two it is the one that
-	// the file is.
+	// Compressed is the part of the hour in HH.log.json.zst, which ends at Base. Next
+	// is what a swap that has begun makes of it. After a crash either may be the file
+	// that is there.
 	Compressed *compressed `json:"compressed,omitempty"`
 	Next       *compressed `json:"next,omitempty"`
 }
@@ -200,7 +200,7 @@ func (j *journal) moved() bool {
 	return err == nil && st.Moved
 }
 
-// add appends e. With durable it returns once e is on disk.
+// add appends e. With durably it returns once e is on disk.
 func (j *journal) add(e entry, durably bool) error {
 	if j.file == nil {
 		return errNoJournal

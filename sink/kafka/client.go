@@ -54,8 +54,8 @@ var errNotProbed = errors.New("not reached yet")
 
 // client is a franz-go client that knows whether its cluster can be reached.
 // It asks once a second, and at once when a connection fails; when the first
-// answer comes it creates the topics that are missing. A client made while the
-// cluster is away is a good client that becomes ready later.
+// answer comes it creates the topics that are missing. It can be made while the
+// cluster is away, and becomes ready later.
 type client struct {
 	*kgo.Client
 	cfg   config.Kafka
@@ -70,7 +70,7 @@ type client struct {
 	lastRefusal atomic.Pointer[refusal]
 	changed     chan struct{} // closed, and replaced, when usable changes
 
-	// What the probes know. Belongs to watch.
+	// What the probes know. Used by watch only.
 	needs   topicNeeds
 	ensured bool // the topics are there
 	warned  bool // that the settings cannot be read

@@ -28,11 +28,11 @@ type session struct {
 
 	ctx  context.Context // ends with the cause that ends the session, or when it is over
 	end  context.CancelCauseFunc
-	join chan chan struct{} // the first assignment, waiting for recovery
+	join chan chan struct{} // the first assignment; its callback waits until the channel sent is closed: recovery has ended
 
-	joined    bool // the first assignment has been; belongs to the callback
+	joined    bool // the first assignment was made; used by its callback only
 	inflation *inflation
-	hasJoined atomic.Bool // and has recovered: records are consumed
+	hasJoined atomic.Bool // joined and recovered: records are consumed
 
 	mu          sync.Mutex
 	coordinator int32 // broker id; -1 until asked
@@ -96,7 +96,7 @@ func (c *Consumer) session(ctx context.Context) (err error) {
 	return s.consume(ctx)
 }
 
-// options are the client's, beside those that every client has.
+// options returns the options of a consumer's client beside clientOptions.
 func (s *session) options() []kgo.Opt {
 	cfg := s.c.cfg
 	return append(crashOptions(),
@@ -135,7 +135,7 @@ func (s *session) options() []kgo.Opt {
 		kgo.MaxConcurrentFetches(2),
 		kgo.FetchMinBytes(leastFetch),
 		kgo.FetchMaxWait(s.c.fetchWait()),
-		// The dead letters.
+		// For producing the dead letters.
 		kgo.ProducerBatchMaxBytes(int32(min(otherTopicBytes, int(cfg.MaxMessageBytes)))),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(math.MaxInt), // a transaction is the bound
@@ -158,8 +158,8 @@ func (g groupErrors) OnGroupManageError(err error) {
 // maxFencedJoins is how many sessions in a row may be fenced while they join.
 const maxFencedJoins = 5
 
-// fenced makes ErrFenced of err where it is that. Before the session has joined
-// it need not be: when the group's coordinator changes, a request to join whose
+// fenced returns ErrFenced where err says that another process has this one's group
+// instance id. Before the session has joined that need not be so: when the group's coordinator changes, a request to join whose
 // answer was lost is sent again, and the second takes the place of the first. The
 // session then ends, and another one joins.
 func (s *session) fenced(err error) error {
@@ -211,7 +211,8 @@ func (s *session) consume(ctx context.Context) error {
 		if stop != nil || ctx.Err() != nil {
 			return stop
 		}
-		// Twice as much or half as much: not for every batch.
+		// The size of fetches is changed only when it doubles or halves, rather than
+		// after every poll.
 		if n := s.inflation.fetchBytes(); n >= 2*asked || n <= asked/2 {
 			asked = n
 			s.cl.UpdateFetchMaxBytes(n, n/2)
@@ -250,7 +251,7 @@ func (s *session) endEarly() {
 
 // leave takes this process out of the group, so that its partitions go to the
 // others now and not after the session time-out: a static member does not leave
-// when its client is closed. Only after everything was decided.
+// when its client is closed. It is called only once everything is decided.
 func (s *session) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
