@@ -3,6 +3,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -325,6 +326,14 @@ func (f *osFile) Writev(parts [][]byte) (int, error) {
 		err = explainFile(unix.S_IFREG, err) // of a file that was made immutable since
 	}
 	return n, err
+}
+
+func (f *osFile) End() (int64, error) {
+	end, err := unix.Seek(f.fd, 0, io.SeekCurrent)
+	if err != nil {
+		err = &fs.PathError{Op: "seek", Path: f.dir.name(f.name), Err: err}
+	}
+	return end, err
 }
 
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {

@@ -36,6 +36,10 @@ type File interface {
 	// Writev writes parts one after another, perhaps not all of them, and
 	// returns the number of bytes written.
 	Writev(parts [][]byte) (int, error)
+	// End returns where the last write through this File ended. It tells whether
+	// somebody else has changed the file before that write, without a moment
+	// between: the write then began elsewhere than where the one before ended.
+	End() (int64, error)
 	// ReadAt returns 0 and no error at the end of the file.
 	ReadAt(p []byte, off int64) (int, error)
 	Truncate(size int64) error

@@ -129,7 +129,7 @@ func (r *memRoot) Open(name string, create bool) (durable.File, error) {
 	if n == nil || n.dir {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: unix.ENOENT}
 	}
-	return &memFile{d, n, name}, nil
+	return &memFile{disk: d, node: n, name: name}, nil
 }
 
 func (r *memRoot) Mkdir(name string) error {
@@ -288,6 +288,7 @@ type memFile struct {
 	disk *memDisk
 	node *inode
 	name string
+	end  int64 // of the last write
 }
 
 func (f *memFile) Writev(parts [][]byte) (int, error) {
@@ -302,8 +303,18 @@ func (f *memFile) Writev(parts [][]byte) (int, error) {
 		return -1, err
 	}
 	f.node.data = append(f.node.data, all...)
+	f.end = int64(len(f.node.data))
 	f.node.modified = time.Now()
 	return len(all), nil
+}
+
+func (f *memFile) End() (int64, error) {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	if err := f.disk.check("seek", f.name); err != nil && !errors.Is(err, errShort) {
+		return 0, err
+	}
+	return f.end, nil
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {

@@ -238,6 +238,16 @@ func (f *Files) adopt(s *segment, size, from int64) error {
 	if s.written > 0 || size == 0 {
 		f.log.Warn("an hour's file was changed by somebody else", "file", Path(s.hour), "bytes", size, "left at", s.written)
 	}
+	if from > 0 && size >= from {
+		// One that was emptied and is as long again has a line's middle there.
+		var last [1]byte
+		if _, err := s.file.ReadAt(last[:], from-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' {
+			from = 0
+		}
+	}
 	another := from == 0 && size >= s.written
 	if size < from {
 		from = 0

@@ -114,23 +114,27 @@ const unknown = -1
 const joinBytes = 64 << 10
 
 // append writes the parts gathered for the segment at its end, and forgets them.
-// After an error size says what the file may hold.
+// After an error size says what the file may hold. After an interleavedError the
+// parts are still there.
 func (s *segment) append(scratch *[]byte) error {
-	parts := s.parts
 	total := 0
-	for _, p := range parts {
+	for _, p := range s.parts {
 		total += len(p)
 	}
-	if len(parts) > 1 && total <= joinBytes {
+	if len(s.parts) > 1 && total <= joinBytes {
 		buf := (*scratch)[:0]
-		for _, p := range parts {
+		for _, p := range s.parts {
 			buf = append(buf, p...)
 		}
 		*scratch = buf
-		parts = append(parts[:0], buf)
+		s.forgetParts()
+		s.parts = append(s.parts, buf)
 	}
-	for left := total; left > 0; {
-		n, err := s.file.Writev(parts[:min(len(parts), maxParts)])
+	for i, off := 0, 0; i < len(s.parts); {
+		part := s.parts[i]
+		s.parts[i] = part[off:]
+		n, err := s.file.Writev(s.parts[i:min(len(s.parts), i+maxParts)])
+		s.parts[i] = part
 		if err == nil && n == 0 {
 			err = io.ErrShortWrite
 		}
@@ -138,11 +142,19 @@ func (s *segment) append(scratch *[]byte) error {
 			s.forgetParts()
 			return err
 		}
-		s.size += int64(n)
-		left -= n
-		parts = advance(parts, n)
+		end, err := s.file.End()
+		if err != nil {
+			s.size += int64(n)
+			s.forgetParts()
+			return err
+		}
+		if end != s.size+int64(n) {
+			return &interleavedError{start: end - int64(n), end: end, all: n == total}
+		}
+		s.size = end
+		i, off = advance(s.parts, i, off+n)
 	}
-	s.added += int64(total)
+	s.added = int64(total)
 	s.forgetParts()
 	return nil
 }
@@ -156,16 +168,14 @@ func (s *segment) forgetParts() {
 // maxParts is the kernel's limit on one writev (IOV_MAX).
 const maxParts = 1024
 
-// advance removes the first n bytes from parts. It changes parts.
-func advance(parts [][]byte, n int) [][]byte {
-	for n > 0 && n >= len(parts[0]) {
-		n -= len(parts[0])
-		parts = parts[1:]
+// advance returns the place n bytes behind the beginning of parts[i]: a part, and
+// the offset in it.
+func advance(parts [][]byte, i, n int) (part, off int) {
+	for i < len(parts) && n >= len(parts[i]) {
+		n -= len(parts[i])
+		i++
 	}
-	if n > 0 {
-		parts[0] = parts[0][n:]
-	}
-	return parts
+	return i, n
 }
 
 // extent returns what followers may read of the segment.

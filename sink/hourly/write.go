@@ -167,7 +167,7 @@ func (f *Files) appendTouched() error {
 			return f.giveUp(s, err)
 		}
 		for _, s := range part {
-			if err := s.append(&f.scratch); err != nil {
+			if err := f.appendTo(s); err != nil {
 				return f.giveUp(s, fmt.Errorf("writing %s: %w", Path(s.hour), err))
 			}
 		}
