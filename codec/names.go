@@ -142,9 +142,9 @@ func (t *table) add(name string, of, rank int) error {
 	return nil
 }
 
-// find returns what the members of the name are, which are in one of the name
-// parent, or nil at the top; or nil if they are nothing. exactly is false if
-// the name is written in another case. buf is memory to work with.
+// find returns the use of the members of that name; nil if they have none. parent
+// is the use of the object that they are in, nil for the record itself. exactly is
+// false if the name is known in another case only. buf is memory to work with.
 func (t *table) find(buf *[2 * maxNameBytes]byte, parent *use, name []byte) (u *use, exactly bool) {
 	if len(name) > maxNameBytes {
 		return nil, false
@@ -172,11 +172,11 @@ func lower(b []byte) {
 	}
 }
 
-// recent remembers what the names are that have been met. Records of a body
-// have the same names, so that nearly all are found here.
+// recent remembers the uses of the names that were met last. The records of a body
+// have the same names in the same places, so that nearly all are found here.
 type recent struct {
 	table uint64   // the table that slots are of
-	slots [64]slot // by the place in the object, and how deep that is
+	slots [64]slot // by the place in the object, and whether that is the record itself
 	buf   [2 * maxNameBytes]byte
 }
 
@@ -198,8 +198,9 @@ func (r *recent) reset(t *table) {
 	}
 }
 
-// find is table.find for the name b[start:end], the one number place of its
-// object, remembered.
+// find does what table.find does for the name b[start:end], and remembers it.
+// place says which member of its object it is, from 0 on; it is where the name is
+// looked for.
 func (r *recent) find(t *table, parent *use, b []byte, start, end, place int) (u *use, exactly bool) {
 	n := end - start
 	if n == 0 || n > 30 || start > len(b)-8 {
@@ -213,7 +214,7 @@ func (r *recent) find(t *table, parent *use, b []byte, start, end, place int) (u
 		rest = b[start+8 : end]
 	}
 	if parent != nil {
-		place += 40
+		place += 40 // other slots than those of the record's own first members
 	}
 	s := &r.slots[place%len(r.slots)]
 	if s.word == w && int(s.n) == n && s.parent == parent && (n <= 8 || bytes.Equal(rest, s.rest[:n-8])) {

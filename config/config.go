@@ -66,7 +66,7 @@ type Ingestion struct {
 	SyncOnIngest    string        `yaml:"syncOnIngest,omitempty" env:"LOGFORGE_INGESTION_SYNC_ON_INGEST" env-description:"older name of ack in pipeline 2: true is replicated, false is enqueued" pipeline:"2"`
 	MaxBatchHours   int           `yaml:"maxBatchHours" env:"LOGFORGE_INGESTION_MAX_BATCH_HOURS" env-description:"different hours the records of one batch may fall into; more is 413" min:"1"`
 	MaxAge          time.Duration `yaml:"maxAge" env:"LOGFORGE_INGESTION_MAX_AGE" env-description:"how old a record may be by its own timestamp; an older one is invalid; 0 means no limit" min:"0s"`
-	MaxFuture       time.Duration `yaml:"maxFuture" env:"LOGFORGE_INGESTION_MAX_FUTURE" env-description:"how far in the future the timestamp of a record may lie; one beyond is invalid; 0 means no limit; 48h is the advice, as a wrong clock is an everyday fault of shippers" min:"0s"`
+	MaxFuture       time.Duration `yaml:"maxFuture" env:"LOGFORGE_INGESTION_MAX_FUTURE" env-description:"how far in the future the timestamp of a record may lie; one beyond is invalid; 0 means no limit; 48h is recommended, as shippers often have a wrong clock" min:"0s"`
 	MaxBatchRecords int           `yaml:"maxBatchRecords" env:"LOGFORGE_INGESTION_MAX_BATCH_RECORDS" env-description:"records one batch may hold; more is 413" min:"1"`
 	MaxRecordBytes  Bytes         `yaml:"maxRecordBytes" env:"LOGFORGE_INGESTION_MAX_RECORD_BYTES" env-description:"bytes of a record in the form in which it is stored; more is 413" min:"1"`
 	MaxDepth        int           `yaml:"maxDepth" env:"LOGFORGE_INGESTION_MAX_DEPTH" env-description:"nesting allowed inside skipped JSON members; more is 400" min:"1"`

@@ -40,9 +40,10 @@ type LatencyPoint struct {
 	Max      float64 `json:"maxms"`
 }
 
-// saturate is how many times as long as a rate saturation is measured, so that
-// a pass of the aggregation and the disk are in it.
-const saturate = 4
+// saturationLengths is for how many times -for the saturation rate is measured:
+// longer than a share of it, so that a pass of the aggregation is in it, and the
+// disk has to keep up.
+const saturationLengths = 4
 
 // shares of the saturation rate at which latency is measured.
 var shares = []float64{0.1, 0.25, 0.5, 0.75, 0.9}
@@ -73,7 +74,7 @@ func (s *settings) latencies(ctx context.Context, c contender, batch int, dir st
 		return nil, err
 	}
 	defer p.Kill()
-	most, err := s.pace(ctx, c, p.Addr, batch, 0, saturate*s.length)
+	most, err := s.pace(ctx, c, p.Addr, batch, 0, saturationLengths*s.length)
 	if err != nil {
 		return nil, err
 	}

@@ -166,7 +166,11 @@ func newResubmission(p *program) (*resubmission, error) {
 		return nil, err
 	}
 	r := &resubmission{p: p, client: client, version: base + "/version", key: func(*http.Request) {}}
-	r.url = base + "/ingest?format=ndjson&ack=" + map[bool]string{true: "replicated", false: "synced"}[p.cfg.Pipeline == 2]
+	ack := sink.Synced // what is stored must not be lost, as its progress is synced
+	if p.cfg.Pipeline == 2 {
+		ack = sink.Replicated
+	}
+	r.url = base + "/ingest?format=ndjson&ack=" + ack.String()
 	if auth := &p.cfg.Auth; auth.Enabled && len(auth.Keys) > 0 {
 		r.key = func(req *http.Request) { req.Header.Set(auth.HeaderName, auth.Keys[0].Value) }
 	}
@@ -358,7 +362,7 @@ func (r *resubmission) send(ctx context.Context, source rejectSource, done *prog
 	return tally{Stored: answer.Accepted, SetAside: answer.Rejected}, err
 }
 
-// decide is what becomes of a chunk whose process is gone. Where no sending of it
+// decide says what becomes of a chunk whose process is gone. Where no sending of it
 // can have been stored it goes to the process that there is now.
 func (r *resubmission) decide(ctx context.Context, source rejectSource, done *progress, sure bool, stored *int, c *chunk) (again bool, err error) {
 	switch {

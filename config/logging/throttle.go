@@ -8,8 +8,8 @@ import (
 )
 
 // Throttle returns a handler around next that logs a repeated warning or error
-// at most once per interval every. flush logs the repeats that were suppressed since;
-// call it before the process ends.
+// at most once per interval every. flush logs the repeats that have been
+// suppressed; call it before the process ends.
 func Throttle(next slog.Handler, every time.Duration) (h slog.Handler, flush func()) {
 	t := &throttle{every: every, repeats: map[repeatKey]*repeat{}}
 	return &throttled{Handler: next, throttle: t}, t.flush
