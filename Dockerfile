@@ -3,7 +3,7 @@
 #   docker build -t logforge .
 #   docker run -p 8082:8082 -v logforge:/data logforge
 #
-# Without arguments it runs version 1 on :8082 with its files in /data;
+# Without arguments it runs pipeline 1 on :8082 with its files in /data;
 # config/examples is at /etc/logforge for "-config".
 
 FROM golang:1.26.8-bookworm AS build

@@ -37,7 +37,7 @@ build: ## bin/server
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/server ./cmd/server
 
-run: build ## build and run version 1: :8082, ./logs, ./analytics
+run: build ## build and run pipeline 1: :8082, ./logs, ./analytics
 	bin/server
 
 run-v1 run-v2: run-v%: build ## with the example configuration of that version
@@ -100,7 +100,7 @@ bench: ## go benchmarks: BENCH=regexp COUNT=runs; says beforehand how long it ta
 	echo "About $$n benchmarks, $(COUNT) runs each, with about ten cases in each: roughly $$((n * $(COUNT) * 25 / 60 + 1)) minutes on an idle machine. BENCH=regexp and COUNT=1 make it shorter."
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee .bench/latest.txt
 
-bench-compare: $(BENCHSTAT) ## version 1 beside version 2; with AGAINST=commit, this tree beside that one
+bench-compare: $(BENCHSTAT) ## pipeline 1 beside pipeline 2; with AGAINST=commit, this tree beside that one
 	@mkdir -p .bench
 ifdef AGAINST
 	rm -rf .bench/tree && git worktree prune && git worktree add -f --detach .bench/tree $(AGAINST)
@@ -148,7 +148,7 @@ profile-cpu-v1 profile-heap-v1 profile-goroutine-v1 profile-cpu-v2 profile-heap-
 profile-ui-cpu-v1 profile-ui-heap-v1 profile-ui-goroutine-v1 profile-ui-cpu-v2 profile-ui-heap-v2 profile-ui-goroutine-v2: profile-ui-%: ## the latest in a browser, port 8085 (v1) or 8086 (v2)
 	go tool pprof -http localhost:$(if $(filter v1,$(v)),8085,8086) $(call have,$(v))
 
-profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## version 2 with version 1 as the base, port 8087, 8088 or 8089
+profile-ui-cpu-compare profile-ui-heap-compare profile-ui-goroutine-compare: profile-ui-%-compare: ## pipeline 2 with pipeline 1 as the base, port 8087, 8088 or 8089
 	go tool pprof -http localhost:$(if $(filter cpu,$*),8087,$(if $(filter heap,$*),8088,8089)) -diff_base $(call have,v1) $(call have,v2)
 
 # -trimpath and a directory of no name keep this machine's paths out of it.

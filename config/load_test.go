@@ -219,7 +219,7 @@ func TestAck_IsSettledBetweenItsTwoNames(t *testing.T) {
 		t.Errorf("a contradiction was accepted: %v", err)
 	}
 	if _, warnings := mustLoad(t, "ingestion: {syncOnIngest: true}", nil); len(warnings) != 1 {
-		t.Errorf("syncOnIngest in version 1: warnings %q", warnings)
+		t.Errorf("syncOnIngest in pipeline 1: warnings %q", warnings)
 	}
 }
 

@@ -77,7 +77,7 @@ func TestValidate_ImpossibleKafkaValuesNameTheKeyInPipeline2(t *testing.T) {
 	f := func(kafka string, want ...string) {
 		t.Helper()
 		if _, _, err := load(t, "kafka: "+kafka, nil); err != nil {
-			t.Errorf("%s disturbs version 1: %v", kafka, err)
+			t.Errorf("%s disturbs pipeline 1: %v", kafka, err)
 		}
 		_, _, err := load(t, "version: 2\nkafka: "+kafka, nil)
 		if err == nil {

@@ -168,7 +168,7 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// Ensure that version 2 runs with the page's commands, on other ports and
+// Ensure that pipeline 2 runs with the page's commands, on other ports and
 // directories than the page's so that nothing that runs here is in the way.
 func TestREADME_Version2RunsAsThePageSays(t *testing.T) {
 	for _, program := range []string{"java", "mvn"} {

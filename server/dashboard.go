@@ -69,7 +69,7 @@ type dashboardFacts struct {
 	MaxInFlightBytes           int64           `json:"maxInFlightBytes"`
 	MaxBodyBytes               int64           `json:"maxBodyBytes"`
 	MaxBatchRecords            int             `json:"maxBatchRecords"`
-	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // version 2 only
+	Kafka                      *dashboardKafka `json:"kafka,omitempty"` // pipeline 2 only
 	FirstDay                   string          `json:"firstDay"`        // 2026-02-09; empty while there is no summary
 	Peers                      int             `json:"peers"`           // other instances whose summaries are shown as well
 	RecentDay                  string          `json:"recentDay"`       // the last one that does not lie in the future

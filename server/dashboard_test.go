@@ -103,11 +103,11 @@ func TestThePageIsToldWhatItSaysOfThisServer(t *testing.T) {
 	got := facts(func(*config.Config) {})
 	if got.Ack != "written" || strings.Join(got.Acks, " ") != "written synced" || got.Kafka != nil || got.SyncIntervalSeconds != 1 ||
 		got.MaxBodyBytes != 20<<20 || got.Version != "1.2.3" || got.FirstDay != "2026-02-09" || got.RecentDay != "2026-02-09" || got.LastDay != "2026-02-09" {
-		t.Errorf("version 1: %+v", got)
+		t.Errorf("pipeline 1: %+v", got)
 	}
 	got = facts(func(c *config.Config) { c.Pipeline, c.Ingestion.Ack = 2, "replicated" })
 	if got.Ack != "replicated" || strings.Join(got.Acks, " ") != "replicated enqueued" || got.Kafka == nil || got.Kafka.Topic != "logs" {
-		t.Errorf("version 2: %+v", got)
+		t.Errorf("pipeline 2: %+v", got)
 	}
 	got = facts(func(c *config.Config) { c.Pipeline, c.Ingestion.Ack, c.Kafka.RequireAllAcks = 2, "enqueued", false })
 	if strings.Join(got.Acks, " ") != "enqueued" {

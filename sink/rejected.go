@@ -29,8 +29,8 @@ type Rejected struct {
 // MaxRejectedBytes is how much is kept of one record that is set aside.
 const MaxRejectedBytes = 64 << 10
 
-// RejectSink is where records that are set aside go: hourly.Rejected in version
-// 1, the dead-letter topic in version 2.
+// RejectSink is where records that are set aside go: hourly.Rejected in pipeline
+// 1, the dead-letter topic in pipeline 2.
 type RejectSink interface {
 	// Reject keeps records and returns when they are where ack says. The slice
 	// and what it holds are the caller's again when Reject returns. An error

@@ -14,10 +14,10 @@ type Ack uint8
 // Acknowledgement levels. The zero value means the sink's configured one.
 const (
 	Default    Ack = iota
-	Written        // version 1: handed to the operating system; survives the death of the process
-	Synced         // version 1: on disk
-	Enqueued       // version 2: in this process's bounded buffer
-	Replicated     // version 2: on every in-sync replica
+	Written        // pipeline 1: handed to the operating system; survives the death of the process
+	Synced         // pipeline 1: on disk
+	Enqueued       // pipeline 2: in this process's bounded buffer
+	Replicated     // pipeline 2: on every in-sync replica
 )
 
 var ackNames = [...]string{"", "written", "synced", "enqueued", "replicated"}
@@ -32,7 +32,7 @@ func ParseAck(s string) (Ack, error) {
 			return Ack(a), nil
 		}
 	}
-	return Default, fmt.Errorf("%q is not an acknowledgement level: use written or synced (version 1), replicated or enqueued (version 2)", s)
+	return Default, fmt.Errorf("%q is not an acknowledgement level: use written or synced (pipeline 1), replicated or enqueued (pipeline 2)", s)
 }
 
 // Sink is where batches go. hourly.Files and kafka.Producer are the two of them.

@@ -188,7 +188,7 @@ func TestServe_BadInputHarmsNoNeighbour(t *testing.T) {
 	c.expect(0, "stopped")
 }
 
-// Ensure the same for version 2; and that what ingestion has taken the consumer
+// Ensure the same for pipeline 2; and that what ingestion has taken the consumer
 // stores, however it has grown: no dead letter comes from there.
 func TestServe_Pipeline2BadInputHarmsNoNeighbour(t *testing.T) {
 	broker := kafkatest.Shared(t)

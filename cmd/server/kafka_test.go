@@ -1,6 +1,6 @@
 package main
 
-// Version 2 as a child process, against a real broker where there is one.
+// Pipeline 2 as a child process, against a real broker where there is one.
 
 import (
 	"bytes"

@@ -11,7 +11,7 @@ func TestRuntime_TheMemoryLimitFollowsFromTheSettings(t *testing.T) {
 	cfg := config.Default()
 	one := memoryLimit(&cfg)
 	if one > 96*config.MiB {
-		t.Errorf("version 1 may take %v by default, with the program that is no less than 150 MB", one)
+		t.Errorf("pipeline 1 may take %v by default, with the program that is no less than 150 MB", one)
 	}
 	cfg.Server.MaxInFlightBytes += 10 * config.MiB
 	if got := memoryLimit(&cfg); got != one+10*config.MiB {
@@ -20,7 +20,7 @@ func TestRuntime_TheMemoryLimitFollowsFromTheSettings(t *testing.T) {
 	cfg = config.Default()
 	cfg.Pipeline = 2
 	if two := memoryLimit(&cfg); two <= one || two > 240*config.MiB {
-		t.Errorf("version 2 may take %v by default, with the program that is no less than 300 MB", two)
+		t.Errorf("pipeline 2 may take %v by default, with the program that is no less than 300 MB", two)
 	}
 }
 

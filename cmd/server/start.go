@@ -112,7 +112,7 @@ func (s *service) startFiles(ack sink.Ack) error {
 	s.stages.run("files", func(ctx context.Context) error { return watch(ctx, files) })
 	s.checks = append(s.checks, files.Ready)
 	if tx, pending := files.Pending(); pending && s.cfg.Pipeline == 1 {
-		return fmt.Errorf("logs directory %s: transaction %s of version 2 is not decided yet, and version 1 cannot ask Kafka: start version 2 on this directory once (-version 2), until /ready says ready; its records stay in Kafka until then", s.cfg.Storage.LogsDir, tx.ID)
+		return fmt.Errorf("logs directory %s: transaction %s of pipeline 2 is not decided yet, and pipeline 1 cannot ask Kafka: start pipeline 2 on this directory once (-pipeline 2), until /ready says ready; its records stay in Kafka until then", s.cfg.Storage.LogsDir, tx.ID)
 	}
 
 	agg, err := aggregator.Open(s.cfg.Aggregation, s.cfg.Storage.AnalyticsDir, files, s.log.Logger, s.set)

@@ -37,7 +37,7 @@ func TestServer_Version1DoesNotStartBesideAnUndecidedTransaction(t *testing.T) {
 	}
 	for range 2 { // and changes nothing
 		c := launch(t, dir, nil, "-addr", "127.0.0.1:0", "-version", "1")
-		c.expect(1, "start version 2 on this directory once")
+		c.expect(1, "start pipeline 2 on this directory once")
 	}
 	files, err = hourly.Open(cfg, sink.Synced, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {

@@ -78,7 +78,7 @@ export class Process {
     });
     byId("process").replaceChildren(el("h3", {}, "This process"),
       el("table", { class: "facts" }, el("caption", { class: "sr" }, "This process"), el("tbody", {}, ...rows)));
-    this.say("pipeline", config.kafka ? `version 2, through Kafka topic ${config.kafka.topic} (${config.kafka.role})` : "version 1, straight into the files");
+    this.say("pipeline", config.kafka ? `pipeline 2, through Kafka topic ${config.kafka.topic} (${config.kafka.role})` : "pipeline 1, straight into the files");
     this.say("limits", `at most ${f.bytes(config.maxBodyBytes)} and ${f.count(config.maxBatchRecords)} records`);
   }
 

@@ -62,7 +62,7 @@ function begin(config) {
   byId("gate").hidden = true;
   byId("figures").hidden = false;
   byId("forget").hidden = key.get() === "";
-  say(byId("build"), `${config.version} · ${config.kafka ? "version 2" : "version 1"}`);
+  say(byId("build"), `${config.version} · ${config.kafka ? "pipeline 2" : "pipeline 1"}`);
   const top = new Top(failed);
   const hours = new Hours(config, (from, to) => top.load(from, to).catch(failed), failed);
   showAck(config);

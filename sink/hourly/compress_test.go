@@ -270,7 +270,7 @@ func TestCompress_ACrashAtAnyStepLeavesEachLineOnce(t *testing.T) {
 }
 
 // TestCompress_SurvivesEveryCrash compresses between the transactions of a
-// consumer, and between the batches of version 1, and crashes anywhere, for several
+// consumer, and between the batches of pipeline 1, and crashes anywhere, for several
 // lives.
 func TestCompress_SurvivesEveryCrash(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

@@ -1,5 +1,5 @@
-// Package hourly is the sink of hourly files: Files, which version 1 writes and
-// in which version 2's consumer puts what comes from Kafka.
+// Package hourly is the sink of hourly files: Files, which pipeline 1 writes and
+// in which pipeline 2's consumer puts what comes from Kafka.
 //
 // # The files
 //
@@ -22,7 +22,7 @@
 // # After a crash
 //
 // The journal says up to where each file is good, see journal.go. A file that
-// version 1 wrote keeps every whole line, since a line counts once it is handed
+// pipeline 1 wrote keeps every whole line, since a line counts once it is handed
 // to the operating system; a torn line, or the NUL bytes that a file system
 // leaves where data never reached the disk, is cut off and kept in a dot file
 // beside. A file that the consumer wrote goes back to the last decided length,

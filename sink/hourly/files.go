@@ -20,8 +20,8 @@ import (
 	"logforge/config/metric"
 )
 
-// Files is the sink that writes the hourly files: version 1's only sink, and
-// where version 2's consumer puts what comes from Kafka. See the package
+// Files is the sink that writes the hourly files: pipeline 1's only sink, and
+// where pipeline 2's consumer puts what comes from Kafka. See the package
 // comment for what it promises.
 type Files struct {
 	cfg  config.Storage

@@ -22,9 +22,9 @@ import (
 // It answers one question after a crash: up to where is each file good?
 //
 //	floor     files are good at least up to here; whole lines behind count too
-//	          (version 1: a line is acknowledged before it is on disk)
+//	          (pipeline 1: a line is acknowledged before it is on disk)
 //	open      files are good exactly up to here; what is behind was never
-//	          decided (version 2), until an entry below says otherwise
+//	          decided (pipeline 2), until an entry below says otherwise
 //	prepare   transaction tx has put files on disk up to here, with its position;
 //	          until it is decided nothing of it counts
 //	decide    the transaction counts

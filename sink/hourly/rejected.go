@@ -26,7 +26,7 @@ import (
 // were set aside.
 const RejectedDir = ".rejected"
 
-// Rejected keeps the records that version 1 sets aside, in files by the hour of
+// Rejected keeps the records that pipeline 1 sets aside, in files by the hour of
 // arrival:
 //
 //	logs/.rejected/2026-02-09/15.ndjson     then 15.1.ndjson, 15.2.ndjson, …

@@ -10,7 +10,7 @@ import (
 	"logforge/sink"
 )
 
-// Write implements Sink for version 1. The levels are Written and Synced.
+// Write implements Sink for pipeline 1. The levels are Written and Synced.
 func (f *Files) Write(ctx context.Context, b *codec.Batch, ack sink.Ack) error {
 	if ack == sink.Default {
 		ack = f.ack

@@ -1,4 +1,4 @@
-// Package kafka is version 2's way through Apache Kafka: the Producer, a
+// Package kafka is pipeline 2's way through Apache Kafka: the Producer, a
 // sink.Sink in front of the topic, and the Consumer, which takes the topic's
 // records into the files of hourly.Files, each exactly once.
 //

@@ -114,7 +114,7 @@ export async function kafka() {
   };
   const have = ["java", "mvn"].every((name) => spawnSync(name, ["-version"]).status === 0);
   if (!have && !process.env.CI) {
-    console.error("the dashboard over version 2 was LEFT OUT: it needs Java and Maven");
+    console.error("the dashboard over pipeline 2 was LEFT OUT: it needs Java and Maven");
     return null;
   }
   broker("up");

@@ -1,11 +1,11 @@
-// The page over version 2: its own tiles, its own words, and figures that have
+// The page over pipeline 2: its own tiles, its own words, and figures that have
 // been through Kafka.
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { eventually, kafka, launch, open, Server, source } from "./harness.js";
 
-test("over version 2 the page shows lag, Kafka and what replicated means", async (t) => {
+test("over pipeline 2 the page shows lag, Kafka and what replicated means", async (t) => {
   const broker = await kafka();
   if (!broker) return t.skip("needs Java and Maven");
   const topic = `e2e-${process.pid}-${Date.now()}`;
@@ -26,7 +26,7 @@ test("over version 2 the page shows lag, Kafka and what replicated means", async
   assert.equal(await text("#ack .word"), "replicated");
   assert.match(await text("#ack"), /\?ack=enqueued/);
   assert.equal(await text("#fact-kafka"), "reachable");
-  assert.equal(await text("#fact-pipeline"), `version 2, through Kafka topic ${topic} (both)`);
+  assert.equal(await text("#fact-pipeline"), `pipeline 2, through Kafka topic ${topic} (both)`);
   await eventually("it is in the hour's summary", async () =>
     (await page.locator('[data-hour="2026-02-09T00"]').getAttribute("aria-label")).endsWith(": 1,000 records"), 40);
   assert.deepEqual(complaints, []);
