@@ -10,7 +10,7 @@
 //
 //	ingest.go      POST /ingest: the forms of the codec, files out of forms
 //	bulk.go        Elasticsearch's _bulk; elastic.go, what its clients ask beside it
-//	otlp_proto.go  OpenTelemetry as protobuf, with otlp_value.go; otlp_json.go, as JSON
+//	otlp_proto.go  OpenTelemetry as protobuf, with otlp_value.go; otlp_json.go, as JSON, with otlp_json_value.go
 //	loki.go        Grafana Loki
 //	hec.go         Splunk's HTTP Event Collector
 //	answer.go      the answers of all of them
