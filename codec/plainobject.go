@@ -113,6 +113,7 @@ func (d *decoder) shapedObject(b []byte, i, follows int) int {
 	if s.table != d.rules.table.id || len(d.b.before) > 0 || d.limits.Records > 0 && d.index >= d.limits.Records {
 		return 0
 	}
+	b = b[:len(b):len(b)] // what is copied in pieces ends where b does
 	start := i
 	members, of := s.members[:s.n], &s.of
 	for k := range members {
