@@ -315,15 +315,7 @@ func (d *decoder) put() {
 		d.missing(userAgent)
 		return
 	}
-	end += hourAt
-	copy(line[end:end+len(pathName)], pathName)
-	end += len(pathName)
-	end += copy(line[end:], p)
-	copy(line[end:end+len(agentName)], agentName)
-	end += len(agentName)
-	end += copy(line[end:], agent)
-	line[end] = '"'
-	end++
+	end = writeTexts(line, hourAt+end, p, agent)
 	if len(d.b.extra) > 0 {
 		end += copy(line[end:], d.b.extra)
 	}

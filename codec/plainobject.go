@@ -203,25 +203,7 @@ func (d *decoder) shapedObject(b []byte, i, follows int) int {
 	}
 	copy(line[:hourAt], `{"timestamp":"`)
 	n = hourAt + t
-	copy(line[n:n+len(pathName)], pathName)
-	n += len(pathName)
-	if len(p) <= 64 && cap(p) >= 64 && len(line)-n >= 64 {
-		copy64(line[n:], p[:64])
-	} else {
-		copy(line[n:], p)
-	}
-	n += len(p)
-	copy(line[n:n+len(agentName)], agentName)
-	n += len(agentName)
-	if len(agent) <= 128 && cap(agent) >= 128 && len(line)-n >= 128 {
-		copy64(line[n:], agent[:64])
-		copy64(line[n+64:], agent[64:128])
-	} else {
-		copy(line[n:], agent)
-	}
-	n += len(agent)
-	line[n] = '"'
-	n++
+	n = writeTexts(line, n, p, agent)
 	for k := range pieces {
 		piece := b[of[pieces[k].first].start:of[pieces[k].last].end]
 		if len(piece) <= 64 && cap(piece) >= 64 && len(line)-n >= 64 {
@@ -267,6 +249,31 @@ func (s *shape) value(b []byte, column int) []byte {
 		return v[1 : len(v)-1]
 	}
 	return v
+}
+
+// writeTexts writes the path and the user agent to their place at line[n:], from the quote
+// behind the time to the one behind the user agent, and returns the index after it.
+func writeTexts(line []byte, n int, p, agent []byte) int {
+	const pathName, agentName = `","path":"`, `","userAgent":"`
+	copy(line[n:n+len(pathName)], pathName)
+	n += len(pathName)
+	if len(p) <= 64 && cap(p) >= 64 && len(line)-n >= 64 {
+		copy64(line[n:], p[:64])
+	} else {
+		copy(line[n:], p)
+	}
+	n += len(p)
+	copy(line[n:n+len(agentName)], agentName)
+	n += len(agentName)
+	if len(agent) <= 128 && cap(agent) >= 128 && len(line)-n >= 128 {
+		copy64(line[n:], agent[:64])
+		copy64(line[n+64:], agent[64:128])
+	} else {
+		copy(line[n:], agent)
+	}
+	n += len(agent)
+	line[n] = '"'
+	return n + 1
 }
 
 // copy64 copies 64 bytes.
