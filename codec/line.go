@@ -150,15 +150,22 @@ func canonicalEscape(value []byte, i int) int {
 // Unescape appends to dst what value, the inside of a valid JSON string, stands
 // for: the values of a Line, or the strings within its extra members.
 func Unescape(dst, value []byte) []byte {
-	for {
+	dst, _ = UnescapeValid(dst, value)
+	return dst
+}
+
+// UnescapeValid is Unescape for the inside of a string that may be no valid JSON: ok is false
+// if a backslash in it begins no escape, and stays as it is.
+func UnescapeValid(dst, value []byte) (text []byte, ok bool) {
+	for ok = true; ; {
 		i := bytes.IndexByte(value, '\\')
 		if i < 0 {
-			return append(dst, value...)
+			return append(dst, value...), ok
 		}
 		dst = append(dst, value[:i]...)
 		r, n := unescape(value[i:])
-		if n == 0 { // not JSON: copied unchanged
-			r, n = '\\', 1
+		if n == 0 {
+			r, n, ok = '\\', 1, false
 		}
 		dst = utf8.AppendRune(dst, r)
 		value = value[i+n:]

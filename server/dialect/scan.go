@@ -8,6 +8,11 @@ import (
 // A scanner for the JSON around records: the envelopes of OTLP, Loki, HEC. It
 // allocates nothing, unless something is nested more than 128 deep. Indexes are
 // into the body; a negative one means that the body is not JSON at that place.
+//
+// The codec has a scanner of its own, which cannot take its place: it reads each value
+// once and refuses what is no JSON at the first byte, where this one only finds where
+// values end. A string with an invalid escape, a control character or too much nesting in
+// it so spoils its own record, when that is read, and not the body with its neighbours.
 
 // space returns the index of the first byte from b[i] on that is no white space.
 func space(b []byte, i int) int {
