@@ -197,7 +197,7 @@ func opening(b []byte, i int, text string, escape int) int {
 	return closing(b, i+len(text), escape)
 }
 
-// refererless returns the length of what stands between the bytes and the user agent of a
+// refererless returns the length of what is between the bytes and the user agent of a
 // line without a referer, or 0 if something else is at b[i].
 func refererless(b []byte, i, escape int) int {
 	const plain, escaped = ` "-" "`, ` \"-\" \"`

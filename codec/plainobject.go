@@ -21,14 +21,14 @@ type shape struct {
 	timeBytes int
 	missed    uint8 // objects of other shapes since the last of this one
 
-	of [32]span // where the members of the object that is read are, from what stands before them on
+	of [32]span // where the members of the object that is read are, with what precedes them
 }
 
-// shapeMember is what stands before the value of a member: the comma or the brace
+// shapeMember is what precedes the value of a member: the comma or the brace
 // before it, its name in quotes, and the colon. It is compared as two words.
 type shapeMember struct {
 	words16
-	name int  // where the same stands in names
+	name int  // where the same is in names
 	long bool // longer than the words
 	text bool // the value has to be a string: it is the path or the user agent
 
@@ -61,7 +61,7 @@ func words16Of(w []byte, n int) words16 {
 	}
 }
 
-// set makes m that of the text, which stands at names[at:].
+// set makes m that of the text, which is at names[at:].
 func (m *shapeMember) set(text []byte, at int) {
 	var padded [16]byte
 	copy(padded[:], text)

@@ -4,7 +4,7 @@ package codec
 // number, and the line. The names are those of the object before, so that they are
 // compared with its instead of being looked up.
 
-// envelope is what stands around the number in the last object of that kind.
+// envelope is what is around the number in the last object of that kind.
 type envelope struct {
 	table           uint64  // that its names have been looked up in; 0: none is known
 	before, between words16 // {"date": and ,"log":"

@@ -261,7 +261,7 @@ func (w *Writer) inherit(dst []byte) []byte {
 	return append(append(dst, w.resource...), w.scope...)
 }
 
-// plainAround returns what stands around a record as extra members. ok is false if it is to
+// plainAround returns what is around a record as extra members. ok is false if it is to
 // be put into the record as it is, so that values are looked for in it.
 func (w *Writer) plainAround() (extra []byte, ok bool) {
 	if w.aroundKnown {
