@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -233,23 +234,31 @@ func (s *server) Kill(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, child := range children(pid) {
-		_ = syscall.Kill(child, syscall.SIGKILL)
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // so that it has no more children than those
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
-		if err != nil {
-			_ = os.Remove(s.pidFile) // PostgreSQL refuses to start over one whose number lives again
-			return
-		}
-		_ = conn.Close()
+	all := append(children(pid), pid)
+	for _, p := range all {
+		_ = syscall.Kill(p, syscall.SIGKILL)
+	}
+	// As long as one of them is there PostgreSQL does not start: it may be
+	// attached to the memory that they share.
+	for deadline := time.Now().Add(10 * time.Second); slices.ContainsFunc(all, runs); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the killed server still listens")
+			t.Fatal("the killed server still runs")
 		}
 	}
+	_ = os.Remove(s.pidFile) // PostgreSQL refuses to start over one whose number lives again
+}
+
+// runs reports whether a process is there, and is no zombie.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
 }
 
 func children(pid int) (pids []int) {
