@@ -6,7 +6,7 @@
 // Each kind of client is a function in one of the files named after what it
 // takes: connections.go, bodies.go, answers.go. Kinds lists all of them.
 //
-//	go test ./bench/hostile -run Memory -v                   all kinds together
+//	go test ./bench/hostile -run Memory -v                   all kinds together, both versions
 //	go test ./bench/hostile -run Memory -v -hostile.long     each kind alone, and all together for longer
 //	go test ./bench/hostile -run Memory -v -hostile.only ''  nobody but the honest client
 //
