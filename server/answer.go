@@ -26,6 +26,10 @@ const (
 	clientCheck = 200 * time.Millisecond
 	// leastCompressed is the shortest answer that is worth compressing.
 	leastCompressed = 1 << 10
+	// forOperators is how many answers of /metrics, of at most mostForOperator bytes,
+	// may be on their way beside the budget.
+	forOperators    = 4
+	mostForOperator = 1 << 20
 )
 
 // answer sends what put returns as JSON, compressed if the client takes that. put
@@ -69,13 +73,7 @@ func (s *Server) put(ctx *fasthttp.RequestCtx, until time.Time, put func(context
 // keep batches out. Errors: errBusy if there is no room until then, errAnswer for a
 // body that there is never room for.
 func (s *Server) send(ctx *fasthttp.RequestCtx, body []byte, until time.Time) error {
-	h := &ctx.Response.Header
-	h.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-	coding := ""
-	if len(body) >= leastCompressed && acceptsGzip(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))) {
-		body = fasthttp.AppendGzipBytesLevel(nil, body, fasthttp.CompressBestSpeed)
-		coding = "gzip"
-	}
+	body, coding := compressed(ctx, body)
 	n := int64(cap(body))
 	switch {
 	case n > s.answers.limit:
@@ -86,14 +84,45 @@ func (s *Server) send(ctx *fasthttp.RequestCtx, body []byte, until time.Time) er
 		s.answers.give(n)
 		return errBusy
 	}
-	if coding != "" {
-		h.Set(fasthttp.HeaderContentEncoding, coding)
-	}
-	ctx.Response.SetBodyStream(&countedBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(func() {
+	stream(ctx, body, coding, func() {
 		s.answers.give(n)
 		s.bytes.giveBack(n)
-	})}, len(body))
+	})
 	return nil
+}
+
+// sendToOperator is send for what has to be answered while clients hold the whole
+// budget: a few such answers at a time take nothing of it.
+func (s *Server) sendToOperator(ctx *fasthttp.RequestCtx, body []byte, until time.Time) error {
+	if len(body) > mostForOperator {
+		return s.send(ctx, body, until)
+	}
+	select {
+	case s.scrapes <- struct{}{}:
+	default:
+		return s.send(ctx, body, until)
+	}
+	body, coding := compressed(ctx, body)
+	stream(ctx, body, coding, func() { <-s.scrapes })
+	return nil
+}
+
+// compressed returns body as the client takes it, and how it is encoded: empty for
+// not at all.
+func compressed(ctx *fasthttp.RequestCtx, body []byte) ([]byte, string) {
+	ctx.Response.Header.Add(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	if len(body) < leastCompressed || !acceptsGzip(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))) {
+		return body, ""
+	}
+	return fasthttp.AppendGzipBytesLevel(nil, body, fasthttp.CompressBestSpeed), "gzip"
+}
+
+// stream answers with body; free is called once it is sent, or given up.
+func stream(ctx *fasthttp.RequestCtx, body []byte, coding string, free func()) {
+	if coding != "" {
+		ctx.Response.Header.Set(fasthttp.HeaderContentEncoding, coding)
+	}
+	ctx.Response.SetBodyStream(&countedBody{Reader: *bytes.NewReader(body), free: sync.OnceFunc(free)}, len(body))
 }
 
 // acceptsGzip reports whether an Accept-Encoding takes gzip (RFC 9110, section

@@ -169,6 +169,36 @@ func TestAnswers_OfClientsThatReadNothingAreBounded(t *testing.T) {
 	}
 }
 
+// Ensure that a scrape is answered while clients hold the whole budget, and that
+// its memory is bounded all the same.
+func TestMetrics_AreAnsweredWhileClientsHoldTheWholeBudget(t *testing.T) {
+	f := start(t, func(c *config.Config) {
+		c.Server.WaitForRoom, c.Server.WriteTimeout = 10*time.Millisecond, time.Minute
+	})
+	all := f.bytes.limit
+	if !f.bytes.acquire(all, time.Now()) {
+		t.Fatal("the budget is not free")
+	}
+	defer f.bytes.give(all)
+	if r := f.post(array(1)); r.status != 503 {
+		t.Fatalf("a batch without budget: %d", r.status)
+	}
+	for range 3 * forOperators {
+		if r := f.do("GET", "/metrics", nil); r.status != 200 || !strings.Contains(string(r.body), "logforge_in_flight_bytes") {
+			t.Fatalf("/metrics: %d %.200s", r.status, r.body)
+		}
+	}
+	for range forOperators {
+		f.scrapes <- struct{}{}
+	}
+	if r := f.do("GET", "/metrics", nil); r.status != 503 {
+		t.Errorf("one more than there are places for: %d", r.status)
+	}
+	for range forOperators {
+		<-f.scrapes
+	}
+}
+
 type countedAnswer struct {
 	largeAnswer
 	atOnce, most *atomic.Int64

@@ -54,7 +54,7 @@ type listener struct {
 }
 
 // maxLingering is how many refused connections may linger at once; past it they
-// are closed without an answer.
+// are closed as soon as they are answered.
 const maxLingering = 64
 
 // Accept returns the next connection within the limits.
@@ -233,6 +233,9 @@ func (l *connections) refuse(c net.Conn) {
 	select {
 	case l.lingering <- struct{}{}:
 	default:
+		// Without waiting until it is read: what the client sends meanwhile may
+		// take its place. The buffer of a new socket has room for it.
+		_, _ = c.Write(l.refusal)
 		_ = c.Close()
 		return
 	}

@@ -58,15 +58,16 @@ type Server struct {
 	fields    dialect.FieldSet
 	named     ruleCache // of those with names of their own
 
-	acks       []sink.Ack   // what ?ack= may ask for
-	limits     codec.Limits // of one batch
-	maxBody    int          // bytes, as sent and inflated
-	retryAfter string       // whole seconds
-	bytes      room         // server.maxInFlightBytes
-	slots      room         // server.maxConcurrency
-	answers    room         // bytes of answers that are not sent yet; they are in bytes, too
-	putting    room         // places for putting answers together
-	heavy      room         // places for bodies that become unusually large when inflated
+	acks       []sink.Ack    // what ?ack= may ask for
+	limits     codec.Limits  // of one batch
+	maxBody    int           // bytes, as sent and inflated
+	retryAfter string        // whole seconds
+	bytes      room          // server.maxInFlightBytes
+	slots      room          // server.maxConcurrency
+	answers    room          // bytes of answers that are not sent yet; they are in bytes, too
+	putting    room          // places for putting answers together
+	scrapes    chan struct{} // holds one for each answer of /metrics that takes nothing of bytes
+	heavy      room          // places for bodies that become unusually large when inflated
 	deadlines  deadlines
 	end        context.CancelFunc // ends the wait of every request for its sink
 	draining   atomic.Bool
@@ -105,6 +106,7 @@ func New(cfg *config.Config, to sink.Sink, ready func() error, summaries Summari
 		bytes:      room{limit: int64(cfg.Server.MaxInFlightBytes)},
 		slots:      room{limit: int64(cfg.Server.MaxConcurrency)},
 		answers:    room{limit: int64(cfg.Server.MaxInFlightBytes) / 2},
+		scrapes:    make(chan struct{}, forOperators),
 		putting:    room{limit: putters},
 		heavy:      room{limit: int64(max(1, runtime.GOMAXPROCS(0)/2))},
 	}

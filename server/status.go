@@ -66,5 +66,5 @@ func (s *Server) getMetrics(ctx *fasthttp.RequestCtx) error {
 	s.set.WritePrometheus(&text)
 	metrics.WriteProcessMetrics(&text)
 	ctx.SetContentType("text/plain; version=0.0.4; charset=utf-8")
-	return s.send(ctx, metric.AppendDescribed(make([]byte, 0, 2*text.Len()), text.Bytes()), time.Now().Add(s.cfg.WaitForRoom))
+	return s.sendToOperator(ctx, metric.AppendDescribed(make([]byte, 0, 2*text.Len()), text.Bytes()), time.Now().Add(s.cfg.WaitForRoom))
 }
