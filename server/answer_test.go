@@ -184,7 +184,7 @@ func TestMetrics_AreAnsweredWhileClientsHoldTheWholeBudget(t *testing.T) {
 		t.Fatalf("a batch without budget: %d", r.status)
 	}
 	for range 3 * forOperators {
-		if r := f.do("GET", "/metrics", nil); r.status != 200 || !strings.Contains(string(r.body), "logforge_in_flight_bytes") {
+		if r := f.do("GET", "/metrics", nil); r.status != 200 || !strings.Contains(r.body, "logforge_in_flight_bytes") {
 			t.Fatalf("/metrics: %d %.200s", r.status, r.body)
 		}
 	}
