@@ -51,7 +51,7 @@ release: $(NFPM) $(CYCLONEDX) ## dist/: static binaries, deb and rpm for amd64 a
 test: ## every test; what had to be left out is said at the end
 	@rm -f .kafka/left-out
 	go test -timeout 20m ./... && go test -tags poison ./codec ./server ./sink/hourly && \
-	go test -tags crashpoints -run ChaosACrash ./sink/kafka; code=$$?; \
+	go test -tags crashpoints -run ChaosACrash ./sink/kafka ./sink/hourly; code=$$?; \
 	if [ -s .kafka/left-out ]; then echo; cat .kafka/left-out; fi; exit $$code
 
 test-shippers: ## real log shippers, each with 10,000 real lines and what docs/shippers.md says (installs them)

@@ -26,12 +26,12 @@ func TestArchive_KilledWhileHoursAreRemovedEachDestinationHasEachRecordOnce(t *t
 
 // Ensure that the same holds while hours are compressed as soon as they are quiet.
 func TestArchive_KilledWhileHoursAreCompressedEachDestinationHasEachRecordOnce(t *testing.T) {
-	archiveKilled(t, max(4, *archiveKills/2), false, "storage: {compressAfter: 20ms, syncInterval: 10ms}\n")
+	archiveKilled(t, max(4, *archiveKills/4), false, "storage: {compressAfter: 20ms, syncInterval: 10ms}\n")
 }
 
 // Ensure that the same holds while hours are compressed, and removed.
 func TestArchive_KilledWhileHoursAreCompressedAndRemovedEachDestinationHasEachRecordOnce(t *testing.T) {
-	archiveKilled(t, max(4, *archiveKills/2), true, "storage: {compressAfter: 20ms, maxAge: 1h, syncInterval: 10ms}\n")
+	archiveKilled(t, max(4, *archiveKills/4), true, "storage: {compressAfter: 20ms, maxAge: 1h, syncInterval: 10ms}\n")
 }
 
 // archiveKilled kills servers with settings more; removing says that they remove

@@ -337,7 +337,7 @@ func (c *compressor) copyBefore(ctx context.Context, q *quiet, out durable.File)
 	}
 	err = func() error {
 		w := durable.Writer(out)
-		r := &frameReader{name: compressedPath(q.Hour), file: fileAt{file}, end: q.before.Size, left: q.before.Lines, frame: c.frame, lines: c.back}
+		r := &frameReader{hour: q.Hour, file: fileAt{file}, end: q.before.Size, left: q.before.Lines, frame: c.frame, lines: c.back}
 		for r.left > 0 {
 			if err := r.next(); err != nil {
 				return r.explain(err)

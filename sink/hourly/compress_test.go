@@ -226,12 +226,12 @@ func TestCompress_ACrashAtAnyStepLeavesEachLineOnce(t *testing.T) {
 					compressNow(f)
 				}
 			}, func(what string, d *memDisk) {
-				what = fmt.Sprintf("in transactions %v, compressed before %v, %s", transactional, compressedBefore, what)
-				lives := 2
+				what = fmt.Sprintf("%s, in transactions %v, compressed before %v", what, transactional, compressedBefore)
+				lives := 1
 				if strings.HasPrefix(what, "killed") {
-					lives = 3
+					lives = 3 // recovery twice is as once
 				}
-				for life := range lives { // recovery twice is as once
+				for life := range lives {
 					d = d.killed()
 					f := openQuiet(t, d)
 					if tx, pending := f.Pending(); pending {

@@ -52,11 +52,17 @@ const (
 func compressedPath(h codec.Hour) string { return Path(h) + compressedEnd }
 
 var (
-	// errDamaged marks a compressed part that is not as it was written.
-	errDamaged = errors.New("it is damaged; it stays as it is: restore it from a backup, or move it away")
+	// ErrDamaged marks a compressed part that is not as it was written. No line of
+	// the frames concerned is read.
+	ErrDamaged = errors.New("the compressed part of the hour is damaged")
 	// errForeign marks a file of that name which this program has not written.
 	errForeign = errors.New("it was not written by this program, and its lines are not counted; move it away")
 )
+
+// damaged returns an ErrDamaged that names the file and what is wrong with it.
+func damaged(h codec.Hour, format string, args ...any) error {
+	return fmt.Errorf("%s: %w: %w; it stays as it is: restore it from a backup, or move it away", compressedPath(h), ErrDamaged, fmt.Errorf(format, args...))
+}
 
 // decoder decompresses frames, for any number of goroutines. No frame takes more
 // memory than one of ours does.
@@ -71,7 +77,7 @@ var decoder = sync.OnceValue(func() *zstd.Decoder {
 // frameReader reads the lines of a chain of frames. A frame is checked as a whole
 // before any of its lines is returned.
 type frameReader struct {
-	name string
+	hour codec.Hour
 	file io.ReaderAt
 	at   int64 // of the next frame
 	end  int64 // of the frames
@@ -133,7 +139,7 @@ func (r *frameReader) explain(err error) error {
 	if errors.As(err, &errno) {
 		return err
 	}
-	return fmt.Errorf("%s at byte %d: %w (%w)", r.name, r.at, errDamaged, err)
+	return damaged(r.hour, "at byte %d: %w", r.at, err)
 }
 
 // readAt reads size bytes from off on into buf, which it makes larger if it has
@@ -216,7 +222,7 @@ func (f fileAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // openCompressed opens the compressed part of an hour and looks whether it is c.
-// The error is fs.ErrNotExist where there is none, errDamaged where there is
+// The error is fs.ErrNotExist where there is none, ErrDamaged where there is
 // something else.
 func openCompressed(root durable.Dir, h codec.Hour, c *compressed) (durable.File, error) {
 	file, err := root.Open(compressedPath(h), false)
@@ -225,7 +231,7 @@ func openCompressed(root durable.Dir, h codec.Hour, c *compressed) (durable.File
 	}
 	same, err := c.matches(file)
 	if err == nil && !same {
-		err = fmt.Errorf("%s: %w", compressedPath(h), errDamaged)
+		err = damaged(h, "it does not end as it did")
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -255,8 +261,8 @@ func (c *compressed) isIn(file io.ReaderAt) (bool, error) {
 
 // linesOf returns a reader of the lines of c from offset from of the stream up to
 // offset to. file is c's, or nil where there is nothing to read of it.
-func (c *compressed) linesOf(name string, file io.ReaderAt, from, to int64) *frameReader {
-	return &frameReader{name: name, file: file, end: c.Size, skip: from - c.from(), left: to - from}
+func (c *compressed) linesOf(h codec.Hour, file io.ReaderAt, from, to int64) *frameReader {
+	return &frameReader{hour: h, file: file, end: c.Size, skip: from - c.from(), left: to - from}
 }
 
 // lastWritten returns when the last line of c was written.
@@ -316,7 +322,7 @@ func (f *Files) lookCompressed(s *segment) error {
 			f.begin(s, s.visible)
 		}
 		return nil
-	case errors.Is(err, errDamaged):
+	case errors.Is(err, ErrDamaged):
 		return nil // said by those who want to read it
 	}
 	return err
@@ -364,7 +370,7 @@ func (f *Files) recoverCompressed(s *segment, k known, found bool) (swapped bool
 		case errors.Is(err, fs.ErrNotExist):
 			f.log.Warn("the compressed part of an hour was removed while no process held the directory", "file", name, "bytes", k.Compressed.Size)
 			s.setCompressed(nil)
-		case errors.Is(err, errDamaged):
+		case errors.Is(err, ErrDamaged):
 			f.log.Error("the compressed part of an hour cannot be used: its lines cannot be read", "dir", f.cfg.LogsDir, "err", err)
 		default:
 			return false, err

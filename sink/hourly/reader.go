@@ -62,7 +62,7 @@ func (f *Files) openOnce(e Extent, from int64) (_ io.ReadCloser, err error) {
 			return nil, err
 		}
 		r.closers = append(r.closers, packed)
-		r.compressed = c.linesOf(compressedPath(e.Hour), fileAt{packed}, from, min(e.Length, c.To))
+		r.compressed = c.linesOf(e.Hour, fileAt{packed}, from, min(e.Length, c.To))
 		from = c.To
 	}
 	r.file, r.at, r.end = file, from-base, e.Length-base

@@ -130,13 +130,13 @@ func (s *Snapshot) openOnce(h codec.Hour) (_ io.ReadCloser, err error) {
 	case plain == nil:
 		return nil, &fs.PathError{Op: "open", Path: filepath.Join(s.dir, Path(h)), Err: fs.ErrNotExist}
 	case k.Compressed != nil:
-		return nil, fmt.Errorf("%w: %s is missing, and has the beginning of the hour", errChanged, compressedPath(h))
+		return nil, fmt.Errorf("%w (%w)", damaged(h, "it is missing, and has the beginning of the hour"), errChanged)
 	}
 	var parts []io.Reader
 	skip := max(0, -k.Base)
 	if c != nil {
 		if from := max(0, c.from()); from < c.To {
-			parts = append(parts, c.linesOf(compressedPath(h), packed, from, c.To))
+			parts = append(parts, c.linesOf(h, packed, from, c.To))
 		}
 		skip = max(skip, c.To-k.Base)
 	}
@@ -181,9 +181,6 @@ func (s *Snapshot) compressed(h codec.Hour, k *known, plain, packed *os.File) (*
 			return nil, fmt.Errorf("reading the journal: %w", err)
 		}
 		if now, ok := now.files[h]; ok {
-			if now.Generation != k.Generation && k.Generation != 0 {
-				return nil, ErrGone
-			}
 			*k = now
 		}
 		for name, file := range map[string]*os.File{Path(h): plain, compressedPath(h): packed} {
@@ -198,7 +195,7 @@ func (s *Snapshot) compressed(h codec.Hour, k *known, plain, packed *os.File) (*
 	case matches(k.Compressed):
 		return k.Compressed, nil
 	case k.Compressed != nil:
-		return nil, fmt.Errorf("%s: %w", compressedPath(h), errDamaged)
+		return nil, damaged(h, "it does not end as it did")
 	case k.Generation != 0 || k.named:
 		return nil, nil // somebody else's: Files passes it over as well
 	}

@@ -120,6 +120,46 @@ func (w *world) retain(ctx context.Context) {
 	go func() { _ = files.Retain(ctx, hourly.Retention{}) }() // never an error
 }
 
+// compress compresses every hour, with files that are opened anew.
+func (w *world) compress() {
+	w.t.Helper()
+	if err := w.files.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	st := w.cfg.Storage
+	st.CompressAfter, st.SyncInterval = time.Millisecond, 10*time.Millisecond
+	files, err := hourly.Open(st, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.files = files
+	if err := w.agg.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	if w.agg, err = aggregator.Open(w.cfg.Aggregation, st.AnalyticsDir, w.files, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- files.Compress(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		plain, err := filepath.Glob(filepath.Join(st.LogsDir, "????-??-??", "??.log.json"))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(plain) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%q are not compressed", plain)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) verify(archived bool) (string, error) {
 	var out bytes.Buffer
 	err := Verify(context.Background(), &w.cfg, archive.First, archive.Last, archived, slog.New(slog.DiscardHandler), &out)

@@ -187,6 +187,10 @@ func (v *verifier) file(h codec.Hour, sum *summary) (*fileCheck, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, nil // removed meanwhile
 		}
+		if errors.Is(err, hourly.ErrDamaged) {
+			f.damages = append(f.damages, err.Error())
+			return f, nil
+		}
 		if err != nil {
 			return nil, err
 		}
