@@ -63,6 +63,22 @@ func BenchmarkEncode(b *testing.B) {
 			perMillion(b, before, records)
 		})
 	}
+	b.Run("zstd-alone", func(b *testing.B) { // what an encoder takes at least
+		b.SetBytes(int64(len(lines)))
+		e := newZstdEncoder(io.Discard)
+		defer e.release()
+		before := cpu()
+		for b.Loop() {
+			e.Reset(io.Discard)
+			if _, err := e.Write(lines); err != nil {
+				b.Fatal(err)
+			}
+			if err := e.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perMillion(b, before, records)
+	})
 	b.Run("copy", func(b *testing.B) {
 		b.SetBytes(int64(len(lines)))
 		b.ReportAllocs()
