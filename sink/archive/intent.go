@@ -10,11 +10,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"logforge/codec"
+	"logforge/sink/durable"
 )
 
 // The file of intents: slots of slotBytes, each empty or one line
@@ -34,11 +38,16 @@ const (
 // errIntents is an error of the local disk and not of the destination.
 var errIntents = errors.New("file of intents in storage.logsDir")
 
-// intents is the file of one destination.
+// intents is the file of one destination. One that was removed, moved, shortened
+// or replaced is made again, with the parts that are under way, before the next
+// one is written to it; so is one that could not be synced.
 type intents struct {
-	file *os.File
-	mu   sync.Mutex // guards used
-	used [slotCount]bool
+	name    string
+	damaged bool // of the caller of add
+
+	mu    sync.Mutex // guards file and parts; never held while the disk syncs
+	file  *os.File
+	parts [slotCount]*Part // under way; nil where the slot is empty
 }
 
 type intentLine struct {
@@ -55,14 +64,15 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // openIntents opens the file, makes it where it is missing, and returns the
 // parts that were under way, by slot.
 func openIntents(name, node string) (*intents, map[int]Part, error) {
-	file, err := os.OpenFile(name, os.O_RDWR, 0)
+	in := &intents{name: name}
+	file, err := openRegular(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		file, err = makeIntents(name)
+		file, err = in.make()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errIntents, err)
 	}
-	in := &intents{file: file}
+	in.file = file
 	text := make([]byte, slotBytes*slotCount)
 	if _, err := file.ReadAt(text, 0); err != nil && err != io.EOF {
 		return nil, nil, errors.Join(fmt.Errorf("%w: %w", errIntents, err), file.Close())
@@ -71,60 +81,116 @@ func openIntents(name, node string) (*intents, map[int]Part, error) {
 	for i := range slotCount {
 		if p, ok := parseSlot(text[i*slotBytes : (i+1)*slotBytes]); ok {
 			p.Node = node
-			found[i], in.used[i] = p, true
+			found[i], in.parts[i] = p, &p
 		}
 	}
 	return in, found, nil
 }
 
-// makeIntents makes a file of empty slots. It gets its name when it is whole.
-func makeIntents(name string) (*os.File, error) {
-	temporary := name + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+// openRegular opens a file that is there, to write to it in place, if nothing else
+// stands under its name: to open a pipe would wait for whoever reads it.
+func openRegular(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
-	_, err = file.Write(bytes.Repeat(emptySlot, slotCount))
-	if err == nil {
-		err = file.Sync()
-	}
-	if err == nil {
-		err = os.Rename(temporary, name)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(name))
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: name, Err: durable.ErrNotRegular}
 	}
 	if err != nil {
-		return nil, errors.Join(err, file.Close(), os.Remove(temporary))
+		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
 
-func syncDir(name string) error {
-	dir, err := os.Open(name)
+// make makes the file, with the parts that are under way, in the place of the one
+// that may be there, and opens it.
+func (in *intents) make() (*os.File, error) {
+	dir, err := durable.OpenDir(filepath.Dir(in.name))
+	if err != nil {
+		return nil, err
+	}
+	in.mu.Lock()
+	parts := in.parts
+	in.mu.Unlock()
+	err = durable.WriteFile(dir, filepath.Base(in.name), func(w io.Writer) error {
+		for _, p := range parts {
+			slot := emptySlot
+			if p != nil {
+				slot = formatSlot(*p)
+			}
+			if _, err := w.Write(slot); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return nil, err
+	}
+	return openRegular(in.name)
+}
+
+// isInPlace reports whether the file is the one that has its name, and as long as
+// it was made.
+func (in *intents) isInPlace() bool {
+	open, err := in.file.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(in.name)
+	return err == nil && os.SameFile(open, named) && named.Size() >= slotBytes*slotCount
+}
+
+// restore makes the file again where it is not what the next start would find.
+func (in *intents) restore() error {
+	if !in.damaged && in.isInPlace() {
+		return nil
+	}
+	file, err := in.make()
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	_ = in.file.Close() // nobody finds it any more
+	in.file, in.damaged = file, false
+	for i, p := range in.parts {
+		if p == nil { // perhaps since the file was begun
+			_, _ = file.WriteAt(emptySlot, int64(i)*slotBytes)
+		}
+	}
+	return nil
 }
 
 // add writes the intent to store p and returns its slot, or -1 if all are taken.
+// One goroutine calls it.
 func (in *intents) add(p Part) (int, error) {
-	for i := range in.used {
-		if !in.take(i) {
-			continue
-		}
-		if _, err := in.file.WriteAt(formatSlot(p), int64(i)*slotBytes); err != nil {
-			in.drop(i)
-			return -1, fmt.Errorf("%w: %w", errIntents, err)
-		}
-		if err := in.file.Sync(); err != nil {
-			in.drop(i)
-			return -1, fmt.Errorf("%w: %w", errIntents, err)
-		}
-		return i, nil
+	in.mu.Lock()
+	slot := slices.Index(in.parts[:], nil)
+	in.mu.Unlock()
+	if slot < 0 {
+		return -1, nil
 	}
-	return -1, nil
+	err := in.restore()
+	if err == nil {
+		_, err = in.file.WriteAt(formatSlot(p), int64(slot)*slotBytes)
+	}
+	if err == nil {
+		// The kernel may have dropped what it could not write: all of it is written
+		// to another file before anything relies on it.
+		err = in.file.Sync()
+		in.damaged = err != nil
+	}
+	if err != nil {
+		in.drop(slot)
+		return -1, fmt.Errorf("%w: %w", errIntents, err)
+	}
+	in.mu.Lock()
+	in.parts[slot] = &p
+	in.mu.Unlock()
+	return slot, nil
 }
 
 // drop lets go of a slot. It is emptied without a sync: a power loss can bring
@@ -133,15 +199,7 @@ func (in *intents) drop(slot int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	_, _ = in.file.WriteAt(emptySlot, int64(slot)*slotBytes) // to no effect if it fails, as above
-	in.used[slot] = false
-}
-
-func (in *intents) take(slot int) bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	taken := in.used[slot]
-	in.used[slot] = true
-	return !taken
+	in.parts[slot] = nil
 }
 
 func (in *intents) Close() error { return in.file.Close() }
