@@ -59,7 +59,7 @@ func writeReport(_ context.Context, s *settings) error {
 		fmt.Fprintf(&page, "\n    %s\n\n![latency by rate](images/bench-latency.png)\n", latency.Command)
 	}
 	if len(soaks) > 0 {
-		page.WriteString("\n## Memory over a soak\n\n")
+		fmt.Fprintf(&page, "\n## Memory over a soak\n\n%s\n\n", soaks[0].Machine)
 		for i := range soaks {
 			page.WriteString("- ")
 			soaks[i].print(&page)
@@ -71,7 +71,8 @@ func writeReport(_ context.Context, s *settings) error {
 
 const introduction = `# Benchmarks
 
-Written by ` + "`go run ./bench/compare report`" + ` from the figures in docs/benchmarks; each part names the command that made it.
+Written by ` + "`go run ./bench/compare report`" + ` from the figures in docs/benchmarks; each part names the command and the
+revision that made it.
 
 **Records per CPU-second** are records per second of the server process's own processor time (user and system). Wall-clock
 figures depend as much on the machine's other work, and are given beside them. A ratio is computed within each round; the table has

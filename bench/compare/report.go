@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,12 +23,13 @@ type Report struct {
 	Measurements []Measurement `json:"measurements"`
 }
 
-// Machine is where it was measured.
+// Machine is where it was measured, and what.
 type Machine struct {
-	CPU    string `json:"cpu"`
-	Cores  int    `json:"cores"`
-	Kernel string `json:"kernel"`
-	Go     string `json:"go"`
+	Revision string `json:"revision"` // of the source
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	Kernel   string `json:"kernel"`
+	Go       string `json:"go"`
 }
 
 // Row is the medians of one server at one batch size. A ratio is 0 where the
@@ -51,11 +53,14 @@ type Row struct {
 }
 
 func (m Machine) String() string {
-	return fmt.Sprintf("%s, %d cores, %s, %s", m.CPU, m.Cores, m.Kernel, m.Go)
+	return fmt.Sprintf("revision %s; %s, %d cores, %s, %s", m.Revision, m.CPU, m.Cores, m.Kernel, m.Go)
 }
 
 func thisMachine() Machine {
 	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: runtime.GOARCH}
+	if id, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+		m.Revision = strings.TrimSpace(string(id))
+	}
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {
 		defer f.Close() //nolint:errcheck // only read
 		for lines := bufio.NewScanner(f); lines.Scan(); {
