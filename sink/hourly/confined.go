@@ -78,11 +78,12 @@ func (e *generalError) Error() string { return e.err.Error() }
 func (e *generalError) Unwrap() error { return e.err }
 
 // confine takes note that the hour of where cannot be written, if nothing else is
-// the matter: the logs directory itself can be. f.writing is held.
-func (f *Files) confine(err error, where *segment, bytes int64) *failure {
+// the matter but what is known: the logs directory itself can be. f.writing is
+// held.
+func (f *Files) confine(known *trouble, err error, where *segment, bytes int64) *failure {
 	var general *generalError
 	if where == nil || isOutOfDescriptors(err) || kindOf(err) == sink.ErrDiskFull && !isTooLarge(err) ||
-		errors.As(err, &general) || f.lost.Load() != nil || f.trouble.Load() != nil {
+		errors.As(err, &general) || f.lost.Load() != nil || f.trouble.Load() != known {
 		return nil
 	}
 	if f.tryIn(".", 0, 0) != nil || f.root.SyncDir(".") != nil {
@@ -205,8 +206,8 @@ func (f *Files) narrow() {
 	if t == nil || t.where == nil {
 		return
 	}
-	f.trouble.Store(nil)
-	if f.confine(t.err.cause, t.where, t.bytes) == nil {
-		f.trouble.Store(t)
+	// Ready goes on to say t until it says that it is confined.
+	if f.confine(t, t.err.cause, t.where, t.bytes) != nil {
+		f.trouble.CompareAndSwap(t, nil)
 	}
 }

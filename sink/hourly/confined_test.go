@@ -14,6 +14,7 @@ import (
 
 	"logforge/config"
 	"logforge/sink"
+	"logforge/sink/durable"
 )
 
 // wrongKinds put something else in the place of a file or a directory.
@@ -198,5 +199,37 @@ func TestFiles_AFileThatIsBackAtItsNameIsNotCopiedOntoItself(t *testing.T) {
 	}
 	if text, err := os.ReadFile(name); err != nil || string(text) != line(1, 1)+line(1, 2) {
 		t.Fatalf("%q, %v", text, err)
+	}
+}
+
+// askedRoot calls asked before a file is opened.
+type askedRoot struct {
+	root
+	asked func()
+}
+
+func (r askedRoot) Open(name string, create bool) (durable.File, error) {
+	r.asked()
+	return r.root.Open(name, create)
+}
+
+// Ensure that /ready says what is the matter at every moment while a failure turns
+// out to be that of one hour only.
+func TestFiles_ReadySaysAFailureUntilItSaysThatItIsConfined(t *testing.T) {
+	f := openMem(t, newMemDisk())
+	write(t, f, line(1, 1))
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	all, asked := f.root, 0
+	defer func() { f.root = all }()
+	f.trouble.Store(&trouble{&failure{sink.ErrStorage, unix.EIO}, f.segments[day0(1)], 0})
+	f.root = askedRoot{all, func() {
+		if asked++; !errors.Is(f.Ready(), sink.ErrStorage) {
+			t.Errorf("while it is found out /ready says %v", f.Ready())
+		}
+	}}
+	f.narrow()
+	if err := f.Ready(); asked == 0 || f.trouble.Load() != nil || !errors.Is(err, sink.ErrDegraded) {
+		t.Errorf("asked %d times; then /ready says %v", asked, err)
 	}
 }

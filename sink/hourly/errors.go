@@ -87,7 +87,7 @@ func (f *Files) classify(err error, where *segment, bytes int64) error {
 	case errors.Is(err, sink.ErrClosed), errors.Is(err, errUndecided):
 		return err
 	}
-	if e := f.confine(err, where, bytes); e != nil {
+	if e := f.confine(nil, err, where, bytes); e != nil {
 		return e
 	}
 	e := &failure{kindOf(err), err}
