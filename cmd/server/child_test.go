@@ -41,6 +41,7 @@ type child struct {
 	stdout bytes.Buffer
 	stderr buffer
 	done   chan struct{}
+	trace  string // what strace has written last
 }
 
 // buffer collects what the child writes while the test looks at it.

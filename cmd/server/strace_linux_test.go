@@ -14,8 +14,31 @@ import (
 )
 
 // strace makes system calls of a running server fail, or wait, and returns how
-// to end that. Calls of files below dir are meant, if there is one.
+// to end that. Calls of files below the logs directory dir are meant, if there is
+// one.
 func (c *child) strace(dir string, inject ...string) (end func()) {
+	c.t.Helper()
+	return c.straceAt(logPaths(dir), inject...)
+}
+
+// logPaths returns what a server makes below a logs directory in two days.
+func logPaths(dir string) (paths []string) {
+	if dir == "" {
+		return nil
+	}
+	for _, name := range []string{"", "2026-02-09", "2026-02-10", ".journal", "..journal.tmp", ".probe", "2026-02-09/.probe", "2026-02-10/.probe"} {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	for hour := range 24 {
+		for _, day := range []string{"2026-02-09", "2026-02-10"} {
+			paths = append(paths, filepath.Join(dir, day, fmt.Sprintf("%02d.log.json", hour)))
+		}
+	}
+	return paths
+}
+
+// straceAt is strace for calls of the files at paths; of any without paths.
+func (c *child) straceAt(paths []string, inject ...string) (end func()) {
 	c.t.Helper()
 	path, err := exec.LookPath("strace")
 	if err != nil {
@@ -24,19 +47,13 @@ func (c *child) strace(dir string, inject ...string) (end func()) {
 		}
 		c.t.Skip("strace is missing (apt-get install strace)")
 	}
-	args := []string{"-f", "-p", strconv.Itoa(c.cmd.Process.Pid), "-o", filepath.Join(c.t.TempDir(), "trace")}
+	c.trace = filepath.Join(c.t.TempDir(), "trace")
+	args := []string{"-f", "-p", strconv.Itoa(c.cmd.Process.Pid), "-o", c.trace}
 	for _, i := range inject {
 		args = append(args, "-e", "inject="+i)
 	}
-	if dir != "" {
-		for _, name := range []string{"", "2026-02-09", "2026-02-10", ".journal", "..journal.tmp", ".probe", "2026-02-09/.probe", "2026-02-10/.probe"} {
-			args = append(args, "-P", filepath.Join(dir, name))
-		}
-		for hour := range 24 {
-			for _, day := range []string{"2026-02-09", "2026-02-10"} {
-				args = append(args, "-P", filepath.Join(dir, day, fmt.Sprintf("%02d.log.json", hour)))
-			}
-		}
+	for _, p := range paths {
+		args = append(args, "-P", p)
 	}
 	var said buffer
 	s := exec.Command(path, args...)
