@@ -372,3 +372,30 @@ func TestCompress_RetentionCountsWhatTheFilesTake(t *testing.T) {
 	}
 	var _ config.Storage
 }
+
+// A compressed part that has its name, of which it is not known whether that is on
+// disk, goes with the hour: left alone it would be a new hour to the next start.
+func TestCompress_RetentionWaitsForASwapUnderWay(t *testing.T) {
+	d := newMemDisk()
+	f := openQuiet(t, d, maxAge(time.Hour))
+	write(t, f, lines(1, 0, 5)...)
+	renamed := false
+	d.fault = func(op, name string) error {
+		renamed = renamed || op == "rename" && name == packedName
+		if renamed && op == "opendir" {
+			return unix.EMFILE
+		}
+		return nil
+	}
+	compressNow(f)
+	d.fault = nil
+	f.retain(t.Context(), Retention{}, time.Now())
+	if d.names[packedName] != nil && d.names[plainName] == nil {
+		t.Fatal("the compressed part was left alone")
+	}
+	f.compressQuiet(t.Context(), time.Now().Add(5*time.Hour))
+	f.retain(t.Context(), Retention{}, time.Now())
+	if d.names[packedName] != nil || d.names[plainName] != nil {
+		t.Fatal("the hour is not removed")
+	}
+}

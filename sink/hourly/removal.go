@@ -42,7 +42,7 @@ func (f *Files) unlinkHour(e Extent, now time.Time, quiet time.Duration) (files 
 		return nil, 0, err
 	}
 	s := f.segments[e.Hour]
-	if s == nil || !f.isWholly(s, e) {
+	if s == nil || s.next != nil || !f.isWholly(s, e) { // next: Compress brings that to an end first
 		return nil, 0, errStays
 	}
 	name := Path(e.Hour)
