@@ -14,7 +14,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/sys/unix"
 
-	"logforge/config"
 	"logforge/sink"
 )
 
@@ -370,7 +369,6 @@ func TestCompress_RetentionCountsWhatTheFilesTake(t *testing.T) {
 	if p.count != 0 {
 		t.Fatal("an hour was removed that was not due")
 	}
-	var _ config.Storage
 }
 
 // A compressed part that has its name, of which it is not known whether that is on

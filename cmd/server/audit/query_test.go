@@ -18,7 +18,41 @@ import (
 // Ensure that each command of docs/query.md that says so finds the records where
 // it looks for them: in the files, in the objects of a bucket, in the database.
 func TestQuery_EveryCommandOfThePageAnswers(t *testing.T) {
-	for _, program := range []string{"jq", "psql"} {
+	const home = `{"timestamp":"2026-02-09T15:00:00Z","path":"/home","userAgent":"x"`
+	w := newWorld(t)
+	bucket := filepath.Join(filepath.Dir(w.cfg.Storage.LogsDir), "bucket")
+	w.write(home+"}", home+`,"status":503}`, home+`,"status":503}`)
+	w.cfg.Archive.Postgres.URL = archivetest.PostgreSQL(t).New(t)
+	w.toBucket("parquet")
+	w.settle()
+	w.copyBucket(bucket)
+	w.toBucket("ndjson.zst")
+	w.settle()
+	w.copyBucket(bucket)
+	if ran := w.query("jq", "psql"); ran["sql"] != 3 || ran["cat"] != 2 || ran["psql"] != 2 {
+		t.Errorf("the page has other commands than this test knows: %v", ran)
+	}
+}
+
+// Ensure that the commands for hours that are compressed find every record, late
+// ones too.
+func TestQuery_CompressedHoursAreFound(t *testing.T) {
+	const home = `{"timestamp":"2026-02-09T15:00:00Z","path":"/home","userAgent":"x"}`
+	w := newWorld(t)
+	w.write(home, home)
+	w.compress()
+	w.write(home)
+	if ran := w.query("jq", "zstdcat"); ran["sql"] != 1 || ran["zstdcat"] != 1 {
+		t.Errorf("the page has other commands than this test knows: %v", ran)
+	}
+}
+
+// query runs what docs/query.md has for the test, and returns how many commands
+// there were of each kind. Each has to find three records of /home.
+func (w *world) query(programs ...string) map[string]int {
+	t := w.t
+	t.Helper()
+	for _, program := range programs {
 		if _, err := exec.LookPath(program); err != nil {
 			if os.Getenv("CI") == "true" {
 				t.Fatal(err)
@@ -30,18 +64,7 @@ func TestQuery_EveryCommandOfThePageAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const home = `{"timestamp":"2026-02-09T15:00:00Z","path":"/home","userAgent":"x"`
-	w := newWorld(t)
 	dir := filepath.Dir(w.cfg.Storage.LogsDir)
-	w.write(home+"}", home+`,"status":503}`, home+`,"status":503}`)
-	w.cfg.Archive.Postgres.URL = archivetest.PostgreSQL(t).New(t)
-	w.toBucket("parquet")
-	w.settle()
-	w.copyBucket(filepath.Join(dir, "bucket"))
-	w.toBucket("ndjson.zst")
-	w.settle()
-	w.copyBucket(filepath.Join(dir, "bucket"))
-
 	blocks := regexp.MustCompile("(?m)^```(sh|sql) by="+t.Name()+"\n((?s).*?)^```$").FindAllStringSubmatch(string(page), -1)
 	ran := map[string]int{}
 	for _, b := range blocks {
@@ -63,9 +86,7 @@ func TestQuery_EveryCommandOfThePageAnswers(t *testing.T) {
 			ran[strings.Fields(command)[0]]++
 		}
 	}
-	if ran["sql"] != 3 || ran["cat"] != 2 || ran["psql"] != 2 {
-		t.Errorf("the page has other commands than this test knows: %v", ran)
-	}
+	return ran
 }
 
 // copyBucket copies the objects to a directory, by their names.
