@@ -168,7 +168,9 @@ kafka: with a topic and a group of your own (kafka.topic, kafka.groupID), or rec
 	say "starting on $addr (process $p)"
 	waited=0
 	until id=$(ask); do
-		pid >/dev/null || die "the broker ended: $(tail -n 20 "$dir/start.log" "$dir/broker.log" 2>/dev/null)"
+		# The process just made has the command line of this script until it becomes
+		# java, which takes its time on a busy machine.
+		pid >/dev/null || { sleep 3 && pid >/dev/null; } || die "the broker ended: $(tail -n 20 "$dir/start.log" "$dir/broker.log" 2>/dev/null)"
 		[ "$waited" -lt "$wait_for" ] || die "no answer on $addr after ${wait_for}s; see $dir/broker.log. Process $p is left running"
 		[ $((waited % 5)) -eq 4 ] && say "waiting for it to answer (${waited}s of ${wait_for}s)"
 		sleep 1
