@@ -113,8 +113,8 @@ else
 	$(BENCHSTAT) -col /mode,/ack -row /format,/batch .bench/modes.txt
 endif
 
-bench-shippers: $(VICTORIALOGS) ## what shippers send, by records per CPU-second, with VictoriaLogs beside it
-	go run ./bench/compare -servers in-canonical,in-combined,in-fluentbit,in-apache,in-bulk,in-otlp,in-otlp-json,in-loki,in-loki-json,vl-bulk,vl-otlp,vl-loki,vl-loki-json -batches 1000
+bench-shippers: $(VICTORIALOGS) ## what shippers send, by records per CPU-second, with VictoriaLogs beside it; COMPARE=flags
+	go run ./bench/compare -servers in-canonical,in-combined,in-fluentbit,in-apache,in-bulk,in-otlp,in-otlp-json,in-loki,in-loki-json,vl-bulk,vl-otlp,vl-loki,vl-loki-json -batches 1000 $(COMPARE)
 
 bench-servers: ## this server beside its baselines, by records per CPU-second
 	go run ./bench/compare

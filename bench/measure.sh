@@ -15,7 +15,7 @@ for part in "$@"; do
 	case $part in
 	v1) go run ./bench/compare -servers discard,append,simple,v1,v1-64,v1-synced -rounds $rounds -for $each -json docs/benchmarks/v1.json ;;
 	v2) go run ./bench/compare -servers kafka-none,kafka-snappy,kafka-lz4,kafka-zstd,kafka-simple,v2-none,v2,v2-lz4,v2-zstd,v2-lines,v2-enqueued -rounds $kafka_rounds -for $each -json docs/benchmarks/v2.json ;;
-	shippers) go run ./bench/compare -servers in-canonical,in-combined,in-fluentbit,in-apache,in-bulk,in-otlp,in-otlp-json,in-loki,in-loki-json,vl-bulk,vl-otlp,vl-loki,vl-loki-json -batches 1000 -rounds $kafka_rounds -for $each -json docs/benchmarks/shippers.json ;;
+	shippers) make bench-shippers COMPARE="-rounds $kafka_rounds -for $each -json docs/benchmarks/shippers.json" ;;
 	latency) go run ./bench/compare latency -servers v1,v2 -batches 100,1000 -for $paced -json docs/benchmarks/latency.json ;;
 	soak) go run ./bench/compare soak -servers v1,v2 -for $soak -json docs/benchmarks/soak.json ;;
 	report)

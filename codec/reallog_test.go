@@ -2,35 +2,23 @@ package codec_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"io"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"logforge/bench/corpus"
 	"logforge/codec"
 )
 
 // Ensure that all 10,000 lines of a real log are what the oracle makes of them, as
 // they are and within JSON, in batches of every size.
 func TestShipper_ARealLogIsWhatTheOracleMakesOfIt(t *testing.T) {
-	f, err := os.Open("../bench/testdata/access.log.gz")
+	lines, err := corpus.AccessLogLines("../bench/testdata/access.log.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 	want := make([]members, len(lines))
 	for i, l := range lines {
 		want[i] = lineOracle(l, codec.Auto)

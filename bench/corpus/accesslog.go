@@ -14,16 +14,31 @@ const apacheTime = "02/Jan/2006:15:04:05 -0700"
 
 // OpenAccessLog reads the records of a gzipped Apache access log.
 func OpenAccessLog(file string) ([]Record, error) {
-	f, err := os.Open(file)
+	text, err := inflate(file)
 	if err != nil {
 		return nil, err
+	}
+	return ReadAccessLog(strings.NewReader(text))
+}
+
+// AccessLogLines returns the lines of a gzipped log as they are, without their ends.
+func AccessLogLines(file string) ([]string, error) {
+	text, err := inflate(file)
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n"), err
+}
+
+func inflate(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	z, err := gzip.NewReader(f)
 	if err != nil {
-		return nil, fmt.Errorf("inflate %s: %w", file, err)
+		return "", fmt.Errorf("inflate %s: %w", file, err)
 	}
-	return ReadAccessLog(z)
+	text, err := io.ReadAll(z)
+	return string(text), err
 }
 
 // ReadAccessLog reads an access log in Apache's "combined" format, one record

@@ -78,7 +78,7 @@ func archiveKilled(t *testing.T, kills int, removing bool, more string) {
 	waitReady(t, p)
 	drained(t, p)
 	if removing {
-		emptied(t, p, dir)
+		emptied(t, p, dir, "*")
 	}
 	verified(t, dir, config) // beside the running server
 	if err := p.Stop(patience); err != nil {

@@ -242,11 +242,11 @@ func (a *archives) compare(t *testing.T, o *oracle) (records int) {
 	return len(bucket)
 }
 
-// emptied waits until no hour has a file any more.
-func emptied(t *testing.T, p *child.Process, dir string) {
+// emptied waits until no hour has a file of that pattern any more.
+func emptied(t *testing.T, p *child.Process, dir, pattern string) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
-		files, err := filepath.Glob(filepath.Join(dir, "logs", "????-??-??", "*"))
+		files, err := filepath.Glob(filepath.Join(dir, "logs", "????-??-??", pattern))
 		if err != nil {
 			t.Fatal(err)
 		}

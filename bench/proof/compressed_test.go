@@ -32,18 +32,7 @@ func TestKilledWhileHoursAreCompressedNothingAcknowledgedIsLost(t *testing.T) {
 	}
 	p := startWith(t, dir, addr, env)
 	waitReady(t, p)
-	for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
-		plain, err := filepath.Glob(filepath.Join(dir, "logs", "????-??-??", "??.log.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(plain) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%q are not compressed:\n%s", plain, p.Kill())
-		}
-	}
+	emptied(t, p, dir, "??.log.json")
 	verifiedLocally(t, dir)
 	if err := p.Stop(patience); err != nil {
 		t.Fatal(err)

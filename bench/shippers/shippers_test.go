@@ -4,11 +4,9 @@ package shippers
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,6 +20,7 @@ import (
 	"github.com/goccy/go-json"
 
 	"logforge/bench/child"
+	"logforge/bench/corpus"
 	"logforge/sink"
 )
 
@@ -49,7 +48,7 @@ func run(m *testing.M) int {
 		server, err = child.Build("logforge/cmd/server", dir)
 	}
 	if err == nil {
-		lines, err = readLog("../testdata/access.log.gz")
+		lines, err = corpus.AccessLogLines("../testdata/access.log.gz")
 	}
 	if err == nil {
 		fragments, err = Fragments(Document)
@@ -62,20 +61,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
-}
-
-func readLog(file string) ([]string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(z)
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"), err
 }
 
 // combined is what an access log line is, said in the slow and obvious way.

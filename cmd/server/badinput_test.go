@@ -4,7 +4,6 @@ package main
 // versions.
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,22 +132,12 @@ func (in *inputs) bodies() {
 // files checks every line of the files and returns how many there are.
 func (in *inputs) files(dir string) (n int) {
 	in.t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "????-??-??", "??.log.json"))
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			in.t.Fatal(err)
+	eachLine(in.t, dir, func(name, line string) {
+		n++
+		if !json.Valid([]byte(line)) || !utf8.ValidString(line) {
+			in.t.Errorf("%s: %.300q", name, line)
 		}
-		for line := range bytes.Lines(text) {
-			n++
-			if !json.Valid(line) || !utf8.Valid(line) {
-				in.t.Errorf("%s: %.300q", name, line)
-			}
-		}
-	}
+	})
 	return n
 }
 

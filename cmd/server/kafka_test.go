@@ -39,19 +39,28 @@ func post(t *testing.T, url, name string, n int) {
 // stored counts the lines of all files below logsDir.
 func stored(t *testing.T, logsDir string) int {
 	t.Helper()
+	n := 0
+	eachLine(t, logsDir, func(_, line string) { n += strings.Count(line, "\n") })
+	return n
+}
+
+// eachLine calls f with the lines of all hours' files below logsDir, and the files'
+// names. Each line has its end, if it is whole.
+func eachLine(t testing.TB, logsDir string, f func(file, line string)) {
+	t.Helper()
 	files, err := filepath.Glob(filepath.Join(logsDir, "????-??-??", "??.log.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 0
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n += bytes.Count(text, []byte("\n"))
+		for line := range strings.Lines(string(text)) {
+			f(file, line)
+		}
 	}
-	return n
 }
 
 func waitFor(t *testing.T, what string, ok func() bool) {

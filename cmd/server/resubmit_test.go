@@ -43,22 +43,12 @@ func rejectedFile(t *testing.T, dir string, hour, n int) string {
 // paths counts the records in the files by their paths.
 func paths(t *testing.T, logsDir string) map[string]int {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(logsDir, "????-??-??", "??.log.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	counts := map[string]int{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			_, rest, _ := strings.Cut(line, `"path":"`)
-			path, _, _ := strings.Cut(rest, `"`)
-			counts[path]++
-		}
-	}
+	eachLine(t, logsDir, func(_, line string) {
+		_, rest, _ := strings.Cut(line, `"path":"`)
+		path, _, _ := strings.Cut(rest, `"`)
+		counts[path]++
+	})
 	return counts
 }
 

@@ -195,24 +195,14 @@ func (w *walk) during() {
 func (w *walk) lines() map[string]int {
 	w.t.Helper()
 	seen, hours := map[string]int{}, map[string]int{}
-	names, err := filepath.Glob(w.dir + "/logs/2026-*/*.log.json")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			w.t.Fatal(err)
+	eachLine(w.t, filepath.Join(w.dir, "logs"), func(name, l string) {
+		var record struct{ Path string }
+		if err := json.Unmarshal([]byte(l), &record); err != nil || !strings.HasSuffix(l, "\n") {
+			w.t.Errorf("%s holds %q", name, l)
 		}
-		for l := range strings.Lines(string(text)) {
-			var record struct{ Path string }
-			if err := json.Unmarshal([]byte(l), &record); err != nil || !strings.HasSuffix(l, "\n") {
-				w.t.Errorf("%s holds %q", name, l)
-			}
-			seen[record.Path]++
-			hours[strings.TrimSuffix(filepath.Base(name), ".log.json")]++
-		}
-	}
+		seen[record.Path]++
+		hours[strings.TrimSuffix(filepath.Base(name), ".log.json")]++
+	})
 	for path, status := range w.sent {
 		if seen[path] > 1 || seen[path] == 0 && status == 202 {
 			w.t.Errorf("record %s was answered %d and is there %d times", path, status, seen[path])

@@ -118,7 +118,6 @@ func isText(body []byte) bool {
 
 // printable reports whether all eight bytes of w are ASCII that can be seen, or spaces.
 func printable(w uint64) bool {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return ((w-0x20*ones)|w|(w+ones))&highs == 0 // below 0x20; above 0x7f; 0x7f
 }
 

@@ -1,13 +1,11 @@
 package dialect
 
 import (
-	"bytes"
-	"compress/gzip"
-	"io"
-	"os"
 	"regexp"
 	"testing"
 	"time"
+
+	"logforge/bench/corpus"
 )
 
 // apacheLine has the parts of an access log line as the apache parsers of shippers name them.
@@ -17,16 +15,7 @@ var apacheLine = regexp.MustCompile(`^(\S+) \S+ (\S+) \[([^\]]+)\] "(\S+) (\S+) 
 // states are others from line to line, 1,000 a body.
 func BenchmarkAccessLog(b *testing.B) {
 	const n = 1000
-	f, err := os.Open("../../bench/testdata/access.log.gz")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		b.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
+	lines, err := corpus.AccessLogLines("../../bench/testdata/access.log.gz")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -48,7 +37,8 @@ func BenchmarkAccessLog(b *testing.B) {
 			var bodies [][]byte
 			var body []byte
 			records := 0
-			for line := range bytes.SplitSeq(text, []byte("\n")) {
+			for _, l := range lines {
+				line := []byte(l)
 				m := apacheLine.FindSubmatch(line)
 				if m == nil {
 					continue
@@ -59,17 +49,7 @@ func BenchmarkAccessLog(b *testing.B) {
 				}
 			}
 			k := newTaking(b, form{f.route, "", ""})
-			for _, k.body = range bodies {
-				k.take(b, n)
-			}
-			i := 0
-			before := cpuTime(b)
-			for b.Loop() {
-				k.body = bodies[i%len(bodies)]
-				i++
-				k.take(b, n)
-			}
-			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N)/n, "cpu-ns/record")
+			k.takeInTurn(b, bodies, n)
 		})
 	}
 }

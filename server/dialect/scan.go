@@ -311,10 +311,15 @@ func appendEscaped(dst, text []byte) []byte {
 	}
 }
 
+// For looking at the eight bytes of a word together.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
 // plain returns how many bytes text begins with that a JSON string has as they
 // are. Eight bytes are looked at at a time.
 func plain(text []byte) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(text); i += 8 {
 		w := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |

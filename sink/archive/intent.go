@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"logforge/codec"
 	"logforge/sink/durable"
 )
@@ -65,7 +63,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // parts that were under way, by slot.
 func openIntents(name, node string) (*intents, map[int]Part, error) {
 	in := &intents{name: name}
-	file, err := openRegular(name)
+	file, err := durable.OpenRegularToWrite(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		file, err = in.make()
 	}
@@ -85,23 +83,6 @@ func openIntents(name, node string) (*intents, map[int]Part, error) {
 		}
 	}
 	return in, found, nil
-}
-
-// openRegular opens a file that is there, to write to it in place, if nothing else
-// stands under its name: to open a pipe would wait for whoever reads it.
-func openRegular(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: name, Err: durable.ErrNotRegular}
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return file, nil
 }
 
 // make makes the file, with the parts that are under way, in the place of the one
@@ -129,7 +110,7 @@ func (in *intents) make() (*os.File, error) {
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return nil, err
 	}
-	return openRegular(in.name)
+	return durable.OpenRegularToWrite(in.name)
 }
 
 // isInPlace reports whether the file is the one that has its name, and as long as

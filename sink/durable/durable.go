@@ -191,8 +191,13 @@ func MkdirAll(dir string) error {
 // OpenRegular opens a file to read it, and nothing else: to open a pipe waits for a
 // writer, a device may hold anything, and a link leads where the program does not
 // write. The error is ErrNotRegular, wrapped, for those.
-func OpenRegular(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+func OpenRegular(name string) (*os.File, error) { return openRegular(name, os.O_RDONLY) }
+
+// OpenRegularToWrite is OpenRegular for a file that is also written to in place.
+func OpenRegularToWrite(name string) (*os.File, error) { return openRegular(name, os.O_RDWR) }
+
+func openRegular(name string, access int) (*os.File, error) {
+	file, err := os.OpenFile(name, access|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a link, a socket
 		err = &fs.PathError{Op: "open", Path: name, Err: ErrNotRegular}
 	}

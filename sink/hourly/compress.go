@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 
 	"logforge/codec"
 	"logforge/sink/durable"
@@ -260,15 +259,6 @@ func (c *compressor) enoughRoom(q *quiet, lines int64) error {
 	return nil
 }
 
-// freeBytes returns how many bytes may still be taken on the file system of dir.
-func freeBytes(dir string) uint64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 1 << 62 // it is found out by writing
-	}
-	return st.Bavail * uint64(st.Bsize)
-}
-
 // write writes the compressed part that q is going to have to the temporary file.
 // When it returns nil, that is on disk, and was read back.
 func (c *compressor) write(ctx context.Context, q *quiet) (_ *compressed, err error) {
@@ -322,14 +312,7 @@ func (c *compressor) write(ctx context.Context, q *quiet) (_ *compressed, err er
 // to be whole.
 func (c *compressor) copyBefore(ctx context.Context, q *quiet, out durable.File) error {
 	if q.before == nil {
-		file, err := q.root.Open(compressedPath(q.Hour), false)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil {
-			err = errors.Join(fmt.Errorf("%s: %w", compressedPath(q.Hour), errForeign), file.Close())
-		}
-		return err
+		return expectCompressed(q)
 	}
 	file, err := openCompressed(q.root, q.Hour, q.before)
 	if err != nil {

@@ -239,6 +239,16 @@ func openCompressed(root durable.Dir, h codec.Hour, c *compressed) (durable.File
 	return file, nil
 }
 
+// isAt reports whether the hour's file of that name is c, or c with more behind it.
+func (c *compressed) isAt(root durable.Dir, h codec.Hour) (bool, error) {
+	file, err := root.Open(compressedPath(h), false)
+	if err != nil {
+		return false, err
+	}
+	same, err := c.matches(file)
+	return same, errors.Join(err, file.Close())
+}
+
 // matches reports whether file is c, or c with more behind it.
 func (c *compressed) matches(file durable.File) (bool, error) {
 	st, err := file.Stat()
@@ -347,12 +357,8 @@ func (f *Files) continueCompressed(s *segment, forgotten bool) error {
 func (f *Files) recoverCompressed(s *segment, k known, found bool) (swapped bool, err error) {
 	name := compressedPath(s.hour)
 	if k.Next != nil && found {
-		file, err := f.root.Open(name, false)
+		same, err := k.Next.isAt(f.root, s.hour)
 		if err != nil {
-			return false, err
-		}
-		same, err := k.Next.matches(file)
-		if err = errors.Join(err, file.Close()); err != nil {
 			return false, err
 		}
 		if same {

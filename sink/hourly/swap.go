@@ -27,7 +27,7 @@ func (c *compressor) swap(q *quiet, next *compressed) error {
 	if s.written != q.length || s.base != q.base || s.compressed != q.before {
 		return errStays
 	}
-	if err := c.expectCompressed(q); err != nil {
+	if err := expectCompressed(q); err != nil {
 		return err
 	}
 	if err := c.announce(s, next); err != nil {
@@ -54,16 +54,16 @@ func (c *compressor) swap(q *quiet, next *compressed) error {
 
 // expectCompressed looks whether the compressed part is still what it was: a file
 // that somebody else has put in its place is not replaced.
-func (c *compressor) expectCompressed(q *quiet) error {
-	name := compressedPath(q.Hour)
+func expectCompressed(q *quiet) error {
 	if q.before != nil {
-		file, err := openCompressed(c.root, q.Hour, q.before)
+		file, err := openCompressed(q.root, q.Hour, q.before)
 		if err != nil {
 			return err
 		}
 		return file.Close()
 	}
-	file, err := c.root.Open(name, false)
+	name := compressedPath(q.Hour)
+	file, err := q.root.Open(name, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -111,12 +111,8 @@ func (f *Files) finalOr(err error) error {
 // settleSwap puts on disk that the compressed part of s is the one that was
 // announced. f.writing is held.
 func (f *Files) settleSwap(s *segment) error {
-	file, err := f.root.Open(compressedPath(s.hour), false)
+	same, err := s.next.isAt(f.root, s.hour)
 	if err != nil {
-		return err
-	}
-	same, err := s.next.matches(file)
-	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	if !same {

@@ -8,10 +8,12 @@ import "context"
 // system finds places for that many blocks (decision 11).
 const writebackBytes = 4 << 20
 
+// begun returns up to where the file is on disk, or the kernel has been asked to put
+// it there. f.mu is held.
+func (s *segment) begun() int64 { return max(s.synced, min(s.started, s.written)) }
+
 // isBehind reports whether there is enough to be put on disk. f.mu is held.
-func (s *segment) isBehind() bool {
-	return s.written-max(s.synced, min(s.started, s.written)) >= writebackBytes
-}
+func (s *segment) isBehind() bool { return s.written-s.begun() >= writebackBytes }
 
 // writeBack asks the kernel to begin putting on disk what is written, in steps of
 // writebackBytes, so that a sync has little left to do. It holds up no write.
@@ -30,7 +32,7 @@ func (f *Files) writeBack(ctx context.Context) {
 		f.mu.Lock()
 		for _, s := range f.open {
 			if s.isBehind() {
-				off := max(s.synced, min(s.started, s.written))
+				off := s.begun()
 				todo = append(todo, work{s.use(), off, s.written - off})
 				s.started = s.written
 			}

@@ -102,46 +102,46 @@ func (w *world) settle() {
 	<-done
 }
 
-// retain removes hours of files that are opened anew, until ctx ends.
-func (w *world) retain(ctx context.Context) {
+// reopen opens the files anew, with quick upkeep and what change sets.
+func (w *world) reopen(change func(*config.Storage)) *hourly.Files {
 	w.t.Helper()
 	if err := w.files.Close(); err != nil {
 		w.t.Fatal(err)
 	}
 	st := w.cfg.Storage
-	st.MaxAge, st.SyncInterval = time.Hour, 10*time.Millisecond
+	st.SyncInterval = 10 * time.Millisecond
+	change(&st)
 	files, err := hourly.Open(st, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.files = files
+	return files
+}
+
+// retain removes hours of files that are opened anew, until ctx ends.
+func (w *world) retain(ctx context.Context) {
+	w.t.Helper()
+	files := w.reopen(func(st *config.Storage) { st.MaxAge = time.Hour })
 	go func() { _ = files.Retain(ctx, hourly.Retention{}) }() // never an error
 }
 
 // compress compresses every hour, with files that are opened anew.
 func (w *world) compress() {
 	w.t.Helper()
-	if err := w.files.Close(); err != nil {
-		w.t.Fatal(err)
-	}
-	st := w.cfg.Storage
-	st.CompressAfter, st.SyncInterval = time.Millisecond, 10*time.Millisecond
-	files, err := hourly.Open(st, sink.Written, slog.New(slog.DiscardHandler), metrics.NewSet())
+	files := w.reopen(func(st *config.Storage) { st.CompressAfter = time.Millisecond })
+	err := w.agg.Close()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.files = files
-	if err := w.agg.Close(); err != nil {
-		w.t.Fatal(err)
-	}
-	if w.agg, err = aggregator.Open(w.cfg.Aggregation, st.AnalyticsDir, w.files, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
+	if w.agg, err = aggregator.Open(w.cfg.Aggregation, w.cfg.Storage.AnalyticsDir, w.files, slog.New(slog.DiscardHandler), metrics.NewSet()); err != nil {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- files.Compress(ctx) }()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-		plain, err := filepath.Glob(filepath.Join(st.LogsDir, "????-??-??", "??.log.json"))
+		plain, err := filepath.Glob(filepath.Join(w.cfg.Storage.LogsDir, "????-??-??", "??.log.json"))
 		if err != nil {
 			w.t.Fatal(err)
 		}
