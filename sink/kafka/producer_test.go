@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"logforge/codec"
 	"logforge/config"
 	"logforge/sink"
@@ -41,6 +43,25 @@ func TestProducer_EveryAcknowledgedLineIsInTheTopicOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
+		// Each group goes to any partition. On a slow machine all of these writes make
+		// few groups: more are written until every partition has had its turn.
+		admin, ack := adminOf(t, broker.Addr), sink.Replicated
+		if !requireAll {
+			ack = sink.Enqueued
+		}
+		until(t, "every partition is used", func() bool {
+			if err := o.write(ctx, t, p, ack, 1, 1, 120); err != nil {
+				t.Errorf("%s, %s a record: %v", compression, recordBytes, err)
+			}
+			ends, err := admin.ListEndOffsets(ctx, cfg.Kafka.Topic)
+			used := 0
+			ends.Each(func(o kadm.ListedOffset) {
+				if o.Offset > 0 {
+					used++
+				}
+			})
+			return err == nil && used == cfg.Kafka.Partitions
+		})
 		closeProducer(t, p)
 		if used := p.used.Load(); used != 0 {
 			t.Errorf("%d bytes of room are not given back", used)
